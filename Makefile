@@ -1,0 +1,62 @@
+# The commands of README.md. Every recipe sets up what it needs; what a machine has already is used.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+
+.PHONY: help build examples demo test header train-data clean
+
+help:
+	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
+	echo 'make test    sets up everything, runs every test (about an hour the first time)'
+	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
+	echo 'make header  writes include/swae.h again after a change of src/capi'
+
+build:
+	@setup/packages.sh demo
+	. setup/env.sh
+	cargo build --release $$SWAE_FEATURES
+	# cargo knows no SONAMEs; programs linked with the library ask for this name.
+	ln -sf libswae.so target/release/libswae.so.0
+
+examples: build
+	@. setup/env.sh
+	cmake -S examples -B build/examples -Dswae_DIR="$$PWD/cmake" >build/examples.log || { cat build/examples.log; exit 1; }
+	cmake --build build/examples -j 2 | grep -vE '^\[|Consolidate' || true
+
+demo: examples
+	@. setup/env.sh
+	rm -rf demo && mkdir demo && cd demo
+	echo '== evolving two black holes on 2 ranks (one to three minutes)'
+	mpirun -n 2 ../build/examples/bssn/bssn ../examples/bssn/head_on.par
+	swae=../target/release/swae
+	$$swae decompress head_on.h5 --var chi --var alpha --var K --var At_xx -o head_on.vti >/dev/null
+	echo '== the last step, decoded, against the values that the simulation had'
+	$$swae compare reference.h5 head_on.h5 --step 64 --png fields.png --png-fields chi,alpha,K,At_xx
+	echo
+	$$swae info head_on.h5 | head -1
+	echo 'for ParaView: demo/head_on.*.vti      pictures: demo/fields.png'
+
+test: export CARGO_TERM_COLOR = never
+test:
+	@setup/packages.sh all
+	setup/adios2.sh
+	setup/libtorch.sh
+	$(MAKE) --no-print-directory examples
+	. setup/env.sh
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps $$SWAE_FEATURES
+	cargo test --release --workspace $$SWAE_FEATURES
+
+header:
+	@. setup/env.sh
+	SWAE_WRITE_HEADER=1 cargo test --release -q -p swae-capi --test header
+
+# The runs that src/train/configs/gr-16.toml learns from (10 minutes), and one that it does not.
+train-data: examples
+	@. setup/env.sh
+	mkdir -p build/train-data && cd build/train-data
+	../../src/train/configs/gr-runs.sh ../examples/bssn/bssn
+
+clean:
+	@rm -rf target build demo

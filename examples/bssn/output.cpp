@@ -1,0 +1,48 @@
+#include "output.hpp"
+
+#include <cstdio>
+#include <stdexcept>
+
+OutputFile::OutputFile(const Grid& grid, const Output& description, const std::string& model)
+    : grid_(grid), every_(description.every) {
+    swae_options options{};
+    options.size = sizeof options;
+    options.mode = description.raw ? SWAE_MODE_RAW : SWAE_MODE_LATENT;
+    options.model = model.empty() ? nullptr : model.c_str();
+    const swae_status status = swae_open(grid.comm(), description.path.c_str(), &options, &session_);
+    if (status != SWAE_OK) {
+        const std::string reason = swae_last_error(session_);
+        swae_close(session_);
+        throw std::runtime_error("swae_open: " + reason);
+    }
+}
+
+OutputFile::~OutputFile() {
+    if (swae_close(session_) != SWAE_OK) std::fprintf(stderr, "swae_close failed; the last steps may be missing\n");
+}
+
+void OutputFile::check(swae_status status, const char* what) const {
+    if (status != SWAE_OK) throw std::runtime_error(std::string(what) + ": " + swae_last_error(session_));
+}
+
+void OutputFile::write(const State& u, int step, double time) {
+    if (step % every_ != 0) return;
+    check(swae_begin_step(session_, step, time), "swae_begin_step");
+    for (int v = 0; v < FIELDS; ++v) {
+        swae_field field{};
+        field.size = sizeof field;
+        field.name = field_names[v];
+        field.dtype = SWAE_FLOAT64;
+        field.data = u[v].data();  // with its ghosts; swae steps over them
+        for (int axis = 0; axis < 3; ++axis) {
+            field.shape[axis] = grid_.points();
+            field.start[axis] = grid_.start()[axis];
+            field.count[axis] = grid_.count()[axis];
+            field.ghost_lo[axis] = field.ghost_hi[axis] = Grid::ghosts;
+            field.spacing[axis] = grid_.spacing();
+            field.origin[axis] = -grid_.half_width() + grid_.spacing() / 2;
+        }
+        check(swae_put(session_, &field), "swae_put");
+    }
+    check(swae_end_step(session_), "swae_end_step");
+}

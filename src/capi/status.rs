@@ -1,0 +1,63 @@
+//! Statuses, and the fence that no panic passes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use swae_insitu::Error;
+
+/// What a call came to. The numbers never change.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum swae_status {
+    /// It worked.
+    SWAE_OK = 0,
+    /// An argument says something impossible: a null pointer, a shape, a name.
+    SWAE_ERROR_ARGUMENT = 1,
+    /// The call is not allowed now: a put outside a step, a step inside a step.
+    SWAE_ERROR_STATE = 2,
+    /// The model is not known, or its file is damaged.
+    SWAE_ERROR_MODEL = 3,
+    /// The file cannot be made or written.
+    SWAE_ERROR_IO = 4,
+    /// The ranks do not agree on the fields of a step, or boxes overlap or leave holes.
+    SWAE_ERROR_DISAGREEMENT = 5,
+    /// This build, or the path's ending, does not allow it.
+    SWAE_ERROR_UNSUPPORTED = 6,
+    /// A defect of the library; the message says where.
+    SWAE_ERROR_INTERNAL = 7,
+}
+
+impl From<&Error> for swae_status {
+    fn from(e: &Error) -> Self {
+        match e {
+            Error::Argument(_) => Self::SWAE_ERROR_ARGUMENT,
+            Error::State(_) => Self::SWAE_ERROR_STATE,
+            Error::Model(_) => Self::SWAE_ERROR_MODEL,
+            Error::Io(_) => Self::SWAE_ERROR_IO,
+            Error::Disagreement(_) => Self::SWAE_ERROR_DISAGREEMENT,
+            Error::Unsupported(_) => Self::SWAE_ERROR_UNSUPPORTED,
+            _ => Self::SWAE_ERROR_INTERNAL,
+        }
+    }
+}
+
+/// A failed call: its status and its message.
+pub(crate) struct Failure(pub swae_status, pub String);
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self((&e).into(), e.to_string())
+    }
+}
+
+pub(crate) fn argument(text: impl Into<String>) -> Failure {
+    Failure(swae_status::SWAE_ERROR_ARGUMENT, text.into())
+}
+
+/// Runs the body of an exported function; a panic becomes `SWAE_ERROR_INTERNAL`.
+pub(crate) fn fenced<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let text = text.unwrap_or_else(|| "unknown".into());
+        Err(Failure(swae_status::SWAE_ERROR_INTERNAL, format!("a defect of swae, please report it: {text}")))
+    })
+}

@@ -1,0 +1,135 @@
+//! Cutting a box into 8×8×8 blocks, and putting them back.
+//!
+//! Blocks are counted with x fastest, as values are within a block. Where an edge of the box is not a multiple of
+//! 8 the last block is padded by odd reflection about its last value (`2·v[n−1] − v[2(n−1)−i]`), which continues a
+//! smooth field with a continuous slope; a jump would cost latents.
+
+use crate::{FieldView, Value};
+
+/// Values along each edge of a block.
+pub const EDGE: usize = 8;
+/// Values in a block.
+pub const VALUES: usize = EDGE * EDGE * EDGE;
+
+/// The blocks of a box of `[nx, ny, nz]` values.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockGrid {
+    count: [usize; 3],
+    blocks: [usize; 3],
+}
+
+/// One block's place in its box: first value and number of true values along x, y, z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockBox {
+    /// `[x, y, z]` of the first value.
+    pub start: [usize; 3],
+    /// True values along each axis, 1 to 8; the rest is padding.
+    pub count: [usize; 3],
+}
+
+impl BlockBox {
+    /// `(index in the block, [x, y, z] in the box)` of every true value, x fastest.
+    pub fn values(self) -> impl Iterator<Item = (usize, [usize; 3])> {
+        let Self { start, count } = self;
+        (0..count[2]).flat_map(move |z| {
+            (0..count[1]).flat_map(move |y| {
+                (0..count[0])
+                    .map(move |x| ((z * EDGE + y) * EDGE + x, [start[0] + x, start[1] + y, start[2] + z]))
+            })
+        })
+    }
+
+    /// Number of true values.
+    pub fn len(self) -> usize {
+        self.count.iter().product()
+    }
+
+    /// Whether it has none; never so for a block of a [`BlockGrid`].
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl BlockGrid {
+    /// The blocks of a box.
+    pub fn new(count: [usize; 3]) -> Self {
+        Self { count, blocks: count.map(|n| n.div_ceil(EDGE)) }
+    }
+
+    /// Number of blocks.
+    pub fn len(&self) -> usize {
+        self.blocks.iter().product()
+    }
+
+    /// Whether the box is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Place of block `i`.
+    pub fn block(&self, i: usize) -> BlockBox {
+        let [bx, by, _] = self.blocks;
+        let at = [i % bx, i / bx % by, i / (bx * by)];
+        let start = at.map(|b| b * EDGE);
+        BlockBox { start, count: std::array::from_fn(|a| (self.count[a] - start[a]).min(EDGE)) }
+    }
+}
+
+/// Copies a block out of the view, in double precision, with its padding.
+pub fn gather<T: Value>(view: &FieldView<'_, T>, place: BlockBox) -> [f64; VALUES] {
+    let mut block = [0.0; VALUES];
+    for (i, at) in place.values() {
+        block[i] = view.get(at).to_f64();
+    }
+    for (axis, step) in [1, EDGE, EDGE * EDGE].into_iter().enumerate() {
+        pad(&mut block, place.count, axis, step);
+    }
+    block
+}
+
+/// Continues every line along `axis`; the axes before it are whole already.
+fn pad(block: &mut [f64; VALUES], count: [usize; 3], axis: usize, step: usize) {
+    let n = count[axis];
+    if n == EDGE {
+        return;
+    }
+    let lines = (0..VALUES).filter(|i| i / step % EDGE == 0);
+    for line in lines {
+        let edge = block[line + (n - 1) * step];
+        for i in n..EDGE {
+            let mirrored = (2 * (n - 1)).saturating_sub(i);
+            block[line + i * step] = 2.0 * edge - block[line + mirrored * step];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linear_field_is_padded_linearly() {
+        let [nx, ny, nz] = [13, 9, 12];
+        let f = |x: usize, y: usize, z: usize| 1.0 + 2.0 * x as f64 - 3.0 * y as f64 + 0.5 * z as f64;
+        let data: Vec<f64> = (0..nx * ny * nz).map(|i| f(i % nx, i / nx % ny, i / (nx * ny))).collect();
+        let view = FieldView::dense(&data, [nx, ny, nz]).unwrap();
+        let grid = BlockGrid::new(view.count());
+        assert_eq!(grid.len(), 8);
+        let last_along_x = grid.block(1);
+        assert_eq!(last_along_x, BlockBox { start: [8, 0, 0], count: [5, 8, 8] });
+        let block = gather(&view, last_along_x);
+        for z in 0..8 {
+            for y in 0..8 {
+                for x in 0..8 {
+                    assert_eq!(block[(z * 8 + y) * 8 + x], f(8 + x, y, z));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_value_fills_its_block() {
+        let view = FieldView::dense(&[7.0f32], [1, 1, 1]).unwrap();
+        assert_eq!(gather(&view, BlockGrid::new([1, 1, 1]).block(0)), [7.0; VALUES]);
+    }
+}

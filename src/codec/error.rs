@@ -1,0 +1,38 @@
+use crate::ModelId;
+
+/// What can go wrong between a field and its bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The description of a field does not fit its memory, or says something impossible.
+    #[error("{0}")]
+    Shape(String),
+    /// The bytes are not a stream of ours, or were damaged.
+    #[error("damaged or foreign stream: {0}")]
+    Stream(String),
+    /// The stream was written by a newer library.
+    #[error("the stream has format version {found}, this library reads up to {known}; use a newer swae")]
+    Version {
+        /// The version in the stream.
+        found: u16,
+        /// The newest version that this library reads.
+        known: u16,
+    },
+    /// A model file is not one, or its network is not one that this library runs.
+    #[error("not a model that this library can run: {0}")]
+    Model(String),
+    /// No model of this name is known.
+    #[error("no model named '{name}'; built in: {}", .known.join(", "))]
+    UnknownModel {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A stream names a model that is neither built in nor given.
+    #[error("the data were encoded with model {0}, which is neither built in nor in the file; pass it with --model")]
+    MissingModel(ModelId),
+}
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,288 @@
+//! Latent mode: a block is stored as the encoder's latents and its mean and standard deviation, nothing else.
+//!
+//! The rate is fixed (with 16 latents in f16: 40 bytes a block of float32, 44 of float64) and no error is
+//! promised. Blocks that the network has no business with keep their values: constant blocks by their one value, blocks
+//! with NaN, infinities or a spread outside the range of float32 by all of them. The bytes are laid out in
+//! docs/format.md.
+
+use crate::blocks::{BlockGrid, VALUES, gather};
+use crate::engine::{Engine, LANES, Lanes};
+use crate::network::Network;
+use crate::stream::Reader;
+use crate::{Error, FieldView, Model, ModelId, Models, Result, Value};
+use half::f16;
+use rayon::prelude::*;
+
+/// How a latent is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum LatentCoding {
+    /// As the network gave it, 4 bytes.
+    F32 = 0,
+    /// Rounded to binary16, 2 bytes.
+    #[default]
+    F16 = 1,
+    /// 256 levels between the least and the greatest value of that latent in the box, 1 byte.
+    U8 = 2,
+}
+
+impl LatentCoding {
+    /// Bytes per latent.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+            Self::U8 => 1,
+        }
+    }
+
+    /// The name that options take: `f32`, `f16`, `u8`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::U8 => "u8",
+        }
+    }
+
+    /// The coding of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::F32, Self::F16, Self::U8].into_iter().find(|c| c.name() == name)
+    }
+
+    fn from_tag(tag: u8) -> Result<Self> {
+        [Self::F32, Self::F16, Self::U8]
+            .into_iter()
+            .find(|&c| c as u8 == tag)
+            .ok_or_else(|| Error::Stream(format!("unknown latent coding {tag}")))
+    }
+}
+
+/// What is stored of a block before its latents; `scale` tells its kind.
+#[derive(Clone, Copy)]
+struct Norm<T> {
+    offset: T,
+    scale: f32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// `scale` is 0: every value is `offset`.
+    Constant,
+    /// `scale` is a normal positive number: value = offset + scale · decoded.
+    Coded,
+    /// `scale` is NaN: the values follow as they are.
+    Raw,
+}
+
+impl<T: Value> Norm<T> {
+    const RAW: f32 = f32::NAN;
+
+    fn of(view: &FieldView<'_, T>, grid: &BlockGrid, block: usize) -> Self {
+        let place = grid.block(block);
+        let first = view.get(place.start);
+        if place.values().all(|(_, at)| view.get(at).same_bits(first)) {
+            return Self { offset: first, scale: 0.0 };
+        }
+        let values = gather(view, place);
+        let offset = T::from_f64(values.iter().sum::<f64>() / VALUES as f64);
+        let mean = offset.to_f64();
+        let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / VALUES as f64;
+        let scale = variance.sqrt() as f32;
+        // A sum, a product or a padded value that overflowed shows here too.
+        if mean.is_finite() && scale.is_normal() {
+            Self { offset, scale }
+        } else {
+            Self { offset: T::default(), scale: Self::RAW }
+        }
+    }
+
+    fn kind(self) -> Result<Kind> {
+        if self.scale == 0.0 {
+            Ok(Kind::Constant)
+        } else if self.scale.is_nan() {
+            Ok(Kind::Raw)
+        } else if self.scale.is_normal() && self.scale > 0.0 && self.offset.to_f64().is_finite() {
+            Ok(Kind::Coded)
+        } else {
+            Err(Error::Stream(format!("a block's scale is {}", self.scale)))
+        }
+    }
+}
+
+/// Encodes a box with a model.
+///
+/// # Errors
+/// [`Error::Model`] where the model has no encoder.
+pub fn encode<T: Value>(view: &FieldView<'_, T>, model: &Model, coding: LatentCoding) -> Result<Vec<u8>> {
+    let encoder = Network::encoder(model)
+        .ok_or_else(|| Error::Model(format!("'{}' holds a decoder alone", model.metadata.name)))?;
+    let engine = Engine::best();
+    let grid = BlockGrid::new(view.count());
+    let norms: Vec<Norm<T>> =
+        (0..grid.len()).into_par_iter().map(|block| Norm::of(view, &grid, block)).collect();
+    let of_kind = |kind| {
+        let norms = &norms;
+        (0..norms.len()).filter(move |&b| norms[b].kind().is_ok_and(|k| k == kind))
+    };
+    let coded: Vec<usize> = of_kind(Kind::Coded).collect();
+    let latent = model.metadata.architecture.latent;
+    let latents: Vec<f32> = coded
+        .par_chunks(LANES)
+        .flat_map_iter(|blocks| {
+            let mut input = vec![Lanes::ZERO; VALUES];
+            for (lane, &block) in blocks.iter().enumerate() {
+                let Norm { offset, scale } = norms[block];
+                for (x, v) in input.iter_mut().zip(gather(view, grid.block(block))) {
+                    x.0[lane] = ((v - offset.to_f64()) / f64::from(scale)) as f32;
+                }
+            }
+            let output = encoder.run(engine, &input);
+            let lanes = 0..blocks.len();
+            lanes.flat_map(move |lane| output.iter().map(move |z| z.0[lane]).collect::<Vec<_>>())
+        })
+        .collect();
+
+    let mut out = vec![coding as u8];
+    out.extend_from_slice(&model.id().0);
+    norms.iter().for_each(|n| n.offset.write_le(&mut out));
+    norms.iter().for_each(|n| n.scale.write_le(&mut out));
+    write_latents(&latents, latent, coding, &mut out);
+    for block in of_kind(Kind::Raw) {
+        grid.block(block).values().for_each(|(_, at)| view.get(at).write_le(&mut out));
+    }
+    Ok(out)
+}
+
+fn write_latents(latents: &[f32], latent: usize, coding: LatentCoding, out: &mut Vec<u8>) {
+    match coding {
+        LatentCoding::F32 => latents.iter().for_each(|z| z.write_le(out)),
+        LatentCoding::F16 => latents.iter().for_each(|&z| {
+            // Latents lie near N(0, 1); a stray one is clamped rather than becoming infinite.
+            let z = f16::from_f32(z.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
+            out.extend_from_slice(&z.to_le_bytes());
+        }),
+        LatentCoding::U8 => {
+            let ranges: Vec<(f32, f32)> = (0..latent)
+                .map(|i| {
+                    let column = latents.iter().skip(i).step_by(latent);
+                    let (lo, hi) =
+                        column.fold((f32::MAX, f32::MIN), |(lo, hi), &z| (lo.min(z), hi.max(z)));
+                    if lo > hi { (0.0, 0.0) } else { (lo, (hi - lo) / 255.0) }
+                })
+                .collect();
+            for &(lo, step) in &ranges {
+                lo.write_le(out);
+                step.write_le(out);
+            }
+            for (z, &(lo, step)) in latents.iter().zip(ranges.iter().cycle()) {
+                out.push(if step > 0.0 { ((z - lo) / step).round() as u8 } else { 0 });
+            }
+        }
+    }
+}
+
+fn read_latents(
+    reader: &mut Reader<'_>,
+    coded: usize,
+    latent: usize,
+    coding: LatentCoding,
+) -> Result<Vec<f32>> {
+    let ranges = match coding {
+        LatentCoding::U8 => reader.values::<f32>(2 * latent)?,
+        _ => Vec::new(),
+    };
+    let count = coded.checked_mul(latent).ok_or_else(|| Error::Stream("too many blocks".into()))?;
+    let latents: Vec<f32> = match coding {
+        LatentCoding::F32 => reader.values(count)?,
+        LatentCoding::F16 => {
+            let bytes = reader.take(count, 2)?;
+            bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+        }
+        LatentCoding::U8 => {
+            let codes = reader.take(count, 1)?.iter().zip(ranges.chunks_exact(2).cycle());
+            codes.map(|(&code, range)| f32::from(code).mul_add(range[1], range[0])).collect()
+        }
+    };
+    if latents.iter().all(|z| z.is_finite()) {
+        Ok(latents)
+    } else {
+        Err(Error::Stream("a latent is not finite".into()))
+    }
+}
+
+/// The model that a payload was encoded with.
+pub(crate) fn model_id(payload: &[u8]) -> Result<(LatentCoding, ModelId)> {
+    let mut reader = Reader::new(payload);
+    let coding = LatentCoding::from_tag(reader.array::<1>()?[0])?;
+    Ok((coding, ModelId(reader.array()?)))
+}
+
+/// Decodes what [`encode`] gave: the values of the box, x fastest.
+///
+/// # Errors
+/// [`Error::Stream`] where the bytes are damaged, [`Error::MissingModel`] where the model is not known.
+pub fn decode<T: Value>(payload: &[u8], count: [usize; 3], models: &Models) -> Result<Vec<T>> {
+    let mut reader = Reader::new(payload);
+    let coding = LatentCoding::from_tag(reader.array::<1>()?[0])?;
+    let model = models.by_id(ModelId(reader.array()?))?;
+    let latent = model.metadata.architecture.latent;
+    let grid = BlockGrid::new(count);
+    let offsets = reader.values::<T>(grid.len())?;
+    let scales = reader.values::<f32>(grid.len())?;
+    let norms: Vec<Norm<T>> =
+        offsets.into_iter().zip(scales).map(|(offset, scale)| Norm { offset, scale }).collect();
+    let kinds: Vec<Kind> = norms.iter().map(|n| n.kind()).collect::<Result<_>>()?;
+    let coded = kinds.iter().filter(|&&k| k == Kind::Coded).count();
+    let latents = read_latents(&mut reader, coded, latent, coding)?;
+
+    // One slab of blocks at a time: slabs are contiguous in the output, and each can be filled on its own.
+    let [nx, ny, _] = count;
+    let slab_blocks = nx.div_ceil(8) * ny.div_ceil(8);
+    let mut slabs = Vec::new();
+    let mut coded_before = 0;
+    for first in (0..grid.len()).step_by(slab_blocks.max(1)) {
+        let blocks = first..first + slab_blocks;
+        let raw_len =
+            blocks.clone().filter(|&b| kinds[b] == Kind::Raw).map(|b| grid.block(b).len()).sum::<usize>();
+        let coded_here = blocks.clone().filter(|&b| kinds[b] == Kind::Coded).count();
+        let raw = reader.take(raw_len, T::DTYPE.size())?;
+        slabs.push((blocks, &latents[coded_before * latent..(coded_before + coded_here) * latent], raw));
+        coded_before += coded_here;
+    }
+    reader.finish()?;
+
+    let network = Network::decoder(&model);
+    let engine = Engine::best();
+    let mut out = vec![T::default(); count.iter().product()];
+    out.par_chunks_mut((nx * ny * 8).max(1)).zip(slabs).for_each(|(out, (blocks, latents, raw))| {
+        let origin_z = grid.block(blocks.start).start[2];
+        let index = |at: [usize; 3]| ((at[2] - origin_z) * ny + at[1]) * nx + at[0];
+        let mut raw = raw.chunks_exact(T::DTYPE.size());
+        let mut coded = Vec::new();
+        for block in blocks {
+            let values = grid.block(block).values();
+            match kinds[block] {
+                Kind::Constant => values.for_each(|(_, at)| out[index(at)] = norms[block].offset),
+                Kind::Raw => values.zip(&mut raw).for_each(|((_, at), b)| out[index(at)] = T::read_le(b)),
+                Kind::Coded => coded.push(block),
+            }
+        }
+        for (blocks, latents) in coded.chunks(LANES).zip(latents.chunks(LANES * latent)) {
+            let mut input = vec![Lanes::ZERO; latent];
+            for (lane, z) in latents.chunks_exact(latent).enumerate() {
+                for (x, &z) in input.iter_mut().zip(z) {
+                    x.0[lane] = z;
+                }
+            }
+            let decoded = network.run(engine, &input);
+            for (lane, &block) in blocks.iter().enumerate() {
+                let Norm { offset, scale } = norms[block];
+                for (i, at) in grid.block(block).values() {
+                    out[index(at)] = T::denormalise(offset, scale, decoded[i].0[lane]);
+                }
+            }
+        }
+    });
+    Ok(out)
+}

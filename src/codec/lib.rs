@@ -1,0 +1,24 @@
+//! From a field in a simulation's memory to bytes and back.
+//!
+//! The way of the data: a [`FieldView`] over the caller's memory is cut into 8×8×8 [`blocks`], a pretrained
+//! sliced-Wasserstein autoencoder ([`model`], [`network`]) turns each block into a few latents ([`latent`]), and
+//! the [`stream`] holds them with a version and a checksum. Decoding runs in one canonical arithmetic
+//! ([`engine`]), so that a file decodes to the same bytes on every machine.
+//!
+//! Axis order throughout: shapes, strides and positions are `[x, y, z]`; an `ndarray` array is `[z, y, x]`,
+//! with x fastest in memory.
+
+pub mod blocks;
+pub mod engine;
+mod error;
+pub mod latent;
+pub mod model;
+pub mod network;
+pub mod stream;
+mod view;
+
+pub use error::{Error, Result};
+pub use latent::LatentCoding;
+pub use model::{Model, ModelId, Models};
+pub use stream::{Field, Header, Mode, compress, decompress};
+pub use view::{Dtype, FieldView, Order, Value, check_shape, contiguous, reach};

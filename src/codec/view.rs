@@ -1,0 +1,245 @@
+//! A field where the simulation keeps it: a pointer, a shape, strides, ghost zones. Nothing is copied.
+
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// The type of a field's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[repr(u8)]
+pub enum Dtype {
+    /// IEEE binary32.
+    F32 = 0,
+    /// IEEE binary64.
+    F64 = 1,
+}
+
+impl Dtype {
+    /// Bytes per value.
+    pub const fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F64 => 8,
+        }
+    }
+
+    /// The name in NumPy's manner: `float32`, `float64`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "float32",
+            Dtype::F64 => "float64",
+        }
+    }
+}
+
+/// A value of a field: `f32` or `f64`.
+pub trait Value: Copy + Send + Sync + PartialEq + std::fmt::Debug + Default + 'static {
+    /// Its type tag.
+    const DTYPE: Dtype;
+    /// The value in double precision (exact).
+    fn to_f64(self) -> f64;
+    /// The nearest value of this type.
+    fn from_f64(v: f64) -> Self;
+    /// Appends the little-endian bytes.
+    fn write_le(self, out: &mut Vec<u8>);
+    /// Reads little-endian bytes; `bytes` has exactly [`Dtype::size`] of them.
+    fn read_le(bytes: &[u8]) -> Self;
+    /// `scale · y + offset`, fused, in this type: the last step of the canonical decoder.
+    fn denormalise(offset: Self, scale: f32, y: f32) -> Self;
+    /// Whether both have the same bits (so −0 differs from 0, and a NaN equals itself).
+    fn same_bits(self, other: Self) -> bool;
+}
+
+macro_rules! value {
+    ($t:ty, $dtype:expr) => {
+        impl Value for $t {
+            const DTYPE: Dtype = $dtype;
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+            fn from_f64(v: f64) -> Self {
+                v as $t
+            }
+            fn write_le(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+            fn read_le(bytes: &[u8]) -> Self {
+                <$t>::from_le_bytes(bytes.try_into().expect("the caller passes one value's bytes"))
+            }
+            fn denormalise(offset: Self, scale: f32, y: f32) -> Self {
+                <$t>::from(scale).mul_add(<$t>::from(y), offset)
+            }
+            fn same_bits(self, other: Self) -> bool {
+                self.to_bits() == other.to_bits()
+            }
+        }
+    };
+}
+value!(f32, Dtype::F32);
+value!(f64, Dtype::F64);
+
+/// Which axis runs fastest in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The first axis, x: Fortran's `a(nx, ny, nz)`, or C's `a[i + nx*(j + ny*k)]`.
+    #[default]
+    Fortran,
+    /// The last axis, z: C's `a[nx][ny][nz]`.
+    C,
+}
+
+/// A box of a field in somebody's memory.
+///
+/// `count` is `[nx, ny, nz]`, `stride` the distance in values between neighbours along x, y, z.
+#[derive(Clone, Copy)]
+pub struct FieldView<'a, T> {
+    data: &'a [T],
+    first: usize,
+    count: [usize; 3],
+    stride: [isize; 3],
+}
+
+impl<'a, T: Value> FieldView<'a, T> {
+    /// A view with free strides; `first` is the index in `data` of the box's first value.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the view would reach outside `data`.
+    pub fn new(data: &'a [T], first: usize, count: [usize; 3], stride: [isize; 3]) -> Result<Self> {
+        check_shape(count)?;
+        if !count.contains(&0) {
+            let reach = reach(first, count, stride)?;
+            if reach.end > data.len() {
+                return Err(Error::Shape(format!(
+                    "a box of {count:?} values with strides {stride:?} reaches value {}, but the memory has {}",
+                    reach.end - 1,
+                    data.len()
+                )));
+            }
+        }
+        Ok(Self { data, first, count, stride })
+    }
+
+    /// A contiguous array of `count` plus ghost zones (`lo` before and `hi` behind along each axis); the view is
+    /// the inside.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `data` is too short.
+    pub fn inside_ghosts(
+        data: &'a [T],
+        count: [usize; 3],
+        lo: [usize; 3],
+        hi: [usize; 3],
+        order: Order,
+    ) -> Result<Self> {
+        let (first, stride) = contiguous(count, lo, hi, order)?;
+        Self::new(data, first, count, stride)
+    }
+
+    /// A contiguous array with x fastest.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `data` is too short.
+    pub fn dense(data: &'a [T], count: [usize; 3]) -> Result<Self> {
+        Self::inside_ghosts(data, count, [0; 3], [0; 3], Order::Fortran)
+    }
+
+    /// The view of an `[z, y, x]` array in any memory layout.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the array's memory is not one slice.
+    pub fn of_array(array: &'a ndarray::Array3<T>) -> Result<Self> {
+        let data = array.as_slice().ok_or_else(|| Error::Shape("the array is not contiguous".into()))?;
+        let (nz, ny, nx) = array.dim();
+        Self::dense(data, [nx, ny, nz])
+    }
+
+    /// `[nx, ny, nz]`.
+    pub fn count(&self) -> [usize; 3] {
+        self.count
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.count.iter().product()
+    }
+
+    /// Whether it holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value at `[x, y, z]`.
+    #[inline]
+    pub fn get(&self, at: [usize; 3]) -> T {
+        debug_assert!((0..3).all(|a| at[a] < self.count[a]));
+        let mut i = self.first as isize;
+        for (p, s) in at.iter().zip(self.stride) {
+            i += *p as isize * s;
+        }
+        self.data[i as usize]
+    }
+
+    /// All values, x fastest.
+    pub fn values(&self) -> impl Iterator<Item = T> + '_ {
+        let [nx, ny, nz] = self.count;
+        (0..nz)
+            .flat_map(move |z| (0..ny).flat_map(move |y| (0..nx).map(move |x| [x, y, z])))
+            .map(|at| self.get(at))
+    }
+}
+
+/// Whether a box of this shape can exist: its size in bytes fits the address space.
+///
+/// # Errors
+/// [`Error::Shape`] where it does not.
+pub fn check_shape(count: [usize; 3]) -> Result<()> {
+    count
+        .iter()
+        .try_fold(8usize, |n, &c| n.checked_mul(c))
+        .filter(|&bytes| isize::try_from(bytes).is_ok())
+        .map(drop)
+        .ok_or_else(|| Error::Shape(format!("a box of {count:?} values does not fit any memory")))
+}
+
+/// First index and strides of the inside of a contiguous array with ghost zones.
+///
+/// # Errors
+/// [`Error::Shape`] where the array would not fit the address space.
+pub fn contiguous(
+    count: [usize; 3],
+    lo: [usize; 3],
+    hi: [usize; 3],
+    order: Order,
+) -> Result<(usize, [isize; 3])> {
+    let mut full = [0; 3];
+    for a in 0..3 {
+        full[a] = count[a]
+            .checked_add(lo[a])
+            .and_then(|n| n.checked_add(hi[a]))
+            .ok_or_else(|| Error::Shape(format!("ghost zones {lo:?} and {hi:?} are too wide")))?;
+    }
+    check_shape(full)?;
+    let axes = if order == Order::Fortran { [0, 1, 2] } else { [2, 1, 0] };
+    let (mut stride, mut step, mut first) = ([0; 3], 1, 0);
+    for a in axes {
+        stride[a] = step as isize;
+        first += lo[a] * step;
+        step *= full[a];
+    }
+    Ok((first, stride))
+}
+
+/// The range of indices that a box touches.
+///
+/// # Errors
+/// [`Error::Shape`] where it begins before index 0 or ends outside the address space.
+pub fn reach(first: usize, count: [usize; 3], stride: [isize; 3]) -> Result<Range<usize>> {
+    let (mut lo, mut hi) = (first as i128, first as i128);
+    for a in 0..3 {
+        let span = (count[a].max(1) - 1) as i128 * stride[a] as i128;
+        if span < 0 { lo += span } else { hi += span }
+    }
+    match (usize::try_from(lo), usize::try_from(hi + 1)) {
+        (Ok(lo), Ok(hi)) if isize::try_from(hi).is_ok() => Ok(lo..hi),
+        _ => Err(Error::Shape(format!("strides {stride:?} lead outside the memory"))),
+    }
+}

@@ -1,0 +1,46 @@
+/// What can go wrong in a session. Every rank gets the same error from a collective call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument says something impossible.
+    #[error("{0}")]
+    Argument(String),
+    /// The call is not allowed now.
+    #[error("{0}")]
+    State(String),
+    /// The model is not known, or is damaged.
+    #[error("{0}")]
+    Model(String),
+    /// The file cannot be made or written.
+    #[error("{0}")]
+    Io(String),
+    /// The ranks do not agree on the step.
+    #[error("{0}")]
+    Disagreement(String),
+    /// This build, or the path's ending, does not allow it.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<swae_codec::Error> for Error {
+    fn from(e: swae_codec::Error) -> Self {
+        use swae_codec::Error as E;
+        match e {
+            E::Model(_) | E::UnknownModel { .. } | E::MissingModel(_) => Self::Model(e.to_string()),
+            _ => Self::Argument(e.to_string()),
+        }
+    }
+}
+
+impl From<swae_store::Error> for Error {
+    fn from(e: swae_store::Error) -> Self {
+        match e {
+            swae_store::Error::Unsupported(what) => Self::Unsupported(what),
+            swae_store::Error::Codec(e) => e.into(),
+            e => Self::Io(e.to_string()),
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! A session: one output, step by step.
+
+use crate::agreement::{Report, agree};
+use crate::{Error, Result};
+use mpi::collective::SystemOperation;
+use mpi::ffi::{self, MPI_Comm};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use swae_codec::{Dtype, FieldView, LatentCoding, Mode, Model, Models, Value, compress};
+use swae_store::{BoxRow, FieldInfo, FieldPart, Writer};
+
+/// How fields are coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// The values as they are.
+    Raw,
+    /// The latents of a model; no error bound.
+    Latent(LatentCoding),
+}
+
+/// How a session works; all ranks pass the same.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How fields are coded.
+    pub coding: Coding,
+    /// Name of a built-in model, or path of a model file.
+    pub model: String,
+    /// Threads that encode on this rank; 0 for this rank's share of the node's cores.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { coding: Coding::Latent(LatentCoding::default()), model: "gr-16".into(), threads: 0 }
+    }
+}
+
+/// Where a box lies. All triples are `[x, y, z]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placement {
+    /// Points of the whole grid.
+    pub shape: [usize; 3],
+    /// First point of the box in the grid.
+    pub start: [usize; 3],
+    /// Coordinates of the grid's point 0.
+    pub origin: [f64; 3],
+    /// Distance between points.
+    pub spacing: [f64; 3],
+}
+
+/// A rank's boxes of one field of the step.
+struct Put {
+    info: FieldInfo,
+    boxes: Vec<BoxRow>,
+    bytes: Vec<u8>,
+}
+
+struct Step {
+    step: i64,
+    time: f64,
+    failure: Option<Error>,
+    /// In the order of the puts.
+    puts: Vec<Put>,
+}
+
+/// One output of a simulation, open on every rank of a communicator.
+///
+/// `open`, `begin_step`, `end_step` and `close` are collective; `put` is not. After an error the session goes on:
+/// a failed step is left out of the file, the steps before and after it are not touched.
+pub struct Session {
+    comm: ManuallyDrop<SimpleCommunicator>,
+    writer: Option<Box<dyn Writer>>,
+    coding: Coding,
+    model: Option<Arc<Model>>,
+    pool: rayon::ThreadPool,
+    step: Option<Step>,
+    last_step: Option<i64>,
+    /// The fields of the steps before: a field keeps its shape, type and grid.
+    known: BTreeMap<String, FieldInfo>,
+}
+
+impl Session {
+    /// Opens an output; an existing file of this name is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Model`], [`Error::Io`]; the same on all ranks.
+    ///
+    /// # Safety
+    /// `comm` is a valid communicator of an initialised MPI; it is duplicated, and stays the caller's. The session must be
+    /// closed before `MPI_Finalize`.
+    pub unsafe fn open(comm: MPI_Comm, path: &Path, options: &Options) -> Result<Self> {
+        let mut own = comm;
+        // SAFETY: the caller's promise; the duplicate is ours, so the wrapper may free it.
+        let comm = unsafe {
+            if ffi::MPI_Comm_dup(comm, &mut own) != 0 {
+                return Err(Error::Argument("MPI_Comm_dup failed on the communicator".into()));
+            }
+            SimpleCommunicator::from_raw(own)
+        };
+        let prepared = prepare(&comm, path, options);
+        let (model, pool) = agreed(&comm, prepared)?;
+        // SAFETY: the duplicate lives as long as the session, and the writer is dropped before it.
+        let made = unsafe { swae_store::create(path, comm.as_raw()) }.map_err(Error::from);
+        let writer = agreed(&comm, made)?;
+        Ok(Self {
+            comm: ManuallyDrop::new(comm),
+            writer: Some(writer),
+            coding: options.coding,
+            model,
+            pool,
+            step: None,
+            last_step: None,
+            known: BTreeMap::new(),
+        })
+    }
+
+    /// Begins a step.
+    ///
+    /// # Errors
+    /// [`Error::State`] inside a step, or where the number is not above the last one's.
+    pub fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
+        if let Some(open) = &self.step {
+            return Err(Error::State(format!("step {} has not ended; call end_step before the next", open.step)));
+        }
+        if self.last_step.is_some_and(|last| step <= last) || step < 0 {
+            return Err(Error::State(format!(
+                "step {step} does not come after step {}; numbers of steps start at 0 or more and rise",
+                self.last_step.map_or("-1".into(), |s| s.to_string())
+            )));
+        }
+        self.step = Some(Step { step, time, failure: None, puts: Vec::new() });
+        Ok(())
+    }
+
+    /// Hands over a box of a field: encodes it now; the caller's memory is free again when this returns. Several
+    /// boxes of one field are several puts.
+    ///
+    /// # Errors
+    /// [`Error::State`] outside a step; [`Error::Argument`] where the box does not fit the grid or the field changed.
+    /// `end_step` then fails on all ranks.
+    pub fn put<T: Value>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
+        if self.step.is_none() {
+            return Err(Error::State(format!("field '{name}' was put outside a step; call begin_step first")));
+        }
+        let done = self.encode(name, place, view);
+        if let (Err(e), Some(step)) = (&done, &mut self.step) {
+            step.failure.get_or_insert_with(|| e.clone());
+        }
+        done
+    }
+
+    /// Lets the step fail on all ranks: what the ABI does with a field that it could not even read.
+    pub fn fail_step(&mut self, error: Error) {
+        if let Some(step) = &mut self.step {
+            step.failure.get_or_insert(error);
+        }
+    }
+
+    fn encode<T: Value>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
+        let info = self.check(name, place, view.count(), T::DTYPE)?;
+        let mode = match (self.coding, &self.model) {
+            (Coding::Latent(coding), Some(model)) => Mode::Latent { model, coding },
+            _ => Mode::Raw,
+        };
+        let bytes = self.pool.install(|| compress(&view, mode))?;
+        let puts = &mut self.step.as_mut().expect("put checks for a step").puts;
+        let at = match puts.iter().position(|p| p.info.name == name) {
+            Some(at) => at,
+            None => {
+                puts.push(Put { info: info.clone(), boxes: Vec::new(), bytes: Vec::new() });
+                puts.len() - 1
+            }
+        };
+        let put = &mut puts[at];
+        if put.info != info {
+            return Err(Error::Argument(format!("field '{name}': its boxes of one step have different grids")));
+        }
+        let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
+        put.boxes.push(BoxRow { start: place.start, count: view.count(), offset, length });
+        put.bytes.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn check(&self, name: &str, place: &Placement, count: [usize; 3], dtype: Dtype) -> Result<FieldInfo> {
+        let wrong = |text: String| Err(Error::Argument(format!("field '{name}': {text}")));
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-+.".contains(c);
+        if name.is_empty() || name.len() > 200 || !name.chars().all(allowed) || name.starts_with('.') {
+            return wrong("names have 1 to 200 letters, digits, '_', '-', '+' or '.', and no '.' in front".into());
+        }
+        if let Err(e) = swae_codec::check_shape(place.shape) {
+            return wrong(e.to_string());
+        }
+        for (a, axis) in ["x", "y", "z"].into_iter().enumerate() {
+            if place.start[a].checked_add(count[a]).is_none_or(|end| end > place.shape[a]) {
+                return wrong(format!(
+                    "along {axis} the box begins at {} and has {} points, but the grid has {}",
+                    place.start[a], count[a], place.shape[a]
+                ));
+            }
+            if !place.origin[a].is_finite() || !place.spacing[a].is_finite() || place.spacing[a] == 0.0 {
+                return wrong(format!("along {axis} origin or spacing is not a usable number"));
+            }
+        }
+        let info = FieldInfo {
+            name: name.into(),
+            dtype,
+            shape: place.shape,
+            origin: place.origin,
+            spacing: place.spacing,
+            encoding: match (self.coding, &self.model) {
+                (Coding::Latent(coding), Some(model)) => {
+                    format!("latent {} {}", model.metadata.name, coding.name())
+                }
+                _ => "raw".into(),
+            },
+        };
+        match self.known.get(name) {
+            Some(known) if known != &info => wrong(format!(
+                "it was {} {:?} in an earlier step, now it is {} {:?} (or its grid moved); use another name",
+                known.dtype.name(),
+                known.shape,
+                info.dtype.name(),
+                info.shape
+            )),
+            _ => Ok(info),
+        }
+    }
+
+    /// Ends the step: all ranks write it, or, where anything is wrong on any rank, none does.
+    ///
+    /// # Errors
+    /// [`Error::State`] outside a step; [`Error::Disagreement`] where ranks, fields or boxes do not fit together; the
+    /// first failed put of any rank; [`Error::Io`]. The same on all ranks.
+    pub fn end_step(&mut self) -> Result<()> {
+        let Some(Step { step, time, failure, puts }) = self.step.take() else {
+            return Err(Error::State("end_step without begin_step".into()));
+        };
+        let fields = puts.iter().map(|p| (p.info.clone(), p.boxes.clone())).collect();
+        let reports = exchange(&*self.comm, &Report { step, time, failure, fields })?;
+        let agreed_fields = agree(&reports, self.comm.rank() as usize)?;
+        let parts: Vec<FieldPart<'_>> = agreed_fields
+            .iter()
+            .map(|(info, part)| FieldPart {
+                info,
+                all_boxes: part.all.0,
+                all_bytes: part.all.1,
+                first_box: part.before.0,
+                boxes: part.boxes.clone(),
+                bytes: puts.iter().find(|p| p.info.name == info.name).map_or(&[], |p| &p.bytes),
+            })
+            .collect();
+        let models: Vec<Arc<Model>> = match self.coding {
+            Coding::Latent(_) => self.model.iter().cloned().collect(),
+            Coding::Raw => Vec::new(),
+        };
+        let writer = self.writer.as_mut().ok_or_else(|| Error::State("the session is closed".into()))?;
+        let written = writer.write_step(step, time, &parts, &models).map_err(Error::from);
+        self.last_step = Some(step);
+        agreed(&*self.comm, written)?;
+        for (info, _) in agreed_fields {
+            self.known.entry(info.name.clone()).or_insert(info);
+        }
+        Ok(())
+    }
+
+    /// Closes the output. A step that has not ended is left out.
+    ///
+    /// # Errors
+    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`.
+    pub fn close(mut self) -> Result<()> {
+        if mpi_is_over() {
+            return Err(Error::State("the session was closed after MPI_Finalize; close it before".into()));
+        }
+        let unfinished = self.step.take();
+        let closed = self.writer.take().map_or(Ok(()), |w| w.close().map_err(Error::from));
+        agreed(&*self.comm, closed)?;
+        match unfinished {
+            Some(step) => Err(Error::State(format!("step {} had not ended and is not in the file", step.step))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if mpi_is_over() {
+            // Closing would call MPI, which aborts the program now; the operating system takes what is left.
+            std::mem::forget(self.writer.take());
+        } else {
+            self.writer = None;
+            // SAFETY: dropped once, here, after the writer that used it.
+            unsafe { ManuallyDrop::drop(&mut self.comm) };
+        }
+    }
+}
+
+fn mpi_is_over() -> bool {
+    let mut finalized = 0;
+    // SAFETY: allowed at any time.
+    unsafe { ffi::MPI_Finalized(&mut finalized) };
+    finalized != 0
+}
+
+/// What each rank can do on its own before the file is made.
+fn prepare(
+    comm: &SimpleCommunicator,
+    path: &Path,
+    options: &Options,
+) -> Result<(Option<Arc<Model>>, rayon::ThreadPool)> {
+    let threads = threads(comm, options.threads);
+    swae_store::check_ending(path)?;
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    if !folder.is_dir() {
+        return Err(Error::Io(format!("{}: the folder {} does not exist", path.display(), folder.display())));
+    }
+    let model = match options.coding {
+        Coding::Raw => None,
+        Coding::Latent(_) => Some(load(&options.model)?),
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    Ok((model, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
+}
+
+/// A built-in model by name, or a model file.
+fn load(model: &str) -> Result<Arc<Model>> {
+    let known = Models::built_in().by_name(model);
+    let path = Path::new(model);
+    if known.is_ok() || !(path.exists() || model.ends_with(".safetensors")) {
+        return Ok(known?);
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::Model(format!("{model}: {e}")))?;
+    let loaded = Model::from_bytes(&bytes).map_err(|e| Error::Model(format!("{model}: {e}")))?;
+    if loaded.encoder.is_none() {
+        return Err(Error::Model(format!("{model}: it holds a decoder alone and cannot encode")));
+    }
+    Ok(Arc::new(loaded))
+}
+
+/// This rank's share of the node's cores. Collective.
+fn threads(comm: &SimpleCommunicator, asked: usize) -> usize {
+    let node = comm.split_shared(comm.rank());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if asked > 0 { asked } else { (cores / node.size() as usize).max(1) }
+}
+
+/// All ranks' reports, in rank order: two collectives, however many fields there are.
+fn exchange(comm: &SimpleCommunicator, report: &Report) -> Result<Vec<Report>> {
+    let internal = |e: postcard::Error| Error::State(format!("a report cannot be sent: {e}"));
+    let mine = postcard::to_stdvec(report).map_err(internal)?;
+    let mut counts = vec![0i32; comm.size() as usize];
+    comm.all_gather_into(&(mine.len() as i32), &mut counts[..]);
+    let starts: Vec<i32> = counts
+        .iter()
+        .scan(0, |at, n| {
+            *at += n;
+            Some(*at - n)
+        })
+        .collect();
+    let mut all = vec![0u8; counts.iter().map(|&n| n as usize).sum()];
+    {
+        let mut gathered = mpi::datatype::PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
+        comm.all_gather_varcount_into(&mine[..], &mut gathered);
+    }
+    let report = |(&start, &n): (&i32, &i32)| {
+        postcard::from_bytes(&all[start as usize..(start + n) as usize]).map_err(internal)
+    };
+    starts.iter().zip(&counts).map(report).collect()
+}
+
+/// Success only where all ranks succeeded; a rank that did hears of one that did not.
+fn agreed<T>(comm: &SimpleCommunicator, outcome: Result<T>) -> Result<T> {
+    let (mine, mut worst) = (if outcome.is_err() { comm.rank() } else { i32::MAX }, 0i32);
+    comm.all_reduce_into(&mine, &mut worst, SystemOperation::min());
+    if worst == i32::MAX {
+        return outcome;
+    }
+    let mut text = match &outcome {
+        Err(e) if comm.rank() == worst => postcard::to_stdvec(e).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let root = comm.process_at_rank(worst);
+    let mut length = text.len() as u64;
+    root.broadcast_into(&mut length);
+    text.resize(length as usize, 0);
+    root.broadcast_into(&mut text[..]);
+    let unknown = Error::Io(format!("rank {worst} failed"));
+    Err(postcard::from_bytes(&text).unwrap_or(unknown))
+}

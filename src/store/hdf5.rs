@@ -1,0 +1,248 @@
+//! HDF5, written by all ranks into one file.
+//!
+//! `/steps/00000010/chi/{stream,boxes}` hold a field of a step, attributes of the groups say the rest;
+//! `/models/ID` names each model, and holds its decoder where it is not built in. Creating groups and attributes is
+//! collective; the bytes go out independently, each rank its own.
+
+use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, Writer};
+use hdf5::types::{FixedUnicode, VarLenUnicode};
+use hdf5::{File, Group, H5Type};
+use mpi_sys::MPI_Comm;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use swae_codec::{Dtype, Model, ModelId, Models, stream::FORMAT_VERSION};
+
+type Text = FixedUnicode<64>;
+/// Text of a model's metadata; attributes may have up to 64 KiB.
+type LongText = FixedUnicode<8192>;
+
+pub(crate) struct Hdf5Writer {
+    file: File,
+    path: PathBuf,
+    models: Vec<ModelId>,
+}
+
+impl Hdf5Writer {
+    /// # Safety
+    /// `comm` is a valid communicator that outlives the writer.
+    pub(crate) unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Self> {
+        let make = || -> hdf5::Result<File> {
+            let file = hdf5::FileBuilder::new()
+                // Objects of HDF5 1.8: smaller by half than the oldest, which matters for small fields.
+                .with_fapl(|p| p.mpio(comm, None).libver_v18())
+                .create(path)?;
+            set(&file, "creator", &text::<64>(concat!("swae ", env!("CARGO_PKG_VERSION"))))?;
+            set(&file, "stream_format_version", &FORMAT_VERSION)?;
+            file.create_group("steps")?;
+            file.create_group("models")?;
+            Ok(file)
+        };
+        let file = make().map_err(|e| io(path, &e))?;
+        Ok(Self { file, path: path.into(), models: Vec::new() })
+    }
+
+    fn write_model(&self, model: &Model) -> hdf5::Result<()> {
+        let group = self.file.create_group(&format!("models/{}", model.id()))?;
+        set(&group, "name", &text::<64>(&model.metadata.name))?;
+        let json = serde_json::to_string(&model.metadata).map_err(|e| e.to_string())?;
+        set(&group, "metadata", &text::<8192>(&json))?;
+        set(&group, "built_in", &u8::from(Models::is_built_in(model.id())))?;
+        if !Models::is_built_in(model.id()) {
+            let bytes = model.decoder_only().to_bytes();
+            // All ranks write the same bytes to the same place.
+            group.new_dataset::<u8>().shape(bytes.len()).create("decoder")?.write(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_field(steps: &Group, part: &FieldPart<'_>) -> hdf5::Result<()> {
+        let info = part.info;
+        let group = steps.create_group(&info.name)?;
+        set(&group, "dtype", &text::<16>(info.dtype.name()))?;
+        set_array(&group, "shape_xyz", &info.shape.map(|n| n as u64))?;
+        set_array(&group, "origin_xyz", &info.origin)?;
+        set_array(&group, "spacing_xyz", &info.spacing)?;
+        set(&group, "encoding", &text::<64>(&info.encoding))?;
+        set(&group, "raw_bytes", &info.raw_bytes())?;
+        set(&group, "stored_bytes", &part.all_bytes)?;
+        let stream = group.new_dataset::<u8>().shape(part.all_bytes as usize).create("stream")?;
+        let boxes =
+            group.new_dataset::<u64>().shape((part.all_boxes, BoxRow::COLUMNS)).create("boxes")?;
+        if let Some(first) = part.boxes.first() {
+            let offset = first.offset as usize;
+            stream.write_slice(part.bytes, offset..offset + part.bytes.len())?;
+            let rows = part.first_box..part.first_box + part.boxes.len();
+            let table = ndarray::Array2::from_shape_vec(
+                (part.boxes.len(), BoxRow::COLUMNS),
+                BoxRow::to_table(&part.boxes),
+            )
+            .map_err(|e| e.to_string())?;
+            boxes.write_slice(&table, (rows, ..))?;
+        }
+        Ok(())
+    }
+}
+
+impl Writer for Hdf5Writer {
+    fn write_step(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+    ) -> Result<()> {
+        let write = || -> hdf5::Result<()> {
+            for model in models.iter().filter(|m| !self.models.contains(&m.id())) {
+                self.write_model(model)?;
+            }
+            let group = self.file.create_group(&format!("steps/{step:08}"))?;
+            set(&group, "step", &step)?;
+            set(&group, "time", &time)?;
+            fields.iter().try_for_each(|part| Self::write_field(&group, part))?;
+            // Only now does a reader see the step.
+            set(&group, "complete", &1u8)?;
+            self.file.flush()
+        };
+        write().map_err(|e| io(&self.path, &e))?;
+        self.models.extend(models.iter().map(|m| m.id()));
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        self.file.close().map_err(|e| io(&self.path, &e))
+    }
+}
+
+fn io(path: &Path, error: &hdf5::Error) -> Error {
+    Error::Io { path: path.into(), reason: error.to_string() }
+}
+
+/// The text, cut to `N` bytes.
+fn text<const N: usize>(s: &str) -> FixedUnicode<N> {
+    let cut = (0..=s.len().min(N)).rev().find(|&n| s.is_char_boundary(n)).unwrap_or(0);
+    FixedUnicode::from_str(&s[..cut]).unwrap_or_default()
+}
+
+fn set<T: H5Type>(group: &Group, name: &str, value: &T) -> hdf5::Result<()> {
+    group.new_attr::<T>().create(name)?.write_scalar(value)
+}
+
+fn set_array<T: H5Type>(group: &Group, name: &str, values: &[T; 3]) -> hdf5::Result<()> {
+    group.new_attr::<T>().shape(3).create(name)?.write(&values[..])
+}
+
+fn get<T: H5Type>(group: &Group, name: &str) -> hdf5::Result<T> {
+    group.attr(name)?.read_scalar()
+}
+
+fn get_array<T: H5Type + Copy>(group: &Group, name: &str) -> hdf5::Result<[T; 3]> {
+    let values = group.attr(name)?.read_raw::<T>()?;
+    values.try_into().map_err(|_| format!("attribute {name} has not 3 values").into())
+}
+
+/// Fixed text of any length, or variable text as other writers have it.
+fn get_text(group: &Group, name: &str) -> hdf5::Result<String> {
+    let attribute = group.attr(name)?;
+    let short = attribute.read_scalar::<Text>().map(|t| t.to_string());
+    let long = || attribute.read_scalar::<LongText>().map(|t| t.to_string());
+    short.or_else(|_| long()).or_else(|_| attribute.read_scalar::<VarLenUnicode>().map(|t| t.to_string()))
+}
+
+pub(crate) struct Hdf5Reader {
+    file: File,
+    path: PathBuf,
+    groups: Vec<String>,
+    steps: Vec<StepInfo>,
+    models: Models,
+}
+
+impl Hdf5Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let content = |e: hdf5::Error| Error::Content {
+            path: path.into(),
+            reason: format!("not a file of swae, or damaged ({e})"),
+        };
+        let file = File::open(path).map_err(content)?;
+        let mut reader =
+            Self { file, path: path.into(), groups: Vec::new(), steps: Vec::new(), models: Models::built_in() };
+        reader.scan().map_err(content)?;
+        Ok(reader)
+    }
+
+    fn scan(&mut self) -> hdf5::Result<()> {
+        let models = self.file.group("models")?;
+        for name in models.member_names()? {
+            let group = models.group(&name)?;
+            if group.link_exists("decoder") {
+                let bytes = group.dataset("decoder")?.read_raw::<u8>()?;
+                self.models.add(Model::from_bytes(&bytes).map_err(|e| e.to_string())?);
+            }
+        }
+        let steps = self.file.group("steps")?;
+        let mut found = Vec::new();
+        for name in steps.member_names()? {
+            let group = steps.group(&name)?;
+            if group.attr("complete").is_err() {
+                log::warn!("{}: step {name} was not finished and is left out", self.path.display());
+                continue;
+            }
+            let fields = group
+                .member_names()?
+                .into_iter()
+                .map(|field| Self::field(&group, field))
+                .collect::<hdf5::Result<Vec<_>>>()?;
+            found.push((name, StepInfo { step: get(&group, "step")?, time: get(&group, "time")?, fields }));
+        }
+        found.sort_by_key(|(_, info)| info.step);
+        (self.groups, self.steps) = found.into_iter().unzip();
+        Ok(())
+    }
+
+    fn field(step: &Group, name: String) -> hdf5::Result<(FieldInfo, u64)> {
+        let group = step.group(&name)?;
+        let dtype = match get_text(&group, "dtype")?.as_str() {
+            "float32" => Dtype::F32,
+            "float64" => Dtype::F64,
+            other => return Err(format!("field {name} has type {other}").into()),
+        };
+        let stored = group.dataset("stream")?.size() + 8 * group.dataset("boxes")?.size();
+        let info = FieldInfo {
+            dtype,
+            shape: get_array::<u64>(&group, "shape_xyz")?.map(|n| n as usize),
+            origin: get_array(&group, "origin_xyz")?,
+            spacing: get_array(&group, "spacing_xyz")?,
+            encoding: get_text(&group, "encoding")?,
+            name,
+        };
+        swae_codec::check_shape(info.shape).map_err(|e| e.to_string())?;
+        Ok((info, stored as u64))
+    }
+}
+
+impl Reader for Hdf5Reader {
+    fn steps(&self) -> &[StepInfo] {
+        &self.steps
+    }
+
+    fn models(&self) -> &Models {
+        &self.models
+    }
+
+    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
+        let read = || -> hdf5::Result<Vec<(BoxRow, Vec<u8>)>> {
+            let group = self.file.group(&format!("steps/{}/{field}", self.groups[index]))?;
+            let rows = BoxRow::from_table(&group.dataset("boxes")?.read_raw::<u64>()?);
+            let stream = group.dataset("stream")?;
+            let size = stream.size() as u64;
+            let bytes = |row: BoxRow| -> hdf5::Result<(BoxRow, Vec<u8>)> {
+                let end = row.offset.checked_add(row.length).filter(|&end| end <= size);
+                let end = end.ok_or("the table of boxes leads outside the stream")?;
+                let bytes = stream.read_slice_1d::<u8, _>(row.offset as usize..end as usize)?;
+                Ok((row, bytes.to_vec()))
+            };
+            rows.into_iter().map(bytes).collect()
+        };
+        read().map_err(|e| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") })
+    }
+}

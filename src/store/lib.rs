@@ -1,0 +1,301 @@
+//! Where compressed steps are kept. A path's ending chooses the store: `.h5` parallel HDF5, `.bp` ADIOS2 BP5 (both
+//! hold steps of many fields, written by many ranks), `.swae`, `.npy`, `.vti` one field.
+//!
+//! Both big stores hold the same things under the same names, which `h5dump` and `bpls` show: for each step its
+//! number and time, for each field its `stream` (the bytes of its boxes, one after the other) and its `boxes` (a
+//! table: first point and size along x, y, z, and where in `stream` the box lies), and beside them what a reader
+//! needs to know: type, shape, origin, spacing, encoding.
+
+#[cfg(feature = "adios2")]
+mod adios2;
+mod hdf5;
+pub mod plain;
+
+use mpi_sys::MPI_Comm;
+use ndarray::{Array3, s};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use swae_codec::{Dtype, Field, Model, Models, decompress};
+
+/// What can go wrong between a step and its file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be made, opened, written or read.
+    #[error("{}: {reason}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system or the I/O library says.
+        reason: String,
+    },
+    /// The file is not one of ours, or is damaged.
+    #[error("{}: {reason}", .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The path's ending, or this build, does not allow it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A field's bytes cannot be decoded.
+    #[error(transparent)]
+    Codec(#[from] swae_codec::Error),
+}
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a reader needs to know of a field beside its values. All triples are `[x, y, z]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldInfo {
+    /// Its name.
+    pub name: String,
+    /// Type of the values.
+    pub dtype: Dtype,
+    /// Points of the whole grid.
+    pub shape: [usize; 3],
+    /// Coordinates of point 0.
+    pub origin: [f64; 3],
+    /// Distance between points, in the simulation's units.
+    pub spacing: [f64; 3],
+    /// How it is coded, for people: `latent gr-16 f16`, `raw`.
+    pub encoding: String,
+}
+
+impl FieldInfo {
+    /// Bytes of the values as the simulation holds them.
+    pub fn raw_bytes(&self) -> u64 {
+        self.shape.iter().product::<usize>() as u64 * self.dtype.size() as u64
+    }
+}
+
+/// Where one box of a field lies, in the grid and in the field's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxRow {
+    /// First point.
+    pub start: [usize; 3],
+    /// Points along each axis.
+    pub count: [usize; 3],
+    /// First byte in the field's stream.
+    pub offset: u64,
+    /// Number of bytes.
+    pub length: u64,
+}
+
+impl BoxRow {
+    const COLUMNS: usize = 8;
+
+    fn to_table(rows: &[Self]) -> Vec<u64> {
+        let row = |r: &Self| {
+            let at = [r.start, r.count].concat().into_iter().map(|n| n as u64);
+            at.chain([r.offset, r.length]).collect::<Vec<_>>()
+        };
+        rows.iter().flat_map(row).collect()
+    }
+
+    fn from_table(table: &[u64]) -> Vec<Self> {
+        let triple = |t: &[u64]| std::array::from_fn(|a| t[a] as usize);
+        let row = |t: &[u64]| Self { start: triple(&t[..3]), count: triple(&t[3..6]), offset: t[6], length: t[7] };
+        table.chunks_exact(Self::COLUMNS).map(row).collect()
+    }
+}
+
+/// One rank's part of one field of one step.
+#[derive(Clone, Debug)]
+pub struct FieldPart<'a> {
+    /// The field; the same on all ranks.
+    pub info: &'a FieldInfo,
+    /// Boxes of all ranks.
+    pub all_boxes: usize,
+    /// Bytes of all ranks.
+    pub all_bytes: u64,
+    /// Boxes of the ranks before this one.
+    pub first_box: usize,
+    /// This rank's boxes; their bytes follow one another.
+    pub boxes: Vec<BoxRow>,
+    /// This rank's bytes.
+    pub bytes: &'a [u8],
+}
+
+/// A file that takes steps. Every call is collective over the communicator it was made with.
+pub trait Writer: Send {
+    /// Writes a step whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn write_step(&mut self, step: i64, time: f64, fields: &[FieldPart<'_>], models: &[Arc<Model>])
+    -> Result<()>;
+    /// Closes the file; what was written is safe when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// A step that a file holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepInfo {
+    /// The number that the simulation gave it.
+    pub step: i64,
+    /// The time that the simulation gave it.
+    pub time: f64,
+    /// Its fields, with the bytes that each takes in the file (stream and table of boxes).
+    pub fields: Vec<(FieldInfo, u64)>,
+}
+
+/// A file that gives steps.
+pub trait Reader {
+    /// The steps, in the order in which they were written.
+    fn steps(&self) -> &[StepInfo];
+    /// The models that its fields need: built in, or out of the file.
+    fn models(&self) -> &Models;
+    /// The boxes of a field and their bytes. `index` counts in [`Reader::steps`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Content`].
+    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>>;
+}
+
+/// Makes the file that `path`'s ending says. Collective over `comm`.
+///
+/// # Errors
+/// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where the file cannot be made.
+///
+/// # Safety
+/// `comm` is a valid communicator that outlives the writer.
+pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
+    match Kind::of(path)? {
+        // SAFETY: the caller's promise.
+        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, comm)? })),
+        #[cfg(feature = "adios2")]
+        // SAFETY: the caller's promise.
+        Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::create(path, comm)? })),
+        #[cfg(not(feature = "adios2"))]
+        Kind::Adios2 => Err(no_adios2()),
+        Kind::Plain => Err(unknown_ending(path)),
+    }
+}
+
+/// Whether [`create`] knows the ending; a check that needs no other rank.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub fn check_ending(path: &Path) -> Result<()> {
+    match Kind::of(path)? {
+        Kind::Plain => Err(unknown_ending(path)),
+        Kind::Adios2 if !cfg!(feature = "adios2") => Err(no_adios2()),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file that holds steps.
+///
+/// # Errors
+/// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file, [`Error::Content`] where it is
+/// none of ours.
+pub fn open(path: &Path) -> Result<Box<dyn Reader>> {
+    if !path.exists() {
+        return Err(Error::Io { path: path.into(), reason: "no such file".into() });
+    }
+    match Kind::of(path)? {
+        Kind::Hdf5 => Ok(Box::new(hdf5::Hdf5Reader::open(path)?)),
+        #[cfg(feature = "adios2")]
+        Kind::Adios2 => Ok(Box::new(adios2::Adios2Reader::open(path)?)),
+        #[cfg(not(feature = "adios2"))]
+        Kind::Adios2 => Err(no_adios2()),
+        Kind::Plain => Ok(Box::new(plain::PlainReader::open(path)?)),
+    }
+}
+
+enum Kind {
+    Hdf5,
+    Adios2,
+    Plain,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("h5" | "hdf5") => Ok(Self::Hdf5),
+            Some("bp") => Ok(Self::Adios2),
+            Some("swae" | "npy" | "vti") => Ok(Self::Plain),
+            _ => Err(unknown_ending(path)),
+        }
+    }
+}
+
+fn unknown_ending(path: &Path) -> Error {
+    Error::Unsupported(format!(
+        "{}: the ending chooses the store; known: .h5 and .bp (steps of a simulation), .swae, .npy and .vti (one field)",
+        path.display()
+    ))
+}
+
+fn no_adios2() -> Error {
+    Error::Unsupported("this build has no ADIOS2; build swae with --features adios2, or write .h5".into())
+}
+
+/// Decodes a field of a step and puts its boxes together.
+///
+/// # Errors
+/// Those of [`Reader::read_boxes`], and [`Error::Codec`].
+pub fn read_field(reader: &mut dyn Reader, index: usize, field: &str) -> Result<Field> {
+    let damaged = |reason: String| Error::Content { path: field.into(), reason };
+    let info = find(reader, index, field)?;
+    let boxes = reader.read_boxes(index, field)?;
+    let volume: usize = boxes.iter().map(|(row, _)| row.count.iter().product::<usize>()).sum();
+    if volume != info.shape.iter().product::<usize>() {
+        return Err(damaged(format!("its boxes hold {volume} values, its shape is {:?}", info.shape)));
+    }
+    let mut decoded = Vec::with_capacity(boxes.len());
+    for (row, bytes) in boxes {
+        let part = decompress(&bytes, reader.models())?;
+        let inside = (0..3).all(|a| row.start[a] + row.count[a] <= info.shape[a]);
+        if part.count() != row.count || part.dtype() != info.dtype || !inside {
+            return Err(damaged(format!("box {row:?} does not hold what the table says")));
+        }
+        decoded.push((row, part));
+    }
+    Ok(match info.dtype {
+        Dtype::F32 => Field::F32(join(info.shape, &decoded, |f| match f {
+            Field::F32(a) => Some(a),
+            Field::F64(_) => None,
+        })),
+        Dtype::F64 => Field::F64(join(info.shape, &decoded, |f| match f {
+            Field::F64(a) => Some(a),
+            Field::F32(_) => None,
+        })),
+    })
+}
+
+/// What a file says of a field of a step.
+///
+/// # Errors
+/// [`Error::Content`] where the step has no such field.
+pub fn find(reader: &dyn Reader, index: usize, field: &str) -> Result<FieldInfo> {
+    let step = &reader.steps()[index];
+    let found = step.fields.iter().find(|(info, _)| info.name == field);
+    found.map(|(info, _)| info.clone()).ok_or_else(|| Error::Content {
+        path: field.into(),
+        reason: format!("step {} has no field of this name", step.step),
+    })
+}
+
+fn join<T: Copy + Default>(
+    shape: [usize; 3],
+    boxes: &[(BoxRow, Field)],
+    of: impl Fn(&Field) -> Option<&Array3<T>>,
+) -> Array3<T> {
+    let [nx, ny, nz] = shape;
+    let mut whole = Array3::default((nz, ny, nx));
+    for (BoxRow { start: [x, y, z], count: [cx, cy, cz], .. }, part) in boxes {
+        if let Some(part) = of(part) {
+            whole.slice_mut(s![*z..z + cz, *y..y + cy, *x..x + cx]).assign(part);
+        }
+    }
+    whole
+}

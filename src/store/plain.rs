@@ -1,0 +1,307 @@
+//! Files of one step: `.swae` (one compressed field), `.npy`, `.vti`.
+//!
+//! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in) as a little-endian
+//! u64, that decoder as a model file, and the stream of the field.
+
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo};
+use ndarray::Array3;
+use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use swae_codec::stream::header;
+use swae_codec::{Field, FieldView, Mode, Model, Models, Value, compress};
+use vtkio::model::{
+    Attribute, Attributes, ByteOrder, DataArray, DataSet, Extent, ImageDataPiece, Piece, Version, Vtk,
+};
+
+const MAGIC: &[u8; 8] = b"SWAEFILE";
+
+fn io(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Io { path: path.into(), reason: error.to_string() }
+}
+
+fn content(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Content { path: path.into(), reason: error.to_string() }
+}
+
+/// Writes a `.swae` file: a stream, and its model's decoder where that is not built in.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_swae(path: &Path, stream: &[u8], model: Option<&Model>) -> Result<()> {
+    let decoder = match model {
+        Some(model) if !Models::is_built_in(model.id()) => model.decoder_only().to_bytes(),
+        _ => Vec::new(),
+    };
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        file.write_all(MAGIC)?;
+        file.write_all(&(decoder.len() as u64).to_le_bytes())?;
+        file.write_all(&decoder)?;
+        file.write_all(stream)?;
+        file.flush()
+    };
+    write().map_err(|e| io(path, &e))
+}
+
+/// Writes an array `[z, y, x]`.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_npy(path: &Path, field: &Field) -> Result<()> {
+    let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
+    match field {
+        Field::F32(a) => a.write_npy(file),
+        Field::F64(a) => a.write_npy(file),
+    }
+    .map_err(|e| io(path, &e))
+}
+
+/// Reads an array `[z, y, x]` of float32 or float64 values, in either memory order.
+///
+/// # Errors
+/// [`Error::Io`] where there is no such file, [`Error::Content`] where it holds something else.
+pub fn read_npy(path: &Path) -> Result<Field> {
+    fn read<T: Value + ndarray_npy::ReadableElement>(file: &File) -> std::result::Result<Array3<T>, ReadNpyError> {
+        let array = Array3::<T>::read_npy(BufReader::new(file))?;
+        Ok(array.as_standard_layout().into_owned())
+    }
+    let open = || File::open(path).map_err(|e| io(path, &e));
+    match read::<f64>(&open()?) {
+        Ok(array) => Ok(Field::F64(array)),
+        Err(ReadNpyError::WrongDescriptor(_)) => {
+            read::<f32>(&open()?).map(Field::F32).map_err(|e| content(path, &e))
+        }
+        Err(e) => Err(content(path, &e)),
+    }
+}
+
+/// Writes fields of one grid as VTK image data (XML).
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Unsupported`] where the fields have different shapes.
+pub fn write_vti(path: &Path, fields: &[(FieldInfo, Field)]) -> Result<()> {
+    let Some((first, _)) = fields.first() else {
+        return Err(Error::Unsupported("a .vti file needs a field".into()));
+    };
+    if let Some((other, _)) = fields.iter().find(|(f, _)| f.shape != first.shape) {
+        return Err(Error::Unsupported(format!(
+            "fields {} {:?} and {} {:?} do not share a grid; write them one by one with --var",
+            first.name, first.shape, other.name, other.shape
+        )));
+    }
+    let ranges = first.shape.map(|n| 0..=(n as i32 - 1));
+    let extent = Extent::Ranges(ranges);
+    let attribute = |(info, field): &(FieldInfo, Field)| {
+        let array = DataArray::scalars(&info.name, 1);
+        Attribute::DataArray(match field {
+            Field::F32(a) => array.with_vec(a.iter().copied().collect::<Vec<f32>>()),
+            Field::F64(a) => array.with_vec(a.iter().copied().collect::<Vec<f64>>()),
+        })
+    };
+    let point = fields.iter().map(attribute).collect();
+    let data = Attributes { point, cell: Vec::new() };
+    let vtk = Vtk {
+        version: Version::new_xml(1, 0),
+        title: String::new(),
+        byte_order: ByteOrder::LittleEndian,
+        file_path: None,
+        data: DataSet::ImageData {
+            extent: extent.clone(),
+            origin: first.origin.map(|v| v as f32),
+            spacing: first.spacing.map(|v| v as f32),
+            meta: None,
+            pieces: vec![Piece::Inline(Box::new(ImageDataPiece { extent, data }))],
+        },
+    };
+    let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
+    vtk.write_xml(file).map_err(|e| io(path, &e))
+}
+
+/// Reads the scalar point data of a `.vti` file.
+///
+/// # Errors
+/// [`Error::Content`] where there are none.
+pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
+    let vtk = Vtk::import(path).map_err(|e| content(path, &e))?;
+    let DataSet::ImageData { origin, spacing, pieces, .. } = vtk.data else {
+        return Err(content(path, &"it holds no image data"));
+    };
+    let mut fields = Vec::new();
+    for piece in pieces {
+        let piece = piece.load_piece_data(Some(path)).map_err(|e| content(path, &e))?;
+        let shape = match piece.extent {
+            Extent::Dims(dims) => dims.map(|n| n as usize),
+            Extent::Ranges(ranges) => ranges.map(|r| (r.end() - r.start() + 1).max(0) as usize),
+        };
+        for attribute in piece.data.point {
+            let Attribute::DataArray(array) = attribute else { continue };
+            let [nx, ny, nz] = shape;
+            let dim = (nz, ny, nx);
+            let field = if let Some(v) = array.data.clone().into_vec::<f32>() {
+                Array3::from_shape_vec(dim, v).map(Field::F32)
+            } else if let Some(v) = array.data.clone().into_vec::<f64>() {
+                Array3::from_shape_vec(dim, v).map(Field::F64)
+            } else {
+                continue;
+            };
+            let field = field.map_err(|e| content(path, &e))?;
+            let info = FieldInfo {
+                name: array.name,
+                dtype: field.dtype(),
+                shape,
+                origin: origin.map(f64::from),
+                spacing: spacing.map(f64::from),
+                encoding: "vti".into(),
+            };
+            fields.push((info, field));
+        }
+    }
+    if fields.is_empty() { Err(content(path, &"it holds no scalar field of floats")) } else { Ok(fields) }
+}
+
+/// A file of one step.
+pub(crate) struct PlainReader {
+    path: PathBuf,
+    steps: Vec<StepInfo>,
+    models: Models,
+    streams: Vec<Vec<u8>>,
+}
+
+impl PlainReader {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let mut models = Models::built_in();
+        let stem = path.file_stem().map_or_else(|| "field".into(), |s| s.to_string_lossy().into_owned());
+        let stored = fs::metadata(path).map_err(|e| io(path, &e))?.len();
+        let (infos, streams): (Vec<FieldInfo>, Vec<Vec<u8>>) =
+            match path.extension().and_then(|e| e.to_str()) {
+                Some("swae") => {
+                    let (info, stream) = Self::read_swae(path, stem, &mut models)?;
+                    (vec![info], vec![stream])
+                }
+                Some("npy") => {
+                    let field = read_npy(path)?;
+                    let info = FieldInfo {
+                        name: stem,
+                        dtype: field.dtype(),
+                        shape: field.count(),
+                        origin: [0.0; 3],
+                        spacing: [1.0; 3],
+                        encoding: "npy".into(),
+                    };
+                    (vec![info], vec![raw(&field)?])
+                }
+                _ => {
+                    let fields = read_vti(path)?;
+                    let streams = fields.iter().map(|(_, f)| raw(f)).collect::<Result<_>>()?;
+                    (fields.into_iter().map(|(info, _)| info).collect(), streams)
+                }
+            };
+        let count = infos.len() as u64;
+        let fields = infos.into_iter().map(|info| (info, stored / count)).collect();
+        Ok(Self { path: path.into(), steps: vec![StepInfo { step: 0, time: 0.0, fields }], models, streams })
+    }
+
+    fn read_swae(path: &Path, name: String, models: &mut Models) -> Result<(FieldInfo, Vec<u8>)> {
+        let bytes = fs::read(path).map_err(|e| io(path, &e))?;
+        let short = || content(path, &"not a .swae file, or cut short");
+        let rest = bytes.strip_prefix(MAGIC).ok_or_else(short)?;
+        let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
+        let (decoder, stream) = rest.split_at_checked(length).ok_or_else(short)?;
+        if !decoder.is_empty() {
+            models.add(Model::from_bytes(decoder)?);
+        }
+        let header = header(stream)?;
+        let encoding = match header.latent {
+            None => "raw".into(),
+            Some((coding, id)) => {
+                let known = models.by_id(id).map(|m| m.metadata.name.clone());
+                format!("latent {} {}", known.unwrap_or_else(|_| id.to_string()), coding.name())
+            }
+        };
+        let info = FieldInfo {
+            name,
+            dtype: header.dtype,
+            shape: header.count,
+            origin: [0.0; 3],
+            spacing: [1.0; 3],
+            encoding,
+        };
+        Ok((info, stream.to_vec()))
+    }
+}
+
+fn raw(field: &Field) -> Result<Vec<u8>> {
+    Ok(match field {
+        Field::F32(a) => compress(&FieldView::of_array(a)?, Mode::Raw)?,
+        Field::F64(a) => compress(&FieldView::of_array(a)?, Mode::Raw)?,
+    })
+}
+
+impl Reader for PlainReader {
+    fn steps(&self) -> &[StepInfo] {
+        &self.steps
+    }
+
+    fn models(&self) -> &Models {
+        &self.models
+    }
+
+    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
+        let fields = &self.steps[index].fields;
+        let at = fields.iter().position(|(info, _)| info.name == field);
+        let at = at.ok_or_else(|| content(&self.path, &format!("no field {field}")))?;
+        let stream = self.streams[at].clone();
+        let count = fields[at].0.shape;
+        Ok(vec![(BoxRow { start: [0; 3], count, offset: 0, length: stream.len() as u64 }, stream)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swae_codec::Dtype;
+
+    #[test]
+    fn a_field_comes_back_from_npy_vti_and_swae() {
+        let dir = tempfile::tempdir().unwrap();
+        let array = Array3::from_shape_fn((9, 8, 7), |(z, y, x)| x as f64 + 0.1 * y as f64 - z as f64);
+        let field = Field::F64(array);
+        let info = FieldInfo {
+            name: "chi".into(),
+            dtype: Dtype::F64,
+            shape: [7, 8, 9],
+            origin: [-1.0, 0.0, 0.5],
+            spacing: [0.25; 3],
+            encoding: String::new(),
+        };
+        let at = |name: &str| dir.path().join(name);
+        write_npy(&at("a.npy"), &field).unwrap();
+        write_vti(&at("a.vti"), &[(info.clone(), field.clone())]).unwrap();
+        write_swae(&at("a.swae"), &raw(&field).unwrap(), None).unwrap();
+        for name in ["a.npy", "a.vti", "a.swae"] {
+            let mut reader = crate::open(&at(name)).unwrap();
+            let found = reader.steps()[0].fields[0].0.clone();
+            assert_eq!(crate::read_field(reader.as_mut(), 0, &found.name).unwrap(), field, "{name}");
+        }
+        let (again, _) = read_vti(&at("a.vti")).unwrap().remove(0);
+        assert_eq!(
+            (again.name, again.shape, again.origin, again.spacing),
+            (info.name, info.shape, info.origin, info.spacing)
+        );
+    }
+
+    #[test]
+    fn a_swae_file_cut_short_anywhere_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.swae");
+        write_swae(&path, &raw(&Field::F32(Array3::zeros((3, 3, 3)))).unwrap(), None).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for n in 0..whole.len() {
+            fs::write(&path, &whole[..n]).unwrap();
+            assert!(crate::open(&path).is_err(), "{n} bytes");
+        }
+    }
+}

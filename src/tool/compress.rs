@@ -1,0 +1,50 @@
+//! `swae compress`: one field from a file into a `.swae` file.
+
+use crate::bytes;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::Path;
+use std::sync::Arc;
+use swae_codec::{Field, FieldView, LatentCoding, Mode, Model, Models, compress};
+use swae_store::{open, plain, read_field};
+
+/// A built-in model by name, or one from a file.
+///
+/// # Errors
+/// Where it is neither, or the file is damaged.
+pub fn load_model(name: &str) -> Result<Arc<Model>> {
+    let mut models = Models::built_in();
+    match models.by_name(name) {
+        Ok(model) => Ok(model),
+        Err(unknown) if !Path::new(name).exists() => Err(unknown).context("--model takes a name or a model file"),
+        Err(_) => Ok(models.add(Model::from_bytes(&std::fs::read(name)?).with_context(|| name.to_owned())?)),
+    }
+}
+
+/// Compresses the only field of `input` in latent mode.
+///
+/// # Errors
+/// Where `input` has no single field, or `output` cannot be written.
+pub fn compress_file(input: &Path, output: &Path, model: &str, coding: LatentCoding) -> Result<()> {
+    ensure!(
+        output.extension().is_some_and(|e| e == "swae"),
+        "{}: compress writes .swae files",
+        output.display()
+    );
+    let model = load_model(model)?;
+    let mut reader = open(input)?;
+    let [step] = reader.steps() else { bail!("{} holds several steps; convert one first", input.display()) };
+    let [(info, _)] = &step.fields[..] else {
+        bail!("{} holds several fields; convert one first", input.display())
+    };
+    let (name, raw) = (info.name.clone(), info.raw_bytes());
+    let field = read_field(reader.as_mut(), 0, &name)?;
+    let mode = Mode::Latent { model: &model, coding };
+    let stream = match &field {
+        Field::F32(a) => compress(&FieldView::of_array(a)?, mode)?,
+        Field::F64(a) => compress(&FieldView::of_array(a)?, mode)?,
+    };
+    plain::write_swae(output, &stream, Some(&model))?;
+    let stored = std::fs::metadata(output)?.len();
+    println!("{} -> {}, ratio {:.1}", bytes(raw), bytes(stored), raw as f64 / stored as f64);
+    Ok(())
+}

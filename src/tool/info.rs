@@ -1,0 +1,60 @@
+//! `swae info`: what a file holds.
+
+use crate::bytes;
+use anyhow::Result;
+use std::path::Path;
+use swae_store::{StepInfo, open};
+
+/// Prints the steps and fields of a file, with sizes and ratios.
+///
+/// # Errors
+/// Where the file cannot be opened.
+pub fn info(path: &Path, json: bool) -> Result<()> {
+    let reader = open(path)?;
+    let steps = reader.steps();
+    if json {
+        println!("{}", serde_json::to_string_pretty(steps)?);
+        return Ok(());
+    }
+    println!("{}: {} step(s), {} on disk", path.display(), steps.len(), bytes(on_disk(path)?));
+    for step in steps {
+        print_step(step);
+    }
+    Ok(())
+}
+
+/// Bytes of a file, or of all files in a folder: a BP5 output is one.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn on_disk(path: &Path) -> std::io::Result<u64> {
+    if path.is_file() {
+        return Ok(path.metadata()?.len());
+    }
+    std::fs::read_dir(path)?.map(|entry| on_disk(&entry?.path())).sum()
+}
+
+fn print_step(step: &StepInfo) {
+    let raw: u64 = step.fields.iter().map(|(f, _)| f.raw_bytes()).sum();
+    let stored: u64 = step.fields.iter().map(|(_, stored)| stored).sum();
+    println!(
+        "step {}  time {}  {} field(s)  {} of {}  ratio {:.1}",
+        step.step,
+        step.time,
+        step.fields.len(),
+        bytes(stored),
+        bytes(raw),
+        raw as f64 / stored.max(1) as f64
+    );
+    for (field, stored) in &step.fields {
+        let [nx, ny, nz] = field.shape;
+        println!(
+            "    {:<12} {} {nx}×{ny}×{nz}  {:>10}  ratio {:>7.1}  {}",
+            field.name,
+            field.dtype.name(),
+            bytes(*stored),
+            field.raw_bytes() as f64 / (*stored).max(1) as f64,
+            field.encoding
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! What `swae-train fit` reads: a TOML file. Unknown keys are errors.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use swae_codec::model::Architecture;
+
+/// A training run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the model.
+    pub name: String,
+    /// The model file to write.
+    pub output: PathBuf,
+    /// The network.
+    #[serde(default)]
+    pub architecture: Architecture,
+    /// What to learn from.
+    pub data: Data,
+    /// How.
+    #[serde(default)]
+    pub training: Training,
+}
+
+/// A source of blocks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Data {
+    /// `sin(2πk₁x)·sin(2πk₂y)·sin(2πk₃z)`, k ∈ {2..6}, made on the fly.
+    Math {
+        /// Points along the unit cube's edge; one is drawn for each block.
+        resolutions: Vec<usize>,
+    },
+    /// Fields in files that the library wrote.
+    Files {
+        /// The files.
+        paths: Vec<PathBuf>,
+        /// Blocks whose standard deviation is below this fraction of their field's range are left out: they are
+        /// stored as good as exactly whatever the network does.
+        #[serde(default = "least_deviation")]
+        least_deviation: f64,
+        /// A block is drawn with a probability proportional to (its standard deviation / its field's range) to this
+        /// power: 0 draws all alike, 1 favours those that the error of the field comes from.
+        #[serde(default)]
+        emphasis: f64,
+    },
+}
+
+fn least_deviation() -> f64 {
+    1e-4
+}
+
+/// How to train.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Training {
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Blocks per step.
+    pub batch: usize,
+    /// Greatest learning rate (Adam); it rises over the first 5 % of the steps and falls to 0 as a cosine.
+    pub rate: f64,
+    /// λ, the weight of the sliced-Wasserstein distance.
+    pub swd_weight: f64,
+    /// Random directions of that distance.
+    pub projections: i64,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self { steps: 20_000, batch: 512, rate: 2e-3, swd_weight: 10.0, projections: 50, seed: 1 }
+    }
+}

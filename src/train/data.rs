@@ -1,0 +1,137 @@
+//! Blocks to learn from, normalised as the codec normalises them: mean 0, variance 1.
+
+use crate::config::Data;
+use anyhow::{Result, ensure};
+use std::f64::consts::TAU;
+use std::path::PathBuf;
+use swae_codec::FieldView;
+use swae_codec::blocks::{BlockGrid, EDGE, VALUES, gather};
+use tch::Tensor;
+
+/// An endless source of normalised blocks.
+pub struct Blocks {
+    random: fastrand::Rng,
+    source: Source,
+}
+
+enum Source {
+    Math { resolutions: Vec<usize> },
+    /// Normalised blocks, and the running sum of their weights.
+    Files { blocks: Vec<[f32; VALUES]>, cumulated: Vec<f64> },
+}
+
+/// The wave numbers of the math functions.
+pub const WAVE_NUMBERS: std::ops::RangeInclusive<u32> = 2..=6;
+
+/// `sin(2πk₁x)·sin(2πk₂y)·sin(2πk₃z)` at `n³` points `i/n` of the unit cube, `[z, y, x]`.
+pub fn math_volume(k: [u32; 3], n: usize) -> ndarray::Array3<f32> {
+    let line = |k: u32| (0..n).map(|i| (TAU * f64::from(k) * i as f64 / n as f64).sin()).collect::<Vec<_>>();
+    let [x, y, z] = k.map(line);
+    ndarray::Array3::from_shape_fn((n, n, n), |(k, j, i)| (x[i] * y[j] * z[k]) as f32)
+}
+
+impl Blocks {
+    /// Opens the data.
+    ///
+    /// # Errors
+    /// Where there are none.
+    pub fn new(data: &Data, seed: u64) -> Result<Self> {
+        let source = match data {
+            Data::Math { resolutions } => {
+                ensure!(resolutions.iter().any(|&n| n >= EDGE), "data.resolutions needs a number ≥ 8");
+                Source::Math { resolutions: resolutions.clone() }
+            }
+            Data::Files { paths, least_deviation, emphasis } => read(paths, *least_deviation, *emphasis)?,
+        };
+        Ok(Self { random: fastrand::Rng::with_seed(seed), source })
+    }
+
+    /// `[n, 1, 8, 8, 8]` normalised blocks on the CPU.
+    pub fn batch(&mut self, n: usize) -> Tensor {
+        let mut values = Vec::with_capacity(n * VALUES);
+        let mut block = [0.0; VALUES];
+        for _ in 0..n {
+            match &self.source {
+                Source::Math { resolutions } => loop {
+                    math_block(&mut self.random, resolutions, &mut block);
+                    if normalise(&mut block).is_normal() {
+                        break;
+                    }
+                },
+                Source::Files { blocks, cumulated } => {
+                    let total = cumulated.last().copied().unwrap_or_default();
+                    let drawn = self.random.f64() * total;
+                    let at = cumulated.partition_point(|&sum| sum <= drawn).min(blocks.len() - 1);
+                    turn(&mut self.random, &blocks[at], &mut block);
+                }
+            }
+            values.extend(block.iter().map(|&v| v as f32));
+        }
+        Tensor::from_slice(&values).view([n as i64, 1, EDGE as i64, EDGE as i64, EDGE as i64])
+    }
+}
+
+/// Normalises the block and gives its standard deviation; 0 where it has nothing to normalise.
+fn normalise(block: &mut [f64; VALUES]) -> f64 {
+    let mean = block.iter().sum::<f64>() / VALUES as f64;
+    let variance = block.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / VALUES as f64;
+    let scale = variance.sqrt();
+    block.iter_mut().for_each(|v| *v = (*v - mean) / scale);
+    scale
+}
+
+/// All blocks of all fields and steps of the files that vary enough to learn from.
+fn read(paths: &[PathBuf], least_deviation: f64, emphasis: f64) -> Result<Source> {
+    let (mut blocks, mut cumulated, mut sum) = (Vec::new(), Vec::new(), 0.0);
+    for path in paths {
+        let mut reader = swae_store::open(path)?;
+        for index in 0..reader.steps().len() {
+            let names: Vec<String> =
+                reader.steps()[index].fields.iter().map(|(info, _)| info.name.clone()).collect();
+            for name in names {
+                let field = swae_store::read_field(reader.as_mut(), index, &name)?.to_f64();
+                let (lo, hi) = field.iter().fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+                let view = FieldView::of_array(&field)?;
+                let grid = BlockGrid::new(view.count());
+                for i in 0..grid.len() {
+                    let mut block = gather(&view, grid.block(i));
+                    let deviation = normalise(&mut block) / (hi - lo);
+                    if deviation.is_normal() && deviation >= least_deviation {
+                        sum += deviation.powf(emphasis);
+                        cumulated.push(sum);
+                        blocks.push(block.map(|v| v as f32));
+                    }
+                }
+            }
+        }
+    }
+    ensure!(!blocks.is_empty(), "no block of {paths:?} varies enough to learn from");
+    Ok(Source::Files { blocks, cumulated })
+}
+
+/// The block under one of the 48 symmetries of the cube and a random sign: physics has no preferred axis.
+fn turn(random: &mut fastrand::Rng, from: &[f32; VALUES], to: &mut [f64; VALUES]) {
+    let mut stride = [1, EDGE, EDGE * EDGE];
+    random.shuffle(&mut stride);
+    let flip: [bool; 3] = std::array::from_fn(|_| random.bool());
+    let sign = if random.bool() { 1.0 } else { -1.0 };
+    for (i, v) in to.iter_mut().enumerate() {
+        let at = [i % EDGE, i / EDGE % EDGE, i / (EDGE * EDGE)];
+        let source: usize =
+            (0..3).map(|a| stride[a] * if flip[a] { EDGE - 1 - at[a] } else { at[a] }).sum();
+        *v = sign * f64::from(from[source]);
+    }
+}
+
+/// A block of a math function at a random place, not only at multiples of 8.
+fn math_block(random: &mut fastrand::Rng, resolutions: &[usize], block: &mut [f64; VALUES]) {
+    let n = resolutions[random.usize(..resolutions.len())] as f64;
+    let mut line = || -> [f64; EDGE] {
+        let (k, start) = (f64::from(random.u32(WAVE_NUMBERS)), random.f64());
+        std::array::from_fn(|i| (TAU * k * (start + i as f64 / n)).sin())
+    };
+    let [x, y, z] = [line(), line(), line()];
+    for (i, v) in block.iter_mut().enumerate() {
+        *v = x[i % EDGE] * y[i / EDGE % EDGE] * z[i / (EDGE * EDGE)];
+    }
+}

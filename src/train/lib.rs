@@ -1,0 +1,8 @@
+//! Training: data sets, the autoencoder in libtorch, the loss, the loop, the export to a model file.
+
+pub mod config;
+pub mod data;
+pub mod evaluate;
+pub mod fit;
+pub mod loss;
+pub mod network;

@@ -1,0 +1,85 @@
+//! `swae-train`: trains models and says how good they are.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use swae_codec::{LatentCoding, Model, Models};
+use swae_train::{config::Config, evaluate, fit};
+
+#[derive(Parser)]
+#[command(version, about = "Trains sliced-Wasserstein autoencoders for swae")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trains a model as a TOML file says, and writes the model file
+    Fit {
+        /// The configuration
+        config: PathBuf,
+    },
+    /// Prints how good a model is on the math functions, at 40³ and at 128³, every stored byte counted
+    Evaluate {
+        /// Name of a built-in model, or a model file
+        #[arg(default_value = "math-16")]
+        model: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Fit { config } => {
+            let text = std::fs::read_to_string(&config).with_context(|| config.display().to_string())?;
+            let config: Config = toml::from_str(&text).with_context(|| config.display().to_string())?;
+            let model = fit::fit(&config)?;
+            std::fs::write(&config.output, model.to_bytes())
+                .with_context(|| config.output.display().to_string())?;
+            println!("{} ({}) written to {}", config.name, model.id(), config.output.display());
+        }
+        Command::Evaluate { model, json } => {
+            let model = load(&model)?;
+            let mut rows = Vec::new();
+            for n in [40, 128] {
+                for coding in [LatentCoding::F32, LatentCoding::F16, LatentCoding::U8] {
+                    rows.push((n, coding.name(), evaluate::math(&model, n, coding)?));
+                }
+            }
+            if json {
+                println!("{}", serde_json::to_string_pretty(&rows)?);
+                return Ok(());
+            }
+            println!(
+                "{:>4} {:>7} {:>6} {:>18} {:>18} {:>10} {:>9} {:>9} {:>9} {:>11}",
+                "n", "latents", "ratio", "data", "reconstructed", "MSE", "MAE", "max error", "PSNR/dB", "correlation"
+            );
+            for (n, coding, q) in rows {
+                let range = |r: [f64; 2]| format!("{:.4} … {:.4}", r[0], r[1]);
+                println!(
+                    "{n:>4} {coding:>7} {:>6.1} {:>18} {:>18} {:>10.3e} {:>9.5} {:>9.4} {:>9.2} {:>11.6}",
+                    q.ratio,
+                    range(q.data_range),
+                    range(q.reconstructed_range),
+                    q.mse,
+                    q.mae,
+                    q.max_error,
+                    q.psnr,
+                    q.correlation
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn load(name: &str) -> Result<Model> {
+    if let Ok(model) = Models::built_in().by_name(name) {
+        return Ok((*model).clone());
+    }
+    let bytes = std::fs::read(name).with_context(|| format!("{name} is no built-in model and no file"))?;
+    Ok(Model::from_bytes(&bytes)?)
+}
