@@ -91,9 +91,11 @@ pub unsafe extern "C" fn swae_open(
     let outcome = fenced(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let path = text(path).ok_or_else(|| argument("path is NULL or not UTF-8"))?;
-            let options = read_options(options.as_ref())?;
-            made.session = Some(Session::open(comm, Path::new(path), &options)?);
+            let arguments = text(path)
+                .ok_or_else(|| Error::Argument("path is NULL or not UTF-8".into()))
+                .and_then(|path| Ok((path, read_options(options.as_ref())?)));
+            let arguments = arguments.as_ref().map(|(path, options)| (Path::new(*path), options));
+            made.session = Some(Session::open(comm, arguments.map_err(Clone::clone))?);
         }
         Ok(())
     });
@@ -209,11 +211,11 @@ unsafe fn text<'a>(s: *const c_char) -> Option<&'a str> {
 
 /// # Safety
 /// The model is NULL or a string.
-unsafe fn read_options(options: Option<&swae_options>) -> Result<Options, Failure> {
+unsafe fn read_options(options: Option<&swae_options>) -> Result<Options, Error> {
     let mut read = Options::default();
     let Some(o) = options else { return Ok(read) };
     if o.size < size_of::<swae_options>() {
-        return Err(argument(format!(
+        return Err(Error::Argument(format!(
             "swae_options.size is {}, expected sizeof(swae_options) = {}",
             o.size,
             size_of::<swae_options>()
@@ -223,18 +225,20 @@ unsafe fn read_options(options: Option<&swae_options>) -> Result<Options, Failur
         0 => LatentCoding::F16,
         1 => LatentCoding::F32,
         2 => LatentCoding::U8,
-        other => return Err(argument(format!("latents {other} is none of swae_latents"))),
+        other => return Err(Error::Argument(format!("latents {other} is none of swae_latents"))),
     };
     read.coding = match o.mode {
         0 => Coding::Latent(latents),
         1 => Coding::Raw,
-        other => return Err(argument(format!("mode {other} is none of swae_mode"))),
+        other => return Err(Error::Argument(format!("mode {other} is none of swae_mode"))),
     };
     if !o.model.is_null() {
         // SAFETY: the caller's promise.
-        read.model = unsafe { text(o.model) }.ok_or_else(|| argument("model is not UTF-8"))?.to_owned();
+        read.model =
+            unsafe { text(o.model) }.ok_or_else(|| Error::Argument("model is not UTF-8".into()))?.to_owned();
     }
-    read.threads = usize::try_from(o.threads)
-        .map_err(|_| argument(format!("threads is {}; 0 means the rank's share of the cores", o.threads)))?;
+    read.threads = usize::try_from(o.threads).map_err(|_| {
+        Error::Argument(format!("threads is {}; 0 means the rank's share of the cores", o.threads))
+    })?;
     Ok(read)
 }

@@ -30,7 +30,9 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A stream names a model that is neither built in nor given.
-    #[error("the data were encoded with model {0}, which is neither built in nor in the file; pass it with --model")]
+    #[error(
+        "the data were encoded with model {0}, which is neither built in nor in the file; pass it with --model"
+    )]
     MissingModel(ModelId),
 }
 

@@ -166,8 +166,7 @@ fn write_latents(latents: &[f32], latent: usize, coding: LatentCoding, out: &mut
             let ranges: Vec<(f32, f32)> = (0..latent)
                 .map(|i| {
                     let column = latents.iter().skip(i).step_by(latent);
-                    let (lo, hi) =
-                        column.fold((f32::MAX, f32::MIN), |(lo, hi), &z| (lo.min(z), hi.max(z)));
+                    let (lo, hi) = column.fold((f32::MAX, f32::MIN), |(lo, hi), &z| (lo.min(z), hi.max(z)));
                     if lo > hi { (0.0, 0.0) } else { (lo, (hi - lo) / 255.0) }
                 })
                 .collect();

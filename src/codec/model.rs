@@ -129,13 +129,19 @@ impl Architecture {
             return fail(format!("blocks of {}³; this library has blocks of 8³", self.block));
         }
         if self.channels.len() != 3 || self.channels.iter().any(|c| !(1..=1024).contains(c)) {
-            return fail(format!("channels {:?}; three stages of 1 to 1024 channels are needed", self.channels));
+            return fail(format!(
+                "channels {:?}; three stages of 1 to 1024 channels are needed",
+                self.channels
+            ));
         }
         if !(1..=512).contains(&self.latent) {
             return fail(format!("{} latents; 1 to 512 are possible", self.latent));
         }
         if !(1..=2).contains(&self.convolutions_per_stage) {
-            return fail(format!("{} convolutions per stage; 1 or 2 are possible", self.convolutions_per_stage));
+            return fail(format!(
+                "{} convolutions per stage; 1 or 2 are possible",
+                self.convolutions_per_stage
+            ));
         }
         Ok(())
     }
@@ -270,11 +276,10 @@ impl Model {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let fail = |what: &dyn fmt::Display| Error::Model(what.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| fail(&e))?;
-        let json = header
-            .metadata()
-            .as_ref()
-            .and_then(|m| m.get(METADATA_KEY))
-            .ok_or_else(|| fail(&"a safetensors file without swae's metadata; export it with swae-train"))?;
+        let json =
+            header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or_else(|| {
+                fail(&"a safetensors file without swae's metadata; export it with swae-train")
+            })?;
         let metadata: Metadata = serde_json::from_str(json).map_err(|e| fail(&e))?;
         if metadata.format != MODEL_FORMAT {
             return Err(fail(&format!("model format {}, known is {MODEL_FORMAT}", metadata.format)));

@@ -1,7 +1,9 @@
 //! The stream: one box of one field as bytes, with a version, a shape and a checksum. This file and
 //! docs/format.md are the only places that know the layout.
 
-use crate::{Dtype, Error, FieldView, LatentCoding, Model, ModelId, Models, Result, Value, check_shape, latent};
+use crate::{
+    Dtype, Error, FieldView, LatentCoding, Model, ModelId, Models, Result, Value, check_shape, latent,
+};
 use ndarray::Array3;
 
 /// The newest format version that this library reads, and the one that it writes. 0 is provisional.

@@ -84,7 +84,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens an output; an existing file of this name is replaced.
+    /// Opens an output; an existing file of this name is replaced. A rank that could not even read its arguments
+    /// passes that error, so that the others hear of it instead of waiting.
     ///
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Model`], [`Error::Io`]; the same on all ranks.
@@ -92,7 +93,7 @@ impl Session {
     /// # Safety
     /// `comm` is a valid communicator of an initialised MPI; it is duplicated, and stays the caller's. The session must be
     /// closed before `MPI_Finalize`.
-    pub unsafe fn open(comm: MPI_Comm, path: &Path, options: &Options) -> Result<Self> {
+    pub unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) -> Result<Self> {
         let mut own = comm;
         // SAFETY: the caller's promise; the duplicate is ours, so the wrapper may free it.
         let comm = unsafe {
@@ -101,15 +102,20 @@ impl Session {
             }
             SimpleCommunicator::from_raw(own)
         };
-        let prepared = prepare(&comm, path, options);
-        let (model, pool) = agreed(&comm, prepared)?;
+        let asked = arguments.as_ref().map_or(0, |(_, options)| options.threads);
+        let threads = threads(&comm, asked);
+        let prepared = arguments.and_then(|(path, options)| {
+            let (model, pool) = prepare(path, options, threads)?;
+            Ok((path, options.coding, model, pool))
+        });
+        let (path, coding, model, pool) = agreed(&comm, prepared)?;
         // SAFETY: the duplicate lives as long as the session, and the writer is dropped before it.
         let made = unsafe { swae_store::create(path, comm.as_raw()) }.map_err(Error::from);
         let writer = agreed(&comm, made)?;
         Ok(Self {
             comm: ManuallyDrop::new(comm),
             writer: Some(writer),
-            coding: options.coding,
+            coding,
             model,
             pool,
             step: None,
@@ -124,7 +130,10 @@ impl Session {
     /// [`Error::State`] inside a step, or where the number is not above the last one's.
     pub fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
         if let Some(open) = &self.step {
-            return Err(Error::State(format!("step {} has not ended; call end_step before the next", open.step)));
+            return Err(Error::State(format!(
+                "step {} has not ended; call end_step before the next",
+                open.step
+            )));
         }
         if self.last_step.is_some_and(|last| step <= last) || step < 0 {
             return Err(Error::State(format!(
@@ -144,7 +153,9 @@ impl Session {
     /// `end_step` then fails on all ranks.
     pub fn put<T: Value>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
         if self.step.is_none() {
-            return Err(Error::State(format!("field '{name}' was put outside a step; call begin_step first")));
+            return Err(Error::State(format!(
+                "field '{name}' was put outside a step; call begin_step first"
+            )));
         }
         let done = self.encode(name, place, view);
         if let (Err(e), Some(step)) = (&done, &mut self.step) {
@@ -177,7 +188,9 @@ impl Session {
         };
         let put = &mut puts[at];
         if put.info != info {
-            return Err(Error::Argument(format!("field '{name}': its boxes of one step have different grids")));
+            return Err(Error::Argument(format!(
+                "field '{name}': its boxes of one step have different grids"
+            )));
         }
         let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
         put.boxes.push(BoxRow { start: place.start, count: view.count(), offset, length });
@@ -189,7 +202,9 @@ impl Session {
         let wrong = |text: String| Err(Error::Argument(format!("field '{name}': {text}")));
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-+.".contains(c);
         if name.is_empty() || name.len() > 200 || !name.chars().all(allowed) || name.starts_with('.') {
-            return wrong("names have 1 to 200 letters, digits, '_', '-', '+' or '.', and no '.' in front".into());
+            return wrong(
+                "names have 1 to 200 letters, digits, '_', '-', '+' or '.', and no '.' in front".into(),
+            );
         }
         if let Err(e) = swae_codec::check_shape(place.shape) {
             return wrong(e.to_string());
@@ -279,7 +294,9 @@ impl Session {
         let closed = self.writer.take().map_or(Ok(()), |w| w.close().map_err(Error::from));
         agreed(&*self.comm, closed)?;
         match unfinished {
-            Some(step) => Err(Error::State(format!("step {} had not ended and is not in the file", step.step))),
+            Some(step) => {
+                Err(Error::State(format!("step {} had not ended and is not in the file", step.step)))
+            }
             None => Ok(()),
         }
     }
@@ -307,11 +324,10 @@ fn mpi_is_over() -> bool {
 
 /// What each rank can do on its own before the file is made.
 fn prepare(
-    comm: &SimpleCommunicator,
     path: &Path,
     options: &Options,
+    threads: usize,
 ) -> Result<(Option<Arc<Model>>, rayon::ThreadPool)> {
-    let threads = threads(comm, options.threads);
     swae_store::check_ending(path)?;
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),

@@ -82,7 +82,12 @@ impl Handle {
     }
 
     /// The variable of this name, defined on first use; an array takes the given selection.
-    fn variable(&self, name: &str, kind: adios2_type, dims: Option<[&[usize]; 3]>) -> Result<*mut adios2_variable> {
+    fn variable(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        dims: Option<[&[usize]; 3]>,
+    ) -> Result<*mut adios2_variable> {
         let c_name = self.text(name)?;
         // SAFETY: the IO lives as long as the handle; shape, start and count have equal lengths.
         unsafe {
@@ -110,7 +115,11 @@ impl Handle {
                     )
                 }
             };
-            if variable.is_null() { Err(self.error(format!("ADIOS2 cannot define {name}"))) } else { Ok(variable) }
+            if variable.is_null() {
+                Err(self.error(format!("ADIOS2 cannot define {name}")))
+            } else {
+                Ok(variable)
+            }
         }
     }
 
@@ -148,7 +157,11 @@ impl Handle {
                 adios2_define_attribute_array(self.io, name.as_ptr(), kind, data, size)
             }
         };
-        if made.is_null() { Err(self.error(format!("ADIOS2 cannot define attribute {name:?}"))) } else { Ok(()) }
+        if made.is_null() {
+            Err(self.error(format!("ADIOS2 cannot define attribute {name:?}")))
+        } else {
+            Ok(())
+        }
     }
 
     fn text_attribute(&self, name: &str, value: &str) -> Result<()> {
@@ -189,7 +202,10 @@ impl Handle {
             if found != kind || size != 3 {
                 return Err(self.damaged(format!("attribute {name} has not the type that it should have")));
             }
-            self.check(adios2_attribute_data(out.as_mut_ptr().cast(), &mut size, attribute), "read an attribute")?;
+            self.check(
+                adios2_attribute_data(out.as_mut_ptr().cast(), &mut size, attribute),
+                "read an attribute",
+            )?;
         }
         Ok(out)
     }
@@ -199,7 +215,13 @@ impl Handle {
     }
 
     /// The whole of an array of the current step; none where the step does not have it.
-    fn get<T: Copy + Default>(&self, name: &str, kind: adios2_type, start: usize, count: Option<usize>) -> Result<Option<Vec<T>>> {
+    fn get<T: Copy + Default>(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        start: usize,
+        count: Option<usize>,
+    ) -> Result<Option<Vec<T>>> {
         let c_name = self.text(name)?;
         // SAFETY: the buffer has as many values of the checked type as are selected.
         unsafe {
@@ -229,7 +251,10 @@ impl Handle {
             let mut data = vec![T::default(); rows * shape[1]];
             if !data.is_empty() {
                 let mode = adios2_mode_adios2_mode_sync;
-                self.check(adios2_get(self.engine, variable, data.as_mut_ptr().cast(), mode), "read a variable")?;
+                self.check(
+                    adios2_get(self.engine, variable, data.as_mut_ptr().cast(), mode),
+                    "read a variable",
+                )?;
             }
             Ok(Some(data))
         }
@@ -239,8 +264,9 @@ impl Handle {
     fn next_step(&self) -> Result<bool> {
         let mut status = 0;
         // SAFETY: the engine is open for reading.
-        let code =
-            unsafe { adios2_begin_step(self.engine, adios2_step_mode_adios2_step_mode_read, 0.0, &mut status) };
+        let code = unsafe {
+            adios2_begin_step(self.engine, adios2_step_mode_adios2_step_mode_read, 0.0, &mut status)
+        };
         self.check(code, "read a step")?;
         Ok(status == adios2_step_status_adios2_step_status_ok)
     }
@@ -317,7 +343,12 @@ impl Adios2Writer {
             let bytes = model.decoder_only().to_bytes();
             let size = [bytes.len()];
             let dims: [&[usize]; 3] = [&size, &[0], &size];
-            self.handle.put_array(&format!("models/{id}/decoder"), adios2_type_adios2_type_uint8_t, dims, &bytes)?;
+            self.handle.put_array(
+                &format!("models/{id}/decoder"),
+                adios2_type_adios2_type_uint8_t,
+                dims,
+                &bytes,
+            )?;
         }
         Ok(())
     }
@@ -371,12 +402,22 @@ impl Adios2Writer {
             }
             let offset = part.boxes.first().map_or(0, |b| b.offset as usize);
             let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.bytes.len()]];
-            self.handle.put_array(&format!("{name}/stream"), adios2_type_adios2_type_uint8_t, dims, part.bytes)?;
+            self.handle.put_array(
+                &format!("{name}/stream"),
+                adios2_type_adios2_type_uint8_t,
+                dims,
+                part.bytes,
+            )?;
             let table = BoxRow::to_table(&part.boxes);
             let width = BoxRow::COLUMNS;
             let dims: [&[usize]; 3] =
                 [&[part.all_boxes, width], &[part.first_box, 0], &[part.boxes.len(), width]];
-            self.handle.put_array(&format!("{name}/boxes"), adios2_type_adios2_type_uint64_t, dims, &table)?;
+            self.handle.put_array(
+                &format!("{name}/boxes"),
+                adios2_type_adios2_type_uint64_t,
+                dims,
+                &table,
+            )?;
         }
         Ok(())
     }
@@ -419,12 +460,8 @@ pub(crate) struct Adios2Reader {
 
 impl Adios2Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let mut reader = Self {
-            handle: Self::rewound(path)?,
-            at: 0,
-            steps: Vec::new(),
-            models: Models::built_in(),
-        };
+        let mut reader =
+            Self { handle: Self::rewound(path)?, at: 0, steps: Vec::new(), models: Models::built_in() };
         while reader.handle.next_step()? {
             let step = reader.scan()?;
             reader.steps.push(step);
@@ -476,7 +513,8 @@ impl Adios2Reader {
             "float64" => Dtype::F64,
             other => return Err(handle.damaged(format!("field {name} has type {other}"))),
         };
-        let shape = handle.read_triple::<u64>(&format!("{name}/shape_xyz"), adios2_type_adios2_type_uint64_t)?;
+        let shape =
+            handle.read_triple::<u64>(&format!("{name}/shape_xyz"), adios2_type_adios2_type_uint64_t)?;
         let rows = self.rows(name)?;
         let stored = rows.iter().map(|r| r.length + 8 * BoxRow::COLUMNS as u64).sum();
         let info = FieldInfo {
@@ -494,7 +532,8 @@ impl Adios2Reader {
     fn rows(&self, field: &str) -> Result<Vec<BoxRow>> {
         let table =
             self.handle.get::<u64>(&format!("{field}/boxes"), adios2_type_adios2_type_uint64_t, 0, None)?;
-        let table = table.ok_or_else(|| self.handle.damaged(format!("field {field} has no table of boxes")))?;
+        let table =
+            table.ok_or_else(|| self.handle.damaged(format!("field {field} has no table of boxes")))?;
         Ok(BoxRow::from_table(&table))
     }
 }

@@ -67,8 +67,7 @@ impl Hdf5Writer {
         set(&group, "raw_bytes", &info.raw_bytes())?;
         set(&group, "stored_bytes", &part.all_bytes)?;
         let stream = group.new_dataset::<u8>().shape(part.all_bytes as usize).create("stream")?;
-        let boxes =
-            group.new_dataset::<u64>().shape((part.all_boxes, BoxRow::COLUMNS)).create("boxes")?;
+        let boxes = group.new_dataset::<u64>().shape((part.all_boxes, BoxRow::COLUMNS)).create("boxes")?;
         if let Some(first) = part.boxes.first() {
             let offset = first.offset as usize;
             stream.write_slice(part.bytes, offset..offset + part.bytes.len())?;
@@ -164,8 +163,13 @@ impl Hdf5Reader {
             reason: format!("not a file of swae, or damaged ({e})"),
         };
         let file = File::open(path).map_err(content)?;
-        let mut reader =
-            Self { file, path: path.into(), groups: Vec::new(), steps: Vec::new(), models: Models::built_in() };
+        let mut reader = Self {
+            file,
+            path: path.into(),
+            groups: Vec::new(),
+            steps: Vec::new(),
+            models: Models::built_in(),
+        };
         reader.scan().map_err(content)?;
         Ok(reader)
     }

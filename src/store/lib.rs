@@ -99,7 +99,8 @@ impl BoxRow {
 
     fn from_table(table: &[u64]) -> Vec<Self> {
         let triple = |t: &[u64]| std::array::from_fn(|a| t[a] as usize);
-        let row = |t: &[u64]| Self { start: triple(&t[..3]), count: triple(&t[3..6]), offset: t[6], length: t[7] };
+        let row =
+            |t: &[u64]| Self { start: triple(&t[..3]), count: triple(&t[3..6]), offset: t[6], length: t[7] };
         table.chunks_exact(Self::COLUMNS).map(row).collect()
     }
 }
@@ -127,8 +128,13 @@ pub trait Writer: Send {
     ///
     /// # Errors
     /// [`Error::Io`].
-    fn write_step(&mut self, step: i64, time: f64, fields: &[FieldPart<'_>], models: &[Arc<Model>])
-    -> Result<()>;
+    fn write_step(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+    ) -> Result<()>;
     /// Closes the file; what was written is safe when it returns.
     ///
     /// # Errors

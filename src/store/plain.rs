@@ -63,7 +63,9 @@ pub fn write_npy(path: &Path, field: &Field) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where there is no such file, [`Error::Content`] where it holds something else.
 pub fn read_npy(path: &Path) -> Result<Field> {
-    fn read<T: Value + ndarray_npy::ReadableElement>(file: &File) -> std::result::Result<Array3<T>, ReadNpyError> {
+    fn read<T: Value + ndarray_npy::ReadableElement>(
+        file: &File,
+    ) -> std::result::Result<Array3<T>, ReadNpyError> {
         let array = Array3::<T>::read_npy(BufReader::new(file))?;
         Ok(array.as_standard_layout().into_owned())
     }
@@ -174,30 +176,30 @@ impl PlainReader {
         let mut models = Models::built_in();
         let stem = path.file_stem().map_or_else(|| "field".into(), |s| s.to_string_lossy().into_owned());
         let stored = fs::metadata(path).map_err(|e| io(path, &e))?.len();
-        let (infos, streams): (Vec<FieldInfo>, Vec<Vec<u8>>) =
-            match path.extension().and_then(|e| e.to_str()) {
-                Some("swae") => {
-                    let (info, stream) = Self::read_swae(path, stem, &mut models)?;
-                    (vec![info], vec![stream])
-                }
-                Some("npy") => {
-                    let field = read_npy(path)?;
-                    let info = FieldInfo {
-                        name: stem,
-                        dtype: field.dtype(),
-                        shape: field.count(),
-                        origin: [0.0; 3],
-                        spacing: [1.0; 3],
-                        encoding: "npy".into(),
-                    };
-                    (vec![info], vec![raw(&field)?])
-                }
-                _ => {
-                    let fields = read_vti(path)?;
-                    let streams = fields.iter().map(|(_, f)| raw(f)).collect::<Result<_>>()?;
-                    (fields.into_iter().map(|(info, _)| info).collect(), streams)
-                }
-            };
+        let (infos, streams): (Vec<FieldInfo>, Vec<Vec<u8>>) = match path.extension().and_then(|e| e.to_str())
+        {
+            Some("swae") => {
+                let (info, stream) = Self::read_swae(path, stem, &mut models)?;
+                (vec![info], vec![stream])
+            }
+            Some("npy") => {
+                let field = read_npy(path)?;
+                let info = FieldInfo {
+                    name: stem,
+                    dtype: field.dtype(),
+                    shape: field.count(),
+                    origin: [0.0; 3],
+                    spacing: [1.0; 3],
+                    encoding: "npy".into(),
+                };
+                (vec![info], vec![raw(&field)?])
+            }
+            _ => {
+                let fields = read_vti(path)?;
+                let streams = fields.iter().map(|(_, f)| raw(f)).collect::<Result<_>>()?;
+                (fields.into_iter().map(|(info, _)| info).collect(), streams)
+            }
+        };
         let count = infos.len() as u64;
         let fields = infos.into_iter().map(|info| (info, stored / count)).collect();
         Ok(Self { path: path.into(), steps: vec![StepInfo { step: 0, time: 0.0, fields }], models, streams })

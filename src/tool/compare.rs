@@ -26,7 +26,12 @@ pub struct Comparison {
 
 /// The (index in a, index in b, field in a, field in b) that belong together: same step, same name; two files
 /// of a single field are compared whatever its name.
-fn pairs(a: &dyn Reader, b: &dyn Reader, variables: &[String], steps: Option<Steps>) -> Vec<(usize, usize, String, String)> {
+fn pairs(
+    a: &dyn Reader,
+    b: &dyn Reader,
+    variables: &[String],
+    steps: Option<Steps>,
+) -> Vec<(usize, usize, String, String)> {
     if let ([x], [y]) = (a.steps(), b.steps())
         && let ([(f, _)], [(g, _)]) = (&x.fields[..], &y.fields[..])
     {
@@ -101,7 +106,17 @@ pub fn compare(
 pub fn print(comparisons: &[Comparison]) {
     println!(
         "{:>6} {:<10} {:>12} {:>12} {:>7} {:>9} {:>10} {:>10} {:>10} {:>10} {:>8}",
-        "step", "field", "raw bytes", "stored", "ratio", "PSNR/dB", "max error", "MSE", "MAE", "correl.", "SSIM"
+        "step",
+        "field",
+        "raw bytes",
+        "stored",
+        "ratio",
+        "PSNR/dB",
+        "max error",
+        "MSE",
+        "MAE",
+        "correl.",
+        "SSIM"
     );
     for c in comparisons {
         let q = &c.quality;

@@ -15,7 +15,9 @@ pub fn load_model(name: &str) -> Result<Arc<Model>> {
     let mut models = Models::built_in();
     match models.by_name(name) {
         Ok(model) => Ok(model),
-        Err(unknown) if !Path::new(name).exists() => Err(unknown).context("--model takes a name or a model file"),
+        Err(unknown) if !Path::new(name).exists() => {
+            Err(unknown).context("--model takes a name or a model file")
+        }
         Err(_) => Ok(models.add(Model::from_bytes(&std::fs::read(name)?).with_context(|| name.to_owned())?)),
     }
 }

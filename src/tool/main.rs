@@ -105,7 +105,8 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Compare { original, reconstruction, variables, step, json, png, png_fields } => {
-            let all = compare::compare(&original, &reconstruction, &variables, step, png.as_deref(), &png_fields)?;
+            let all =
+                compare::compare(&original, &reconstruction, &variables, step, png.as_deref(), &png_fields)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&all)?);
             } else {

@@ -9,7 +9,13 @@ use swae_codec::network::Network;
 pub fn list() {
     for model in Models::built_in().iter() {
         let a = &model.metadata.architecture;
-        println!("{:<12} {}  {:?} channels, {} latents", model.metadata.name, model.id(), a.channels, a.latent);
+        println!(
+            "{:<12} {}  {:?} channels, {} latents",
+            model.metadata.name,
+            model.id(),
+            a.channels,
+            a.latent
+        );
     }
 }
 

@@ -15,9 +15,14 @@ pub struct Blocks {
 }
 
 enum Source {
-    Math { resolutions: Vec<usize> },
+    Math {
+        resolutions: Vec<usize>,
+    },
     /// Normalised blocks, and the running sum of their weights.
-    Files { blocks: Vec<[f32; VALUES]>, cumulated: Vec<f64> },
+    Files {
+        blocks: Vec<[f32; VALUES]>,
+        cumulated: Vec<f64>,
+    },
 }
 
 /// The wave numbers of the math functions.
@@ -117,8 +122,7 @@ fn turn(random: &mut fastrand::Rng, from: &[f32; VALUES], to: &mut [f64; VALUES]
     let sign = if random.bool() { 1.0 } else { -1.0 };
     for (i, v) in to.iter_mut().enumerate() {
         let at = [i % EDGE, i / EDGE % EDGE, i / (EDGE * EDGE)];
-        let source: usize =
-            (0..3).map(|a| stride[a] * if flip[a] { EDGE - 1 - at[a] } else { at[a] }).sum();
+        let source: usize = (0..3).map(|a| stride[a] * if flip[a] { EDGE - 1 - at[a] } else { at[a] }).sum();
         *v = sign * f64::from(from[source]);
     }
 }

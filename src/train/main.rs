@@ -55,7 +55,16 @@ fn main() -> Result<()> {
             }
             println!(
                 "{:>4} {:>7} {:>6} {:>18} {:>18} {:>10} {:>9} {:>9} {:>9} {:>11}",
-                "n", "latents", "ratio", "data", "reconstructed", "MSE", "MAE", "max error", "PSNR/dB", "correlation"
+                "n",
+                "latents",
+                "ratio",
+                "data",
+                "reconstructed",
+                "MSE",
+                "MAE",
+                "max error",
+                "PSNR/dB",
+                "correlation"
             );
             for (n, coding, q) in rows {
                 let range = |r: [f64; 2]| format!("{:.4} … {:.4}", r[0], r[1]);

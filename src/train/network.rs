@@ -20,8 +20,20 @@ impl Layer {
         let taps: f64 = match spec.kind {
             Kind::Linear => 1.0,
             Kind::Convolution { stride: 1 } => 27.0,
-            Kind::Convolution { .. } => if spec.edge_out == 1 { 8.0 } else { 27.0 },
-            Kind::Transposed => if spec.edge_in == 1 { 1.0 } else { 27.0 / 8.0 },
+            Kind::Convolution { .. } => {
+                if spec.edge_out == 1 {
+                    8.0
+                } else {
+                    27.0
+                }
+            }
+            Kind::Transposed => {
+                if spec.edge_in == 1 {
+                    1.0
+                } else {
+                    27.0 / 8.0
+                }
+            }
         };
         let stdev = (2.0 / (taps * spec.cin as f64)).sqrt();
         let norm = spec
@@ -46,9 +58,7 @@ impl Layer {
             Kind::Convolution { stride } => {
                 x.conv3d(&self.weight, bias, [stride as i64; 3], [1; 3], [1; 3], 1)
             }
-            Kind::Transposed => {
-                x.conv_transpose3d(&self.weight, bias, [2; 3], [1; 3], [1; 3], 1, [1; 3])
-            }
+            Kind::Transposed => x.conv_transpose3d(&self.weight, bias, [2; 3], [1; 3], [1; 3], 1, [1; 3]),
         };
         match &self.norm {
             Some(norm) => norm.forward_t(&y, train).relu(),
@@ -60,7 +70,8 @@ impl Layer {
     fn folded(&self) -> Parameters {
         let (mut weight, mut bias) = (self.weight.to_kind(Dtype::Double), self.bias.to_kind(Dtype::Double));
         if let Some(norm) = &self.norm {
-            let gain = norm.ws.as_ref().expect("affine") / (&norm.running_var + nn::BatchNormConfig::default().eps).sqrt();
+            let gain = norm.ws.as_ref().expect("affine")
+                / (&norm.running_var + nn::BatchNormConfig::default().eps).sqrt();
             let gain = gain.to_kind(Dtype::Double);
             let output_axis = if self.spec.kind == Kind::Transposed { 1 } else { 0 };
             let mut shape = vec![1; weight.dim()];

@@ -1,0 +1,188 @@
+//! What every coding of a box promises, over one table of inputs.
+
+use ndarray::Array3;
+use proptest::prelude::*;
+use swae_codec::{Field, FieldView, LatentCoding, Mode, Models, Order, Value, compress, decompress};
+
+/// Boxes with all that a simulation may hand over.
+fn inputs() -> Vec<(&'static str, Array3<f64>)> {
+    let wave =
+        |(z, y, x): (usize, usize, usize)| (0.3 * x as f64).sin() + (0.2 * y as f64).cos() * 0.1 * z as f64;
+    let mut spoiled = Array3::from_shape_fn((11, 9, 17), wave);
+    spoiled[[0, 0, 0]] = f64::NAN;
+    spoiled[[10, 8, 16]] = f64::NEG_INFINITY;
+    spoiled[[4, 4, 4]] = -0.0;
+    vec![
+        ("smooth", Array3::from_shape_fn((16, 24, 8), wave)),
+        ("odd edges", Array3::from_shape_fn((13, 7, 9), wave)),
+        ("one value", Array3::from_elem((1, 1, 1), 0.1)),
+        ("one line", Array3::from_shape_fn((1, 1, 100), wave)),
+        ("empty", Array3::zeros((0, 8, 8))),
+        ("constant", Array3::from_elem((20, 20, 20), 0.1)),
+        ("minus zero", Array3::from_elem((8, 8, 8), -0.0)),
+        ("not finite", spoiled),
+        ("all NaN", Array3::from_elem((9, 9, 9), f64::NAN)),
+        ("huge", Array3::from_shape_fn((8, 8, 9), |at| 1e308 * (wave(at) * 1e3).sin())),
+        ("tiny", Array3::from_shape_fn((8, 8, 9), |at| 1e-310 * wave(at))),
+        ("beyond float32", Array3::from_shape_fn((9, 8, 8), |at| 1e60 * wave(at))),
+    ]
+}
+
+fn codings() -> [LatentCoding; 3] {
+    [LatentCoding::F32, LatentCoding::F16, LatentCoding::U8]
+}
+
+fn values(field: &Field) -> Vec<u64> {
+    match field {
+        Field::F32(a) => a.iter().map(|v| v.to_bits().into()).collect(),
+        Field::F64(a) => a.iter().map(|v| v.to_bits()).collect(),
+    }
+}
+
+#[test]
+fn raw_mode_gives_back_every_bit() {
+    for (name, array) in inputs() {
+        let bytes = compress(&FieldView::of_array(&array).unwrap(), Mode::Raw).unwrap();
+        let back = decompress(&bytes, &Models::built_in()).unwrap();
+        assert!(values(&back) == values(&Field::F64(array.clone())), "{name}");
+        let single = array.mapv(|v| v as f32);
+        let bytes = compress(&FieldView::of_array(&single).unwrap(), Mode::Raw).unwrap();
+        let back = decompress(&bytes, &Models::built_in()).unwrap();
+        assert!(values(&back) == values(&Field::F32(single)), "{name} in float32");
+    }
+}
+
+#[test]
+fn latent_mode_keeps_constants_and_what_is_not_finite_exactly() {
+    let models = Models::built_in();
+    let model = models.by_name("math-16").unwrap();
+    for (name, array) in inputs() {
+        for coding in codings() {
+            let mode = Mode::Latent { model: &model, coding };
+            let bytes = compress(&FieldView::of_array(&array).unwrap(), mode).unwrap();
+            let Field::F64(back) = decompress(&bytes, &models).unwrap() else {
+                panic!("{name}: another type")
+            };
+            assert_eq!(back.dim(), array.dim(), "{name}");
+            let constant = array.iter().all(|v| v.same_bits(array[[0, 0, 0]]));
+            for (v, w) in array.iter().zip(&back) {
+                if !v.is_finite() || constant {
+                    assert!(v.same_bits(*w), "{name}: {v} came back as {w}");
+                } else {
+                    assert!(w.is_finite(), "{name}: {v} came back as {w}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn latent_mode_is_near_a_smooth_field_and_has_the_promised_size() {
+    let models = Models::built_in();
+    let model = models.by_name("math-16").unwrap();
+    let wave = |i: usize| (std::f32::consts::TAU * 2.0 * i as f32 / 64.0).sin();
+    let array = Array3::from_shape_fn((64, 64, 64), |(z, y, x)| wave(x) * wave(y) * wave(z));
+    for (coding, bytes_per_block) in codings().into_iter().zip([72, 40, 24]) {
+        let bytes =
+            compress(&FieldView::of_array(&array).unwrap(), Mode::Latent { model: &model, coding }).unwrap();
+        let overhead = bytes.len() - 512 * bytes_per_block;
+        assert!(overhead < 256, "{coding:?}: {overhead} bytes beside the blocks");
+        let back = decompress(&bytes, &models).unwrap().to_f64();
+        let mse = (&array.mapv(f64::from) - &back).mapv(|v| v * v).mean().unwrap();
+        assert!(mse < 1e-3, "{coding:?}: mse {mse}");
+    }
+}
+
+#[test]
+fn strides_ghosts_and_order_do_not_change_the_stream() {
+    let count = [10, 7, 9];
+    let value = |[x, y, z]: [usize; 3]| (x * 100 + y * 10 + z) as f32;
+    let dense: Vec<f32> = (0..count.iter().product())
+        .map(|i: usize| value([i % count[0], i / count[0] % count[1], i / (count[0] * count[1])]))
+        .collect();
+    let reference = compress(&FieldView::dense(&dense, count).unwrap(), Mode::Raw).unwrap();
+    for order in [Order::Fortran, Order::C] {
+        let (lo, hi) = ([3, 1, 2], [2, 0, 4]);
+        let full: [usize; 3] = std::array::from_fn(|a| lo[a] + count[a] + hi[a]);
+        let mut memory = vec![f32::NAN; full.iter().product()];
+        for (i, v) in memory.iter_mut().enumerate() {
+            let at = match order {
+                Order::Fortran => [i % full[0], i / full[0] % full[1], i / (full[0] * full[1])],
+                Order::C => [i / (full[1] * full[2]), i / full[2] % full[1], i % full[2]],
+            };
+            if (0..3).all(|a| (lo[a]..lo[a] + count[a]).contains(&at[a])) {
+                *v = value(std::array::from_fn(|a| at[a] - lo[a]));
+            }
+        }
+        let view = FieldView::inside_ghosts(&memory, count, lo, hi, order).unwrap();
+        assert!(compress(&view, Mode::Raw).unwrap() == reference, "{order:?}");
+    }
+    // Every axis backwards, and back again by negative strides.
+    let backwards: Vec<f32> = dense.iter().rev().copied().collect();
+    let stride = [-1, -(count[0] as isize), -((count[0] * count[1]) as isize)];
+    let view = FieldView::new(&backwards, dense.len() - 1, count, stride).unwrap();
+    assert!(compress(&view, Mode::Raw).unwrap() == reference);
+}
+
+#[test]
+fn a_view_that_leaves_its_memory_is_refused() {
+    let data = [0f32; 100];
+    assert!(FieldView::dense(&data, [5, 5, 5]).is_err());
+    assert!(FieldView::new(&data, 90, [5, 2, 2], [1, 5, 10]).is_err());
+    assert!(FieldView::new(&data, 3, [5, 1, 1], [-1, 1, 1]).is_err());
+    assert!(FieldView::new(&data, 0, [usize::MAX, 2, 1], [0, 0, 0]).is_err());
+    assert!(FieldView::new(&data, 0, [2, 2, 2], [isize::MAX, isize::MAX, 1]).is_err());
+    assert!(FieldView::inside_ghosts(&data, [2, 2, 2], [usize::MAX, 0, 0], [0; 3], Order::C).is_err());
+}
+
+/// A stream of each mode, small enough to damage everywhere.
+fn streams() -> Vec<Vec<u8>> {
+    let models = Models::built_in();
+    let model = models.by_name("gr-16").unwrap();
+    let mut array = Array3::from_shape_fn((9, 9, 17), |(z, y, x)| (0.3 * (x + y * z) as f64).sin());
+    array[[8, 8, 16]] = f64::NAN;
+    let view = FieldView::of_array(&array).unwrap();
+    let latent = codings().map(|coding| compress(&view, Mode::Latent { model: &model, coding }).unwrap());
+    latent.into_iter().chain([compress(&view, Mode::Raw).unwrap()]).collect()
+}
+
+#[test]
+fn any_damaged_byte_and_any_cut_is_an_error() {
+    for stream in streams() {
+        for i in 0..stream.len() {
+            for change in [0x01, 0x80, 0xff] {
+                let mut damaged = stream.clone();
+                damaged[i] ^= change;
+                assert!(decompress(&damaged, &Models::built_in()).is_err(), "byte {i} of {}", stream.len());
+            }
+            assert!(decompress(&stream[..i], &Models::built_in()).is_err(), "cut to {i} of {}", stream.len());
+        }
+    }
+}
+
+proptest! {
+    /// The checksum would catch these; here it is made right again, as an attacker would, so that what stands behind it is tried.
+    #[test]
+    fn damage_with_a_right_checksum_neither_panics_nor_takes_memory(
+        which in 0usize..4,
+        changes in prop::collection::vec((0usize..40_000, any::<u8>()), 1..6),
+        cut in prop::option::of(0usize..40_000),
+    ) {
+        let streams = streams();
+        let mut damaged = streams[which].clone();
+        if let Some(cut) = cut {
+            damaged.truncate(cut.max(4));
+        }
+        let body = damaged.len() - 4;
+        for (at, value) in changes {
+            if body > 0 {
+                // Half of the changes go to the header, where lengths are.
+                let at = if at % 2 == 0 { at % body.min(64) } else { at % body };
+                damaged[at] = value;
+            }
+        }
+        let sum = crc32fast::hash(&damaged[..body]).to_le_bytes();
+        damaged[body..].copy_from_slice(&sum);
+        let _ = decompress(&damaged, &Models::built_in());
+    }
+}

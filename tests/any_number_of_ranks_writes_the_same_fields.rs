@@ -1,0 +1,46 @@
+//! The same run on 1, 2, 4 and 8 ranks, in both stores, decodes to the same bits.
+
+use swae_tests::{bits, collision, decode, example, mpirun};
+
+#[test]
+fn both_stores_decode_to_the_same_bits_whatever_the_number_of_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = None;
+    for ranks in [1, 2, 4, 8] {
+        let h5 = format!("output=run{ranks}.h5 latent 2");
+        let bp = format!("output=run{ranks}.bp latent 2");
+        let raw = format!("output=raw{ranks}.h5 raw 2");
+        let parameters = collision();
+        let arguments = [&parameters, "points=32", "end_time=0.5", &h5, &bp, &raw];
+        mpirun(dir.path(), ranks, &example("bssn/bssn"), &arguments).expect_success();
+        for file in [format!("run{ranks}.h5"), format!("run{ranks}.bp")] {
+            let steps = decode(&dir.path().join(&file));
+            let this: Vec<_> = steps
+                .iter()
+                .map(|(step, time, fields)| {
+                    assert_eq!(fields.len(), 24, "{file}");
+                    let fields: Vec<_> = fields.iter().map(|(name, f)| (name.clone(), bits(f))).collect();
+                    (*step, time.to_bits(), fields)
+                })
+                .collect();
+            assert_eq!(this.iter().map(|s| s.0).collect::<Vec<_>>(), [0, 2], "{file}");
+            let reference = first.get_or_insert_with(|| this.clone());
+            assert!(*reference == this, "{file} decodes to other fields than run1.h5");
+        }
+    }
+}
+
+#[test]
+fn the_first_example_runs_on_any_number_of_ranks() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = None;
+    for ranks in [1, 2, 4, 8] {
+        let name = format!("first{ranks}.h5");
+        mpirun(dir.path(), ranks, &example("c/first"), &[&name]).expect_success();
+        let steps = decode(&dir.path().join(&name));
+        let this: Vec<_> = steps.iter().map(|(_, _, fields)| bits(&fields[0].1)).collect();
+        assert_eq!(this.len(), 2);
+        let reference = first.get_or_insert_with(|| this.clone());
+        assert!(*reference == this, "{ranks} ranks");
+    }
+}

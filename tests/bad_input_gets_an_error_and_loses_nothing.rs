@@ -1,0 +1,176 @@
+//! Bad input gets an error that says what to do; the steps before and after it are whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use swae_codec::Field;
+use swae_store::plain;
+use swae_tests::{collision, decode, example, mpirun, run, swae, tree};
+
+/// Builds the C program as a user without CMake would.
+fn build(dir: &Path) -> std::path::PathBuf {
+    let (include, lib) =
+        (tree("include").canonicalize().unwrap(), tree("target/release").canonicalize().unwrap());
+    let source = tree("tests/c/bad_input.c").canonicalize().unwrap();
+    let arguments = [
+        "-std=c99",
+        "-Wall",
+        "-Werror",
+        &format!("-I{}", include.display()),
+        &source.display().to_string(),
+        "-o",
+        "bad_input",
+        &format!("-L{}", lib.display()),
+        "-lswae",
+        &format!("-Wl,-rpath,{}", lib.display()),
+    ];
+    run(dir, "mpicc", &arguments).expect_success();
+    dir.join("bad_input")
+}
+
+/// `(status, message)` of each rank for each thing that the program did; the last word counts.
+fn said(out: &str) -> BTreeMap<String, [(i32, String); 2]> {
+    let mut all: BTreeMap<String, [(i32, String); 2]> = BTreeMap::new();
+    for line in out.lines() {
+        let [what, rank, status, message] =
+            line.splitn(4, " | ").collect::<Vec<_>>().try_into().unwrap_or_else(|l| panic!("{l:?}"));
+        let rank = usize::from(rank == "rank 1");
+        all.entry(what.into()).or_default()[rank] = (status.parse().unwrap(), message.into());
+    }
+    all
+}
+
+#[test]
+fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path());
+    fs::create_dir(dir.path().join("folder.h5")).unwrap();
+    fs::write(dir.path().join("damaged.safetensors"), b"not a model").unwrap();
+    for file in ["a.h5", "a.bp"] {
+        let ran = mpirun(dir.path(), 2, &program, &[file]);
+        let said = said(&ran.out);
+        // What was done, the status of swae.h, words of the message.
+        let expected: &[(&str, i32, &str)] = &[
+            ("unknown model", 3, "no model named 'no-such-model'; built in: gr-16, math-16"),
+            ("missing model", 3, "missing.safetensors"),
+            ("damaged model", 3, "damaged.safetensors"),
+            ("unknown mode", 1, "mode 77"),
+            ("one rank's options", 1, "threads is -4"),
+            ("size of options", 1, "swae_options.size is 3"),
+            ("no folder", 4, "the folder no/such/folder does not exist"),
+            ("path is a folder", 4, "folder.h5"),
+            ("unknown ending", 6, ".h5 and .bp"),
+            ("null path", 1, "path is NULL"),
+            ("open", 0, ""),
+            ("good", 0, ""),
+            ("put outside a step", 2, "'chi' was put outside a step; call begin_step first"),
+            ("end without begin", 2, "end_step without begin_step"),
+            ("step in a step", 2, "step 1 has not ended"),
+            ("put null", 1, "field is NULL"),
+            ("step after put null", 1, "field is NULL"),
+            ("step goes back", 2, "step 0 does not come after"),
+            ("overlap", 5, "field 'chi': rank 0's box [0, 0, 0] + [16, 16, 9] and rank 1's box"),
+            ("hole", 5, "hold 3584 of the grid's 4096 points"),
+            ("outside", 1, "along x the box begins at 4 and has 16 points, but the grid has 16"),
+            ("empty grid", 1, "along y"),
+            ("one rank's null data", 1, "rank 1: field 'chi': data is NULL"),
+            ("ranks disagree on type", 5, "field 'chi': rank 0 says float32"),
+            ("ranks disagree on fields", 5, "rank 0 put field 'K', rank 1 did not"),
+            ("unknown type", 1, "dtype 9 is none of swae_dtype"),
+            ("size of field", 1, "swae_field.size is 8"),
+            ("no name", 1, "name is NULL"),
+            ("bad name", 1, "field 'a/b': names have"),
+            ("other shape than before", 1, "it was float64 [16, 16, 16] in an earlier step"),
+            ("impossible strides", 1, "field 'chi'"),
+            ("misaligned", 1, "not aligned to 8 bytes"),
+            ("impossible ghosts", 1, "ghost zones"),
+            ("good: one rank owns all", 0, ""),
+            ("good: one rank puts", 0, ""),
+            ("close in a step", 2, ""),
+            ("close null", 0, ""),
+        ];
+        for (what, status, words) in expected {
+            let ranks = said
+                .get(*what)
+                .unwrap_or_else(|| panic!("{file}: nothing said of '{what}':\n{}\n{}", ran.out, ran.err));
+            for (rank, (found, message)) in ranks.iter().enumerate() {
+                assert_eq!(found, status, "{file}: {what}, rank {rank}: {message}");
+                assert!(message.contains(words), "{file}: {what}, rank {rank}: '{message}' lacks '{words}'");
+            }
+        }
+        assert!(ran.success, "{}", ran.err);
+
+        let steps = decode(&dir.path().join(file));
+        assert_eq!(steps.len(), 3, "{file} holds the good steps and no other");
+        for (step, time, fields) in steps {
+            assert_eq!(time, 0.5 * step as f64);
+            let [(name, Field::F64(values))] = &fields[..] else { panic!("one field of doubles") };
+            assert_eq!(name, "chi");
+            // Each rank's data begin at its own first value: the box of the rank that wrote [0, 0, 0] does.
+            assert_eq!(values[[0, 0, 1]], 0.001);
+            assert_eq!(values[[7, 15, 15]], 0.001 * 2047.0 * 2047.0);
+        }
+    }
+}
+
+#[test]
+fn a_truncated_or_foreign_file_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments =
+        [&collision()[..], "points=24", "end_time=0.5", "output=a.h5 latent 1", "output=a.bp latent 1"];
+    mpirun(dir.path(), 2, &example("bssn/bssn"), &arguments).expect_success();
+    let whole = fs::read(dir.path().join("a.h5")).unwrap();
+    for part in [0, 10, 1000, whole.len() / 2, whole.len() - 100] {
+        fs::write(dir.path().join("cut.h5"), &whole[..part]).unwrap();
+        let said = swae(dir.path(), &["decompress", "cut.h5", "-o", "cut.npy"]);
+        assert!(!said.success && said.err.contains("cut.h5"), "{part} bytes: {}", said.err);
+        assert!(!said.err.contains("panicked"), "{part} bytes: {}", said.err);
+    }
+    // Every file of the BP5 output, cut in half.
+    for entry in fs::read_dir(dir.path().join("a.bp")).unwrap() {
+        let path = entry.unwrap().path();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let said = swae(dir.path(), &["decompress", "a.bp", "--step", "4", "-o", "b.npy"]);
+        let code = said.success || said.err.contains("a.bp") || said.err.contains("Error");
+        assert!(code && !said.err.contains("panicked"), "{}: {}", path.display(), said.err);
+        fs::write(&path, whole).unwrap();
+    }
+    // Files that are not what their ending says.
+    for name in ["x.h5", "x.swae", "x.npy", "x.vti"] {
+        fs::write(dir.path().join(name), b"something else entirely, long enough to hold a header").unwrap();
+        let said = swae(dir.path(), &["info", name]);
+        assert!(
+            !said.success && said.err.contains(name) && !said.err.contains("panicked"),
+            "{name}: {}",
+            said.err
+        );
+    }
+}
+
+#[test]
+fn the_tool_says_what_is_wrong_and_what_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [&collision()[..], "points=24", "end_time=0.25", "output=a.h5 latent 1"];
+    mpirun(dir.path(), 2, &example("bssn/bssn"), &arguments).expect_success();
+    let values = ndarray::Array3::<f64>::zeros((4, 4, 4));
+    plain::write_npy(&dir.path().join("four.npy"), &Field::F64(values)).unwrap();
+    let five = ndarray::Array3::<f64>::zeros((5, 4, 4));
+    plain::write_npy(&dir.path().join("five.npy"), &Field::F64(five)).unwrap();
+    for (arguments, words) in [
+        (&["info", "nowhere.h5"][..], "nowhere.h5: no such file"),
+        (&["info", "nowhere.bp"], "nowhere.bp: no such file"),
+        (&["decompress", "a.h5", "--var", "psi"], "no field 'psi'; it has At_xx"),
+        (&["decompress", "a.h5", "--step", "99"], "no such step; it has 0, 1"),
+        (&["decompress", "a.h5", "-o", "a.csv"], ".vti, .npy or .h5"),
+        (&["decompress", "a.h5", "-o", "a.h5"], "the same file"),
+        (&["compare", "four.npy", "five.npy"], "differ"),
+        (&["compare", "a.h5", "five.npy"], "no step and field in common"),
+        (&["compress", "a.h5", "--latent", "-o", "b.swae"], "several steps"),
+        (&["compress", "four.npy", "--latent", "--model", "none", "-o", "b.swae"], "no model named 'none'"),
+    ] {
+        let said = swae(dir.path(), arguments);
+        assert!(!said.success, "{arguments:?} worked: {}", said.out);
+        assert!(said.err.contains(words), "{arguments:?}: {}", said.err);
+    }
+}

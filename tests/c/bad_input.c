@@ -1,0 +1,124 @@
+// Does everything wrong that a simulation can do, on two ranks, and prints what the library says. Between the
+// failures it writes good steps, which must all be in the file.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <swae.h>
+
+static int rank;
+static double data[16 * 16 * 16];
+
+static void say(const char *what, swae_status status, const swae_session *session) {
+    for (int r = 0; r < 2; ++r) {
+        if (r == rank) {
+            printf("%s | rank %d | %d | %s\n", what, rank, status, status ? swae_last_error(session) : "");
+            fflush(stdout);
+        }
+        MPI_Barrier(MPI_COMM_WORLD);
+    }
+}
+
+// The half of a 16³ grid that this rank owns.
+static swae_field half(const char *name) {
+    swae_field f = {.size = sizeof f, .name = name, .dtype = SWAE_FLOAT64, .data = data,
+                    .shape = {16, 16, 16}, .start = {0, 0, 8 * rank}, .count = {16, 16, 8}};
+    return f;
+}
+
+static void bad_open(const char *what, const char *path, const swae_options *options) {
+    swae_session *s = NULL;
+    swae_status status = swae_open(MPI_COMM_WORLD, path, options, &s);
+    say(what, status, s);
+    swae_close(s);
+}
+
+static int next_step = 0;
+
+// A step of one put that may be wrong; the next number is used whether it works or not.
+static void step(const char *what, swae_session *s, swae_field field) {
+    swae_status put;
+    swae_begin_step(s, next_step, 0.5 * next_step);
+    ++next_step;
+    put = swae_put(s, &field);
+    if (put) say(what, put, s);
+    say(what, swae_end_step(s), s);
+}
+
+int main(int argc, char **argv) {
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    for (int i = 0; i < 16 * 16 * 16; ++i) data[i] = 0.001 * i * i;
+    const char *path = argv[1];
+
+    swae_options o = {.size = sizeof o, .model = "no-such-model"};
+    bad_open("unknown model", path, &o);
+    o.model = "missing.safetensors";
+    bad_open("missing model", path, &o);
+    o.model = "damaged.safetensors";
+    bad_open("damaged model", path, &o);
+    o = (swae_options){.size = sizeof o, .mode = 77};
+    bad_open("unknown mode", path, &o);
+    o = (swae_options){.size = 3};
+    bad_open("size of options", path, &o);
+    o = (swae_options){.size = sizeof o, .threads = rank == 1 ? -4 : 0};
+    bad_open("one rank's options", path, &o);
+    bad_open("no folder", "no/such/folder/a.h5", NULL);
+    bad_open("path is a folder", "folder.h5", NULL);
+    bad_open("unknown ending", "a.dat", NULL);
+    bad_open("null path", NULL, NULL);
+
+    swae_session *s;
+    o = (swae_options){.size = sizeof o, .mode = SWAE_MODE_RAW};
+    say("open", swae_open(MPI_COMM_WORLD, path, &o, &s), s);
+    step("good", s, half("chi"));
+
+    swae_field f = half("chi");
+    say("put outside a step", swae_put(s, &f), s);
+    say("end without begin", swae_end_step(s), s);
+    swae_begin_step(s, next_step, 0), ++next_step;
+    say("step in a step", swae_begin_step(s, next_step, 0), s);
+    say("put null", swae_put(s, NULL), s);
+    say("step after put null", swae_end_step(s), s);
+    say("step goes back", swae_begin_step(s, 0, 0), s);
+
+    f = half("chi"), f.count[2] = rank == 0 ? 9 : 8;
+    step("overlap", s, f);
+    f = half("chi"), f.count[2] = 7;
+    step("hole", s, f);
+    f = half("chi"), f.start[0] = 4;
+    step("outside", s, f);
+    f = half("chi"), f.shape[1] = 0;
+    step("empty grid", s, f);
+    f = half("chi"), f.data = rank == 1 ? NULL : data;
+    step("one rank's null data", s, f);
+    f = half("chi"), f.dtype = rank;
+    step("ranks disagree on type", s, f);
+    step("ranks disagree on fields", s, half(rank ? "chi" : "K"));
+    f = half("chi"), f.dtype = 9;
+    step("unknown type", s, f);
+    f = half("chi"), f.size = 8;
+    step("size of field", s, f);
+    f = half(NULL);
+    step("no name", s, f);
+    step("bad name", s, half("a/b"));
+    f = half("chi"), f.shape[0] = f.count[0] = 8;
+    step("other shape than before", s, f);
+    f = half("chi"), f.stride[0] = -1, f.stride[1] = PTRDIFF_MAX, f.stride[2] = 1;
+    step("impossible strides", s, f);
+    f = half("chi"), f.data = (const char *)data + 1;
+    step("misaligned", s, f);
+    f = half("chi"), f.ghost_lo[0] = (size_t)-1;
+    step("impossible ghosts", s, f);
+
+    // A rank with nothing to write is fine, and so is a box without points.
+    f = half("chi"), f.start[2] = 0, f.count[2] = 16 * (rank == 0);
+    step("good: one rank owns all", s, f);
+    swae_begin_step(s, next_step, 0.5 * next_step), ++next_step;
+    if (rank == 1) f = half("chi"), f.start[2] = 0, f.count[2] = 16, swae_put(s, &f);
+    say("good: one rank puts", swae_end_step(s), s);
+    swae_begin_step(s, next_step, 0);
+    say("close in a step", swae_close(s), NULL);
+    say("close null", swae_close(NULL), NULL);
+    MPI_Finalize();
+    return 0;
+}

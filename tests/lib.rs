@@ -1,0 +1,117 @@
+//! What the whole-system tests share: where the built programs are, and how they are run.
+//!
+//! The programs are those of `make examples` and `cargo build --release`: what a user has.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use swae_codec::Field;
+use swae_store::{open, read_field};
+
+/// A file of the source tree.
+pub fn tree(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// A program of `examples/`.
+///
+/// # Panics
+/// Where it is not built.
+pub fn example(path: &str) -> PathBuf {
+    let program = tree("build/examples").join(path);
+    assert!(program.exists(), "{} is not built; run `make examples`", program.display());
+    program.canonicalize().expect("it exists")
+}
+
+/// What a finished program said.
+pub struct Said {
+    /// Whether it ended with status 0.
+    pub success: bool,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            success: output.status.success(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Said {
+    /// The output of a program that must have worked.
+    ///
+    /// # Panics
+    /// Where it did not.
+    pub fn expect_success(self) -> String {
+        assert!(self.success, "{}\n{}", self.out, self.err);
+        self.out
+    }
+}
+
+/// Runs a program in `dir`.
+///
+/// # Panics
+/// Where it cannot be started.
+pub fn run(dir: &Path, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Said {
+    let output = Command::new(program.as_ref()).args(arguments).current_dir(dir).output();
+    output.unwrap_or_else(|e| panic!("{:?}: {e}", program.as_ref())).into()
+}
+
+/// Runs a program on so many ranks, more than there are cores if need be.
+///
+/// # Panics
+/// Where mpirun cannot be started.
+pub fn mpirun(dir: &Path, ranks: usize, program: &Path, arguments: &[&str]) -> Said {
+    let output = Command::new("mpirun")
+        .args(["-n", &ranks.to_string(), "--oversubscribe"])
+        .arg(program)
+        .args(arguments)
+        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+        .current_dir(dir)
+        .output();
+    output.unwrap_or_else(|e| panic!("mpirun: {e}")).into()
+}
+
+/// Runs the tool.
+pub fn swae(dir: &Path, arguments: &[&str]) -> Said {
+    run(dir, tree("target/release/swae").canonicalize().unwrap_or_default(), arguments)
+}
+
+/// The parameters of a small collision of two black holes: 0.5 M on 32³ points, no output.
+pub fn collision() -> String {
+    tree("examples/bssn/head_on.par").canonicalize().expect("it is in the tree").display().to_string()
+}
+
+/// All steps and fields of a file, decoded.
+///
+/// # Panics
+/// Where it cannot be read.
+pub fn decode(path: &Path) -> Vec<(i64, f64, Vec<(String, Field)>)> {
+    let mut reader = open(path).unwrap_or_else(|e| panic!("{e}"));
+    let steps = reader.steps().to_vec();
+    let mut all = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let mut fields = Vec::new();
+        for (info, _) in &step.fields {
+            let field = read_field(reader.as_mut(), index, &info.name).unwrap_or_else(|e| panic!("{e}"));
+            fields.push((info.name.clone(), field));
+        }
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        all.push((step.step, step.time, fields));
+    }
+    all
+}
+
+/// The bits of all values, so that −0 and NaN count.
+pub fn bits(field: &Field) -> Vec<u64> {
+    match field {
+        Field::F32(a) => a.iter().map(|v| u64::from(v.to_bits())).collect(),
+        Field::F64(a) => a.iter().map(|v| v.to_bits()).collect(),
+    }
+}
