@@ -20,8 +20,9 @@ build:
 
 examples: build
 	@. setup/env.sh
+	mkdir -p build
 	cmake -S examples -B build/examples -Dswae_DIR="$$PWD/cmake" >build/examples.log || { cat build/examples.log; exit 1; }
-	cmake --build build/examples -j 2 | grep -vE '^\[|Consolidate' || true
+	cmake --build build/examples -j 2 >build/examples.log || { cat build/examples.log; exit 1; }
 
 demo: examples
 	@. setup/env.sh

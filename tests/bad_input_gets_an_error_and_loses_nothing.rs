@@ -74,7 +74,7 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("outside", 1, "along x the box begins at 4 and has 16 points, but the grid has 16"),
             ("empty grid", 1, "along y"),
             ("one rank's null data", 1, "rank 1: field 'chi': data is NULL"),
-            ("ranks disagree on type", 5, "field 'chi': rank 0 says float32"),
+            ("ranks disagree on type", 5, "field 'phi': rank 0 says float32"),
             ("ranks disagree on fields", 5, "rank 0 put field 'K', rank 1 did not"),
             ("unknown type", 1, "dtype 9 is none of swae_dtype"),
             ("size of field", 1, "swae_field.size is 8"),
@@ -126,16 +126,24 @@ fn a_truncated_or_foreign_file_is_an_error_that_names_it() {
         assert!(!said.success && said.err.contains("cut.h5"), "{part} bytes: {}", said.err);
         assert!(!said.err.contains("panicked"), "{part} bytes: {}", said.err);
     }
-    // Every file of the BP5 output, cut in half.
+    // Every file of the BP5 output, cut in half, and the folder without it.
     for entry in fs::read_dir(dir.path().join("a.bp")).unwrap() {
         let path = entry.unwrap().path();
+        // Ours, and a profile that ADIOS2 writes after the last step and never reads.
+        if path.ends_with("swae.sizes") || path.ends_with("profiling.json") {
+            continue;
+        }
         let whole = fs::read(&path).unwrap();
-        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let said = swae(dir.path(), &["decompress", "a.bp", "--step", "4", "-o", "b.npy"]);
-        let code = said.success || said.err.contains("a.bp") || said.err.contains("Error");
-        assert!(code && !said.err.contains("panicked"), "{}: {}", path.display(), said.err);
+        for part in [0, whole.len() / 2, whole.len() - 1] {
+            fs::write(&path, &whole[..part]).unwrap();
+            let said = swae(dir.path(), &["decompress", "a.bp", "-o", "b.npy"]);
+            let expected =
+                format!("a.bp: its file {} is cut short", path.file_name().unwrap().to_string_lossy());
+            assert!(!said.success && said.err.contains(&expected), "{}: {}", path.display(), said.err);
+        }
         fs::write(&path, whole).unwrap();
     }
+    swae(dir.path(), &["info", "a.bp"]).expect_success();
     // Files that are not what their ending says.
     for name in ["x.h5", "x.swae", "x.npy", "x.vti"] {
         fs::write(dir.path().join(name), b"something else entirely, long enough to hold a header").unwrap();

@@ -68,7 +68,8 @@ pub fn run(dir: &Path, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str])
 /// Where mpirun cannot be started.
 pub fn mpirun(dir: &Path, ranks: usize, program: &Path, arguments: &[&str]) -> Said {
     let output = Command::new("mpirun")
-        .args(["-n", &ranks.to_string(), "--oversubscribe"])
+        // Ranks that wait for one another for ever are a failure, not a hang.
+        .args(["-n", &ranks.to_string(), "--oversubscribe", "--timeout", "300"])
         .arg(program)
         .args(arguments)
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")

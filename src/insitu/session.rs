@@ -255,7 +255,7 @@ impl Session {
             return Err(Error::State("end_step without begin_step".into()));
         };
         let fields = puts.iter().map(|p| (p.info.clone(), p.boxes.clone())).collect();
-        let reports = exchange(&*self.comm, &Report { step, time, failure, fields })?;
+        let reports = exchange(&self.comm, &Report { step, time, failure, fields })?;
         let agreed_fields = agree(&reports, self.comm.rank() as usize)?;
         let parts: Vec<FieldPart<'_>> = agreed_fields
             .iter()
@@ -275,7 +275,11 @@ impl Session {
         let writer = self.writer.as_mut().ok_or_else(|| Error::State("the session is closed".into()))?;
         let written = writer.write_step(step, time, &parts, &models).map_err(Error::from);
         self.last_step = Some(step);
-        agreed(&*self.comm, written)?;
+        agreed(&self.comm, written)?;
+        // One rank's note for readers; the step is whole without it, so no other rank waits for it.
+        if let Err(e) = writer.seal() {
+            log::warn!("{e}");
+        }
         for (info, _) in agreed_fields {
             self.known.entry(info.name.clone()).or_insert(info);
         }
@@ -292,7 +296,7 @@ impl Session {
         }
         let unfinished = self.step.take();
         let closed = self.writer.take().map_or(Ok(()), |w| w.close().map_err(Error::from));
-        agreed(&*self.comm, closed)?;
+        agreed(&self.comm, closed)?;
         match unfinished {
             Some(step) => {
                 Err(Error::State(format!("step {} had not ended and is not in the file", step.step)))

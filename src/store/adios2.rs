@@ -1,16 +1,24 @@
 //! ADIOS2 BP5. For each step the variables `step`, `time` and, for each field, `chi/stream` and `chi/boxes`; what
 //! does not change from step to step are attributes of the field. Models are variables of the first step that needs
 //! them.
+//!
+//! ADIOS2 waits for ever for data that a file cut short no longer has, and crashes on half its metadata; so the
+//! writer notes in `swae.sizes`, inside the output's folder, how large every file was when the last step was complete, and the
+//! reader checks that before ADIOS2 sees anything.
 
 use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, Writer};
 use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
 use swae_codec::{Dtype, Model, ModelId, Models, stream::FORMAT_VERSION};
+
+/// The file that holds the sizes of the others.
+const SIZES: &str = "swae.sizes";
 
 /// An ADIOS2 context with one IO, and the engine that is open in it.
 struct Handle {
@@ -51,8 +59,9 @@ impl Handle {
             };
             handle.io = adios2_declare_io(handle.adios, c"swae".as_ptr());
             handle.check(adios2_set_engine(handle.io, c"BP5".as_ptr()), "choose the BP5 engine")?;
-            // Minima and maxima of compressed bytes tell nobody anything, nor does a profile of every output.
-            for (key, value) in [(c"StatsLevel", c"0"), (c"Profile", c"Off")] {
+            // Minima and maxima of compressed bytes tell nobody anything; and a reader would wait an hour for a
+            // writer to complete a file that was cut short.
+            for (key, value) in [(c"StatsLevel", c"0"), (c"OpenTimeoutSecs", c"1")] {
                 let set = adios2_set_parameter(handle.io, key.as_ptr(), value.as_ptr());
                 handle.check(set, "set a parameter of BP5")?;
             }
@@ -442,12 +451,47 @@ impl Writer for Adios2Writer {
         written.and(ended)
     }
 
+    fn seal(&self) -> Result<()> {
+        if !self.first_rank {
+            return Ok(());
+        }
+        let path = &self.handle.path;
+        let note = || -> std::io::Result<()> {
+            let mut sizes = BTreeMap::new();
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                sizes.insert(entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len());
+            }
+            sizes.remove(SIZES);
+            // Replaced whole, so that a reader never sees half of it.
+            let new = path.join(format!("{SIZES}.new"));
+            fs::write(&new, serde_json::to_string_pretty(&sizes)?)?;
+            fs::rename(new, path.join(SIZES))
+        };
+        note().map_err(|e| self.handle.error(e.to_string()))
+    }
+
     fn close(mut self: Box<Self>) -> Result<()> {
         let engine = std::mem::replace(&mut self.handle.engine, ptr::null_mut());
         // SAFETY: the engine is open, and forgotten here.
         let code = unsafe { adios2_close(engine) };
         self.handle.check(code, "close the file")
     }
+}
+
+/// Whether every file of the output is as large as it was when its last step was complete.
+fn check_sizes(path: &Path) -> Result<()> {
+    let damaged = |reason: String| Error::Content { path: path.into(), reason };
+    let Ok(text) = fs::read_to_string(path.join(SIZES)) else { return Ok(()) };
+    let sizes: BTreeMap<String, u64> =
+        serde_json::from_str(&text).map_err(|e| damaged(format!("{SIZES} is damaged: {e}")))?;
+    for (name, size) in sizes {
+        let found = fs::metadata(path.join(&name)).map_or(0, |m| m.len());
+        if found < size {
+            return Err(damaged(format!("its file {name} is cut short: {found} of {size} bytes")));
+        }
+    }
+    Ok(())
 }
 
 pub(crate) struct Adios2Reader {
@@ -472,6 +516,7 @@ impl Adios2Reader {
     }
 
     fn rewound(path: &Path) -> Result<Handle> {
+        check_sizes(path)?;
         // SAFETY: no communicator is given.
         unsafe { Handle::new(path, None, adios2_mode_adios2_mode_read) }
     }

@@ -191,8 +191,9 @@ impl Hdf5Reader {
                 log::warn!("{}: step {name} was not finished and is left out", self.path.display());
                 continue;
             }
-            let fields = group
-                .member_names()?
+            let mut names = group.member_names()?;
+            names.sort();
+            let fields = names
                 .into_iter()
                 .map(|field| Self::field(&group, field))
                 .collect::<hdf5::Result<Vec<_>>>()?;

@@ -135,6 +135,13 @@ pub trait Writer: Send {
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
     ) -> Result<()>;
+    /// Called when all ranks have written the step: notes what a reader can check the file against.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn seal(&self) -> Result<()> {
+        Ok(())
+    }
     /// Closes the file; what was written is safe when it returns.
     ///
     /// # Errors
