@@ -44,7 +44,7 @@ typedef enum {
 typedef enum {
   // x: Fortran's a(nx, ny, nz), C's a[i + nx*(j + ny*k)].
   SWAE_ORDER_FORTRAN = 0,
-  // z: C's a[nx][ny][nz].
+  // z: C's `double a[nx][ny][nz]`.
   SWAE_ORDER_C = 1,
 } swae_order;
 
@@ -139,8 +139,8 @@ swae_status swae_open(MPI_Comm comm,
 swae_status swae_begin_step(swae_session *session, int64_t step, double time);
 
 // Hands over one box of a field: it is encoded now, and its memory is free again when the call returns. Not
-// collective. Several boxes of a field are several calls; ranks without boxes call nothing. After an error the step
-// fails on all ranks at swae_end_step, and the session goes on.
+// collective. Several boxes of a field are several calls; ranks without boxes call nothing. After an error call
+// swae_end_step all the same: the step fails there on all ranks, and the session goes on.
 //
 // # Safety
 // `session` is an open session, `field` valid, and its data as large as it says.

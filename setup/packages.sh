@@ -20,7 +20,6 @@ if [ "$want" = all ]; then
     has gfortran || need gfortran
     has unzip || need unzip
     python3 -m pip --version >/dev/null 2>&1 || need python3-pip
-    python3 -m venv --help >/dev/null 2>&1 || need python3-venv
 fi
 
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -11,7 +11,7 @@ fn both_stores_decode_to_the_same_bits_whatever_the_number_of_ranks() {
         let bp = format!("output=run{ranks}.bp latent 2");
         let raw = format!("output=raw{ranks}.h5 raw 2");
         let parameters = collision();
-        let arguments = [&parameters, "points=32", "end_time=0.5", &h5, &bp, &raw];
+        let arguments = [&parameters[..], &h5, &bp, &raw];
         mpirun(dir.path(), ranks, &example("bssn/bssn"), &arguments).expect_success();
         for file in [format!("run{ranks}.h5"), format!("run{ranks}.bp")] {
             let steps = decode(&dir.path().join(&file));

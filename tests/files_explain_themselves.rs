@@ -7,8 +7,7 @@ use swae_tests::{bits, collision, decode, example, mpirun, run, swae};
 #[test]
 fn h5dump_and_bpls_show_fields_steps_and_attributes() {
     let dir = tempfile::tempdir().unwrap();
-    let arguments =
-        [&collision()[..], "points=32", "end_time=0.5", "output=a.h5 latent 2", "output=a.bp latent 2"];
+    let arguments = [&collision()[..], "output=a.h5 latent 2", "output=a.bp latent 2"];
     mpirun(dir.path(), 2, &example("bssn/bssn"), &arguments).expect_success();
 
     let header = run(dir.path(), "h5dump", &["-H", "a.h5"]).expect_success();
@@ -53,14 +52,8 @@ fn a_model_that_is_not_built_in_travels_inside_the_output() {
     let mine = Model::new(metadata, built_in.encoder.clone(), decoder).unwrap();
     fs::write(dir.path().join("mine.safetensors"), mine.to_bytes()).unwrap();
 
-    let arguments = [
-        &collision()[..],
-        "points=32",
-        "end_time=0.5",
-        "model=mine.safetensors",
-        "output=a.h5 latent 2",
-        "output=a.bp latent 2",
-    ];
+    let arguments =
+        [&collision()[..], "model=mine.safetensors", "output=a.h5 latent 2", "output=a.bp latent 2"];
     mpirun(dir.path(), 2, &example("bssn/bssn"), &arguments).expect_success();
     fs::remove_file(dir.path().join("mine.safetensors")).unwrap();
     let info = swae(dir.path(), &["info", "a.h5"]).expect_success();

@@ -84,16 +84,27 @@ pub fn swae(dir: &Path, arguments: &[&str]) -> Said {
     run(dir, tree("target/release/swae").canonicalize().unwrap_or_default(), arguments)
 }
 
-/// The parameters of a small collision of two black holes: 0.5 M on 32³ points, no output.
+/// Parameters of a small collision of two black holes: two time steps on 32³ points, no output.
 pub fn collision() -> String {
-    tree("examples/bssn/head_on.par").canonicalize().expect("it is in the tree").display().to_string()
+    parameters("tests/collision.par")
 }
+
+/// A parameter file of the tree.
+///
+/// # Panics
+/// Where it is not there.
+pub fn parameters(path: &str) -> String {
+    tree(path).canonicalize().expect("it is in the tree").display().to_string()
+}
+
+/// A decoded step: its number, its time, its fields by name.
+pub type Step = (i64, f64, Vec<(String, Field)>);
 
 /// All steps and fields of a file, decoded.
 ///
 /// # Panics
 /// Where it cannot be read.
-pub fn decode(path: &Path) -> Vec<(i64, f64, Vec<(String, Field)>)> {
+pub fn decode(path: &Path) -> Vec<Step> {
     let mut reader = open(path).unwrap_or_else(|e| panic!("{e}"));
     let steps = reader.steps().to_vec();
     let mut all = Vec::new();

@@ -1,11 +1,11 @@
 //! The example is numerical relativity, not a decoration: its constraints converge at the order of its stencils.
 
-use swae_tests::{collision, example, mpirun};
+use swae_tests::{example, mpirun, parameters};
 
 /// The reported (Hamiltonian, momentum) constraints at the end of a run.
 fn constraints(arguments: &[&str]) -> [f64; 2] {
     let dir = tempfile::tempdir().unwrap();
-    let parameters = collision();
+    let parameters = parameters("examples/bssn/head_on.par");
     let mut all = vec![parameters.as_str(), "output=none", "report_every=100000"];
     all.extend(arguments);
     let out = mpirun(dir.path(), 2, &example("bssn/bssn"), &all).expect_success();

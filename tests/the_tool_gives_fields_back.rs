@@ -7,8 +7,7 @@ use swae_store::plain;
 use swae_tests::{bits, collision, decode, example, mpirun, swae};
 
 fn a_run(dir: &Path) {
-    let arguments =
-        [&collision()[..], "points=32", "end_time=0.5", "output=a.h5 latent 2", "output=raw.h5 raw 2"];
+    let arguments = [&collision()[..], "output=a.h5 latent 2", "output=raw.h5 raw 2"];
     mpirun(dir, 2, &example("bssn/bssn"), &arguments).expect_success();
 }
 

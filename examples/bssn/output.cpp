@@ -21,13 +21,11 @@ OutputFile::~OutputFile() {
     if (swae_close(session_) != SWAE_OK) std::fprintf(stderr, "swae_close failed; the last steps may be missing\n");
 }
 
-void OutputFile::check(swae_status status, const char* what) const {
-    if (status != SWAE_OK) throw std::runtime_error(std::string(what) + ": " + swae_last_error(session_));
-}
-
 void OutputFile::write(const State& u, int step, double time) {
     if (step % every_ != 0) return;
-    check(swae_begin_step(session_, step, time), "swae_begin_step");
+    // No status is looked at before the end of the step: whatever went wrong, on whichever rank, swae_end_step tells all
+    // ranks of it. A rank that stopped earlier would leave the others waiting there.
+    swae_begin_step(session_, step, time);
     for (int v = 0; v < FIELDS; ++v) {
         swae_field field{};
         field.size = sizeof field;
@@ -42,7 +40,8 @@ void OutputFile::write(const State& u, int step, double time) {
             field.spacing[axis] = grid_.spacing();
             field.origin[axis] = -grid_.half_width() + grid_.spacing() / 2;
         }
-        check(swae_put(session_, &field), "swae_put");
+        swae_put(session_, &field);
     }
-    check(swae_end_step(session_), "swae_end_step");
+    if (swae_end_step(session_) != SWAE_OK)
+        throw std::runtime_error(std::string("swae_end_step: ") + swae_last_error(session_));
 }

@@ -18,8 +18,6 @@ class OutputFile {
     void write(const State& u, int step, double time);
 
   private:
-    void check(swae_status status, const char* what) const;
-
     const Grid& grid_;
     int every_;
     swae_session* session_ = nullptr;

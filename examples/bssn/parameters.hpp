@@ -21,11 +21,11 @@ struct Output {
 
 struct Parameters {
     int points = 64;         ///< grid points along each axis
-    double half_width = 16;  ///< the grid spans [−half_width, half_width]³, in units of the total mass M
+    double half_width = 16;  ///< the grid spans [−half_width, half_width]³; units with G = c = 1
     double courant = 0.25;   ///< time step over grid spacing
-    double end_time = 10;    ///< in M
+    double end_time = 10;    ///< in the same units
     double dissipation = 0.2; ///< Kreiss–Oliger coefficient
-    double eta = 2;          ///< damping of the Gamma driver, in 1/M
+    double eta = 2;          ///< damping of the Gamma driver; about 2 over the total mass
     double mask_radius = 2;  ///< constraints are reported outside this distance from every puncture …
     double mask_edge = 3;    ///< … and further than this from the outer boundary
     int report_every = 8;    ///< time steps between reports

@@ -26,6 +26,8 @@ fn main() {
         .blocklist_type("MPI_Comm")
         .blocklist_type("ompi_communicator_t")
         .raw_line("use mpi_sys::MPI_Comm;")
+        // Doxygen, which rustdoc reads as broken links.
+        .generate_comments(false)
         .default_enum_style(bindgen::EnumVariation::Consts)
         .generate()
         .expect("ADIOS2's C headers can be read; is it an MPI build of 2.9 or newer?");

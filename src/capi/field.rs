@@ -19,7 +19,7 @@ pub enum swae_dtype {
 pub enum swae_order {
     /// x: Fortran's a(nx, ny, nz), C's a[i + nx*(j + ny*k)].
     SWAE_ORDER_FORTRAN = 0,
-    /// z: C's a[nx][ny][nz].
+    /// z: C's `double a[nx][ny][nz]`.
     SWAE_ORDER_C = 1,
 }
 

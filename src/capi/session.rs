@@ -118,8 +118,8 @@ pub unsafe extern "C" fn swae_begin_step(session: *mut swae_session, step: i64, 
 }
 
 /// Hands over one box of a field: it is encoded now, and its memory is free again when the call returns. Not
-/// collective. Several boxes of a field are several calls; ranks without boxes call nothing. After an error the step
-/// fails on all ranks at swae_end_step, and the session goes on.
+/// collective. Several boxes of a field are several calls; ranks without boxes call nothing. After an error call
+/// swae_end_step all the same: the step fails there on all ranks, and the session goes on.
 ///
 /// # Safety
 /// `session` is an open session, `field` valid, and its data as large as it says.

@@ -93,7 +93,7 @@ fn pad(block: &mut [f64; VALUES], count: [usize; 3], axis: usize, step: usize) {
     if n == EDGE {
         return;
     }
-    let lines = (0..VALUES).filter(|i| i / step % EDGE == 0);
+    let lines = (0..VALUES).filter(|i| (i / step).is_multiple_of(EDGE));
     for line in lines {
         let edge = block[line + (n - 1) * step];
         for i in n..EDGE {

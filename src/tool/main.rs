@@ -95,6 +95,8 @@ enum ModelsCommand {
 }
 
 fn main() -> Result<()> {
+    // `swae info … | head` ends quietly.
+    sigpipe::reset();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     match Arguments::parse().command {
         Command::Info { file, json } => info::info(&file, json),

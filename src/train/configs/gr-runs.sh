@@ -8,11 +8,11 @@ run() {
     local name=$1 every=$2
     shift 2
     echo "== $name.h5"
-    mpirun -n 2 "$bssn" none.par "$@" "output=$name.h5 raw $every" report_every=32
+    mpirun -n 2 "$bssn" none.par "$@" "output=$name.h5 raw $every" courant=0.4 report_every=32
 }
-run boost 12 points=48 half_width=12 end_time=6 'puncture=0.8 0 0 0 0.2 0.1 0.05 0 0.1 0.2'
-run binary 12 points=64 half_width=12 end_time=5 'puncture=0.45 0 2 0.3 0.3 0 0 0 0 0.1' 'puncture=0.55 0 -1.7 0 -0.3 0 0 0.1 0 0'
-run unequal 12 points=48 half_width=12 end_time=6 'puncture=0.3 0.2 0.1 2.2' 'puncture=0.7 0 0 -1'
-run close 16 points=64 half_width=16 end_time=8 'puncture=0.6 1 0.4 0 0 0.2 0' 'puncture=0.4 -1.5 0 0.2 0 -0.2 0.1'
-run spin 12 points=48 half_width=8 end_time=3 'puncture=1 0.3 -0.2 0.1 0 0 0 0.1 0.2 0.4'
-run heldout 16 points=64 half_width=14 end_time=6 'puncture=0.35 1.2 1 0.3 -0.15 0.2 0 0 0 0.1' 'puncture=0.65 -0.8 -0.6 0 0.15 -0.2 0 0.1 0.1 0'
+run boost 12 points=48 half_width=7 end_time=6 'puncture=1 0 0 0 0.4 0.2 0.1 0 0.1 0.2'
+run binary 15 points=64 half_width=8 end_time=6 'puncture=0.8 0 1.6 0.3 0.3 0 0 0 0 0.1' 'puncture=0.9 0 -1.4 0 -0.3 0 0 0.1 0 0'
+run unequal 15 points=48 half_width=6 end_time=6 'puncture=0.5 0.2 0.1 1.5' 'puncture=1 0 0 -0.8'
+run close 14 points=64 half_width=10 end_time=7 'puncture=1.2 1 0.4 0 0 0.2 0' 'puncture=0.8 -1.5 0 0.2 0 -0.2 0.1'
+run spin 16 points=48 half_width=5 end_time=4 'puncture=1 0.3 -0.2 0.1 0 0 0 0.1 0.2 0.4'
+run heldout 15 points=64 half_width=9 end_time=6 'puncture=0.7 1.2 1 0.3 -0.15 0.2 0 0 0 0.1' 'puncture=1 -0.8 -0.6 0 0.15 -0.2 0 0.1 0.1 0'
