@@ -35,7 +35,7 @@ demo: examples
 	echo '== the last step, decoded, against the values that the simulation had'
 	$$swae compare reference.h5 head_on.h5 --step 80 --png fields.png --png-fields chi,alpha,K,At_xx
 	echo
-	$$swae info head_on.h5 | head -1
+	$$swae info head_on.h5 | sed -n 1p
 	echo 'for ParaView: demo/head_on.*.vti      pictures: demo/fields.png'
 
 test: export CARGO_TERM_COLOR = never
@@ -43,7 +43,7 @@ test:
 	@setup/packages.sh all
 	setup/adios2.sh
 	setup/libtorch.sh
-	$(MAKE) --no-print-directory examples
+	$(MAKE) --no-print-directory demo
 	. setup/env.sh
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings

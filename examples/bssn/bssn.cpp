@@ -210,28 +210,12 @@ void inside(const Grid& grid, const Gauge& gauge, const State& u, size_t at, Sta
     }
 }
 
-/// ∂ₜf = −v (∂ᵣf + (f − f∞)/r): everything leaves as a spherical wave. Derivatives of second order, one-sided at the
-/// edge.
-void sommerfeld(const Grid& grid, const State& u, int i, int j, int k, State& dudt) {
-    const size_t at = grid.index(i, j, k);
-    const Triple here = {i, j, k};
-    const Vector x = {grid.coordinate(0, i), grid.coordinate(1, j), grid.coordinate(2, k)};
-    const double r = std::sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]);
+/// Sommerfeld's condition for all fields: they fall to their values of flat space as they leave.
+void boundary(const Grid& grid, const State& u, int i, int j, int k, size_t at, State& dudt) {
     for (int v = 0; v < FIELDS; ++v) {
         const bool one = v == CHI || v == ALPHA || v == METRIC || v == METRIC + 3 || v == METRIC + 5;
-        const double far = one ? 1 : 0, speed = v == ALPHA ? std::sqrt(2.) : 1;
-        double radial = (u[v][at] - far) / r;
-        for (int axis = 0; axis < 3; ++axis) {
-            const Stride s = static_cast<Stride>(grid.stride(axis));
-            const double* f = &u[v][at];
-            const int place = grid.start()[axis] + here[axis];
-            double d;
-            if (place == 0) d = (-3 * f[0] + 4 * f[s] - f[2 * s]) / 2;
-            else if (place == grid.points() - 1) d = (3 * f[0] - 4 * f[-s] + f[-2 * s]) / 2;
-            else d = (f[s] - f[-s]) / 2;
-            radial += x[axis] / r * d / grid.spacing();
-        }
-        dudt[v][at] = -speed * radial;
+        const double speed = v == ALPHA ? std::sqrt(2.) : 1;
+        dudt[v][at] = -speed * outgoing(grid, &u[v][at], one ? 1 : 0, i, j, k);
     }
 }
 
@@ -239,8 +223,7 @@ void sommerfeld(const Grid& grid, const State& u, int i, int j, int k, State& du
 
 void right_hand_side(const Grid& grid, const Gauge& gauge, const State& u, State& dudt) {
     grid.each([&](int i, int j, int k, size_t at) {
-        const int depth = std::min({grid.depth(0, i), grid.depth(1, j), grid.depth(2, k)});
-        if (depth < Grid::ghosts) sommerfeld(grid, u, i, j, k, dudt);
+        if (at_boundary(grid, i, j, k)) boundary(grid, u, i, j, k, at, dudt);
         else inside(grid, gauge, u, at, dudt);
     });
 }

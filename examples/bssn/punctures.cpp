@@ -60,25 +60,8 @@ std::vector<double> regular_part(const Grid& grid, const std::vector<double>& ps
     auto derivative = [&](State& s, State& ds) {
         grid.exchange(s);
         grid.each([&](int i, int j, int k, size_t at) {
-            const Triple here = {i, j, k};
-            const Vector x = {grid.coordinate(0, i), grid.coordinate(1, j), grid.coordinate(2, k)};
-            const double r = std::sqrt(dot(x, x));
-            const int depth = std::min({grid.depth(0, i), grid.depth(1, j), grid.depth(2, k)});
-            if (depth < Grid::ghosts) {
-                for (int v = 0; v < 2; ++v) {
-                    const double* f = &s[v][at];
-                    double radial = f[0] / r;
-                    for (int axis = 0; axis < 3; ++axis) {
-                        const Stride t = static_cast<Stride>(grid.stride(axis));
-                        const int place = grid.start()[axis] + here[axis];
-                        double d;
-                        if (place == 0) d = (-3 * f[0] + 4 * f[t] - f[2 * t]) / 2;
-                        else if (place == grid.points() - 1) d = (3 * f[0] - 4 * f[-t] + f[-2 * t]) / 2;
-                        else d = (f[t] - f[-t]) / 2;
-                        radial += x[axis] / r * d / h;
-                    }
-                    ds[v][at] = -radial;
-                }
+            if (at_boundary(grid, i, j, k)) {
+                for (int v = 0; v < 2; ++v) ds[v][at] = -outgoing(grid, &s[v][at], 0, i, j, k);
                 return;
             }
             const double* f = &s[0][at];

@@ -29,6 +29,11 @@ impl Dtype {
             Dtype::F64 => "float64",
         }
     }
+
+    /// The type of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Dtype::F32, Dtype::F64].into_iter().find(|d| d.name() == name)
+    }
 }
 
 /// A value of a field: `f32` or `f64`.

@@ -6,7 +6,9 @@
 //! writer notes in `swae.sizes`, inside the output's folder, how large every file was when the last step was complete, and the
 //! reader checks that before ADIOS2 sees anything.
 
-use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, Writer};
+use crate::{
+    BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, Writer, check_size, size_on_disk,
+};
 use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::collections::BTreeMap;
@@ -26,6 +28,8 @@ struct Handle {
     io: *mut adios2_io,
     engine: *mut adios2_engine,
     path: PathBuf,
+    /// Bytes of all files of an output that is read: no variable can hold more.
+    limit: u64,
 }
 
 // SAFETY: the handles are used by one thread at a time: every use takes `&mut` of their owner.
@@ -49,8 +53,14 @@ impl Handle {
     /// # Safety
     /// A communicator, where given, is valid and outlives the handle.
     unsafe fn new(path: &Path, comm: Option<MPI_Comm>, mode: adios2_mode) -> Result<Self> {
-        let mut handle =
-            Self { adios: ptr::null_mut(), io: ptr::null_mut(), engine: ptr::null_mut(), path: path.into() };
+        let limit = size_on_disk(path).unwrap_or(0);
+        let mut handle = Self {
+            adios: ptr::null_mut(),
+            io: ptr::null_mut(),
+            engine: ptr::null_mut(),
+            path: path.into(),
+            limit,
+        };
         // SAFETY: the communicator is valid by the caller's promise; all strings end with NUL.
         unsafe {
             handle.adios = match comm {
@@ -257,7 +267,10 @@ impl Handle {
                 let selected = adios2_set_selection(variable, dims, first.as_ptr(), size.as_ptr());
                 self.check(selected, "set a selection")?;
             }
-            let mut data = vec![T::default(); rows * shape[1]];
+            let count = rows.checked_mul(shape[1]).unwrap_or(usize::MAX);
+            let count =
+                check_size::<T>(count, self.limit).map_err(|e| self.damaged(format!("{name}: {e}")))?;
+            let mut data = vec![T::default(); count];
             if !data.is_empty() {
                 let mode = adios2_mode_adios2_mode_sync;
                 self.check(
@@ -553,11 +566,9 @@ impl Adios2Reader {
 
     fn field(&self, name: &str) -> Result<(FieldInfo, u64)> {
         let handle = &self.handle;
-        let dtype = match handle.read_text(&format!("{name}/dtype"))?.as_str() {
-            "float32" => Dtype::F32,
-            "float64" => Dtype::F64,
-            other => return Err(handle.damaged(format!("field {name} has type {other}"))),
-        };
+        let dtype = handle.read_text(&format!("{name}/dtype"))?;
+        let dtype = Dtype::from_name(&dtype)
+            .ok_or_else(|| handle.damaged(format!("field {name} has type {dtype}")))?;
         let shape =
             handle.read_triple::<u64>(&format!("{name}/shape_xyz"), adios2_type_adios2_type_uint64_t)?;
         let rows = self.rows(name)?;

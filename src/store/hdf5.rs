@@ -4,7 +4,7 @@
 //! `/models/ID` names each model, and holds its decoder where it is not built in. Creating groups and attributes is
 //! collective; the bytes go out independently, each rank its own.
 
-use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, Writer};
+use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, Writer, check_size};
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{File, Group, H5Type};
 use mpi_sys::MPI_Comm;
@@ -15,7 +15,8 @@ use swae_codec::{Dtype, Model, ModelId, Models, stream::FORMAT_VERSION};
 
 type Text = FixedUnicode<64>;
 /// Text of a model's metadata; attributes may have up to 64 KiB.
-type LongText = FixedUnicode<8192>;
+const LONG_TEXT: usize = 8192;
+type LongText = FixedUnicode<LONG_TEXT>;
 
 pub(crate) struct Hdf5Writer {
     file: File,
@@ -45,8 +46,14 @@ impl Hdf5Writer {
     fn write_model(&self, model: &Model) -> hdf5::Result<()> {
         let group = self.file.create_group(&format!("models/{}", model.id()))?;
         set(&group, "name", &text::<64>(&model.metadata.name))?;
-        let json = serde_json::to_string(&model.metadata).map_err(|e| e.to_string())?;
-        set(&group, "metadata", &text::<8192>(&json))?;
+        let mut metadata = model.metadata.clone();
+        let mut json = serde_json::to_string(&metadata).map_err(|e| e.to_string())?;
+        if json.len() > LONG_TEXT {
+            // The decoder's own file keeps it whole.
+            metadata.provenance.clear();
+            json = serde_json::to_string(&metadata).map_err(|e| e.to_string())?;
+        }
+        set(&group, "metadata", &text::<LONG_TEXT>(&json))?;
         set(&group, "built_in", &u8::from(Models::is_built_in(model.id())))?;
         if !Models::is_built_in(model.id()) {
             let bytes = model.decoder_only().to_bytes();
@@ -151,6 +158,8 @@ fn get_text(group: &Group, name: &str) -> hdf5::Result<String> {
 pub(crate) struct Hdf5Reader {
     file: File,
     path: PathBuf,
+    /// Bytes of the file: no dataset can hold more.
+    limit: u64,
     groups: Vec<String>,
     steps: Vec<StepInfo>,
     models: Models,
@@ -164,6 +173,7 @@ impl Hdf5Reader {
         };
         let file = File::open(path).map_err(content)?;
         let mut reader = Self {
+            limit: file.size(),
             file,
             path: path.into(),
             groups: Vec::new(),
@@ -179,7 +189,9 @@ impl Hdf5Reader {
         for name in models.member_names()? {
             let group = models.group(&name)?;
             if group.link_exists("decoder") {
-                let bytes = group.dataset("decoder")?.read_raw::<u8>()?;
+                let decoder = group.dataset("decoder")?;
+                check_size::<u8>(decoder.size(), self.limit)?;
+                let bytes = decoder.read_raw::<u8>()?;
                 self.models.add(Model::from_bytes(&bytes).map_err(|e| e.to_string())?);
             }
         }
@@ -206,11 +218,8 @@ impl Hdf5Reader {
 
     fn field(step: &Group, name: String) -> hdf5::Result<(FieldInfo, u64)> {
         let group = step.group(&name)?;
-        let dtype = match get_text(&group, "dtype")?.as_str() {
-            "float32" => Dtype::F32,
-            "float64" => Dtype::F64,
-            other => return Err(format!("field {name} has type {other}").into()),
-        };
+        let dtype = get_text(&group, "dtype")?;
+        let dtype = Dtype::from_name(&dtype).ok_or_else(|| format!("field {name} has type {dtype}"))?;
         let stored = group.dataset("stream")?.size() + 8 * group.dataset("boxes")?.size();
         let info = FieldInfo {
             dtype,
@@ -237,10 +246,13 @@ impl Reader for Hdf5Reader {
     fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
         let read = || -> hdf5::Result<Vec<(BoxRow, Vec<u8>)>> {
             let group = self.file.group(&format!("steps/{}/{field}", self.groups[index]))?;
-            let rows = BoxRow::from_table(&group.dataset("boxes")?.read_raw::<u64>()?);
+            let boxes = group.dataset("boxes")?;
+            check_size::<u64>(boxes.size(), self.limit)?;
+            let rows = BoxRow::from_table(&boxes.read_raw::<u64>()?);
             let stream = group.dataset("stream")?;
             let size = stream.size() as u64;
             let bytes = |row: BoxRow| -> hdf5::Result<(BoxRow, Vec<u8>)> {
+                check_size::<u8>(usize::try_from(row.length).unwrap_or(usize::MAX), self.limit)?;
                 let end = row.offset.checked_add(row.length).filter(|&end| end <= size);
                 let end = end.ok_or("the table of boxes leads outside the stream")?;
                 let bytes = stream.read_slice_1d::<u8, _>(row.offset as usize..end as usize)?;

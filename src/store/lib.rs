@@ -241,6 +241,26 @@ impl Kind {
     }
 }
 
+/// Bytes of a file, or of all files in a folder, which a BP5 output is.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn size_on_disk(path: &Path) -> std::io::Result<u64> {
+    if path.is_file() {
+        return Ok(path.metadata()?.len());
+    }
+    std::fs::read_dir(path)?.map(|entry| size_on_disk(&entry?.path())).sum()
+}
+
+/// Whether so many values of a type can be in a file of `limit` bytes that stores them as they are: a damaged shape must
+/// not take memory.
+fn check_size<T>(count: usize, limit: u64) -> std::result::Result<usize, String> {
+    match count.checked_mul(size_of::<T>()) {
+        Some(bytes) if bytes as u64 <= limit => Ok(count),
+        _ => Err(format!("it says that it holds {count} values, more than the file has")),
+    }
+}
+
 fn unknown_ending(path: &Path) -> Error {
     Error::Unsupported(format!(
         "{}: the ending chooses the store; known: .h5 and .bp (steps of a simulation), .swae, .npy and .vti (one field)",
@@ -260,15 +280,20 @@ pub fn read_field(reader: &mut dyn Reader, index: usize, field: &str) -> Result<
     let damaged = |reason: String| Error::Content { path: field.into(), reason };
     let info = find(reader, index, field)?;
     let boxes = reader.read_boxes(index, field)?;
-    let volume: usize = boxes.iter().map(|(row, _)| row.count.iter().product::<usize>()).sum();
+    for (row, _) in &boxes {
+        let end = |a: usize| row.start[a].checked_add(row.count[a]);
+        if !(0..3).all(|a| end(a).is_some_and(|end| end <= info.shape[a])) {
+            return Err(damaged(format!("box {row:?} leaves its grid of {:?}", info.shape)));
+        }
+    }
+    let volume = boxes.iter().map(|(row, _)| row.count.iter().product()).fold(0usize, usize::saturating_add);
     if volume != info.shape.iter().product::<usize>() {
         return Err(damaged(format!("its boxes hold {volume} values, its shape is {:?}", info.shape)));
     }
     let mut decoded = Vec::with_capacity(boxes.len());
     for (row, bytes) in boxes {
         let part = decompress(&bytes, reader.models())?;
-        let inside = (0..3).all(|a| row.start[a] + row.count[a] <= info.shape[a]);
-        if part.count() != row.count || part.dtype() != info.dtype || !inside {
+        if part.count() != row.count || part.dtype() != info.dtype {
             return Err(damaged(format!("box {row:?} does not hold what the table says")));
         }
         decoded.push((row, part));

@@ -3,7 +3,7 @@
 use crate::bytes;
 use anyhow::Result;
 use std::path::Path;
-use swae_store::{StepInfo, open};
+use swae_store::{StepInfo, open, size_on_disk};
 
 /// Prints the steps and fields of a file, with sizes and ratios.
 ///
@@ -16,22 +16,11 @@ pub fn info(path: &Path, json: bool) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(steps)?);
         return Ok(());
     }
-    println!("{}: {} step(s), {} on disk", path.display(), steps.len(), bytes(on_disk(path)?));
+    println!("{}: {} step(s), {} on disk", path.display(), steps.len(), bytes(size_on_disk(path)?));
     for step in steps {
         print_step(step);
     }
     Ok(())
-}
-
-/// Bytes of a file, or of all files in a folder: a BP5 output is one.
-///
-/// # Errors
-/// Where it cannot be read.
-pub fn on_disk(path: &Path) -> std::io::Result<u64> {
-    if path.is_file() {
-        return Ok(path.metadata()?.len());
-    }
-    std::fs::read_dir(path)?.map(|entry| on_disk(&entry?.path())).sum()
 }
 
 fn print_step(step: &StepInfo) {
