@@ -48,7 +48,8 @@ test:
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps $$SWAE_FEATURES
-	cargo test --release --workspace $$SWAE_FEATURES
+	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
+	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
 
 header:
 	@. setup/env.sh
