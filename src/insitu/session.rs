@@ -127,7 +127,8 @@ impl Session {
     /// Begins a step.
     ///
     /// # Errors
-    /// [`Error::State`] inside a step, or where the number is not above the last one's.
+    /// [`Error::State`] inside a step, which goes on; or where the number is not above the last one's: the step is
+    /// then begun all the same, for `end_step` to fail on all ranks.
     pub fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
         if let Some(open) = &self.step {
             return Err(Error::State(format!(
@@ -135,14 +136,15 @@ impl Session {
                 open.step
             )));
         }
-        if self.last_step.is_some_and(|last| step <= last) || step < 0 {
-            return Err(Error::State(format!(
+        let risen = self.last_step.is_none_or(|last| step > last) && step >= 0;
+        let failure = (!risen).then(|| {
+            Error::State(format!(
                 "step {step} does not come after step {}; numbers of steps start at 0 or more and rise",
                 self.last_step.map_or("-1".into(), |s| s.to_string())
-            )));
-        }
-        self.step = Some(Step { step, time, failure: None, puts: Vec::new() });
-        Ok(())
+            ))
+        });
+        self.step = Some(Step { step, time, failure: failure.clone(), puts: Vec::new() });
+        failure.map_or(Ok(()), Err)
     }
 
     /// Hands over a box of a field: encodes it now; the caller's memory is free again when this returns. Several
@@ -251,9 +253,11 @@ impl Session {
     /// [`Error::State`] outside a step; [`Error::Disagreement`] where ranks, fields or boxes do not fit together; the
     /// first failed put of any rank; [`Error::Io`]. The same on all ranks.
     pub fn end_step(&mut self) -> Result<()> {
-        let Some(Step { step, time, failure, puts }) = self.step.take() else {
-            return Err(Error::State("end_step without begin_step".into()));
-        };
+        // A rank without a step takes part all the same: others may be waiting in the exchange.
+        let Step { step, time, failure, puts } = self.step.take().unwrap_or_else(|| {
+            let failure = Some(Error::State("end_step without begin_step".into()));
+            Step { step: -1, time: 0.0, failure, puts: Vec::new() }
+        });
         let fields = puts.iter().map(|p| (p.info.clone(), p.boxes.clone())).collect();
         let reports = exchange(&self.comm, &Report { step, time, failure, fields })?;
         let agreed_fields = agree(&reports, self.comm.rank() as usize)?;

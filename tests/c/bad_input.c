@@ -75,6 +75,15 @@ int main(int argc, char **argv) {
     say("put null", swae_put(s, NULL), s);
     say("step after put null", swae_end_step(s), s);
     say("step goes back", swae_begin_step(s, 0, 0), s);
+    say("end of it", swae_end_step(s), s);
+    // What only one rank does wrong reaches the other, and neither waits for ever.
+    swae_begin_step(s, rank == 1 ? 0 : next_step, 0), ++next_step;
+    say("one rank goes back", swae_end_step(s), s);
+    if (rank == 0) swae_begin_step(s, next_step, 0);
+    ++next_step;
+    say("one rank begins", swae_end_step(s), s);
+    swae_begin_step(s, next_step + rank, 0), next_step += 2;
+    say("ranks begin other steps", swae_end_step(s), s);
 
     f = half("chi"), f.count[2] = rank == 0 ? 9 : 8;
     step("overlap", s, f);
