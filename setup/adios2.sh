@@ -16,6 +16,7 @@ cmake -S "$work"/adios2-*/ -B "$work/build" -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_INSTALL_PREFIX="$work/install" -DCMAKE_INSTALL_LIBDIR=lib \
     -DADIOS2_USE_MPI=ON -DADIOS2_USE_Python=OFF -DADIOS2_USE_Fortran=OFF -DADIOS2_USE_SST=OFF \
     -DADIOS2_USE_HDF5=OFF -DADIOS2_USE_DataMan=OFF -DADIOS2_USE_MHS=OFF \
+    -DADIOS2_USE_PNG=OFF -DADIOS2_USE_BZip2=OFF -DADIOS2_USE_ZeroMQ=OFF \
     -DBUILD_TESTING=OFF -DADIOS2_BUILD_EXAMPLES=OFF >"$work/log" 2>&1 &&
     cmake --build "$work/build" -j "$(nproc)" >>"$work/log" 2>&1 &&
     cmake --install "$work/build" >>"$work/log" 2>&1 || { tail -40 "$work/log" >&2; exit 1; }
