@@ -210,9 +210,8 @@ fn read_latents(
     }
 }
 
-/// The model that a payload was encoded with.
-pub(crate) fn model_id(payload: &[u8]) -> Result<(LatentCoding, ModelId)> {
-    let mut reader = Reader::new(payload);
+/// What a payload begins with.
+pub(crate) fn preamble(reader: &mut Reader<'_>) -> Result<(LatentCoding, ModelId)> {
     let coding = LatentCoding::from_tag(reader.array::<1>()?[0])?;
     Ok((coding, ModelId(reader.array()?)))
 }
@@ -223,8 +222,8 @@ pub(crate) fn model_id(payload: &[u8]) -> Result<(LatentCoding, ModelId)> {
 /// [`Error::Stream`] where the bytes are damaged, [`Error::MissingModel`] where the model is not known.
 pub fn decode<T: Value>(payload: &[u8], count: [usize; 3], models: &Models) -> Result<Vec<T>> {
     let mut reader = Reader::new(payload);
-    let coding = LatentCoding::from_tag(reader.array::<1>()?[0])?;
-    let model = models.by_id(ModelId(reader.array()?))?;
+    let (coding, id) = preamble(&mut reader)?;
+    let model = models.by_id(id)?;
     let latent = model.metadata.architecture.latent;
     let grid = BlockGrid::new(count);
     let offsets = reader.values::<T>(grid.len())?;

@@ -9,7 +9,7 @@ use crate::{Error, Result, blocks::EDGE};
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::{fmt, str::FromStr, sync::Arc, sync::LazyLock};
+use std::{fmt, sync::Arc, sync::LazyLock};
 
 /// The version of the model file that this library writes and reads.
 const MODEL_FORMAT: u32 = 1;
@@ -167,17 +167,15 @@ impl Architecture {
 
     /// The decoder's layers, first to last: the encoder's mirror image.
     pub fn decoder(&self) -> Vec<LayerSpec> {
-        let last = self.encoder().len() - 1;
-        let mirrored = self.encoder().into_iter().enumerate().rev().map(|(i, l)| LayerSpec {
+        let mirrored = |(i, l): (usize, LayerSpec)| LayerSpec {
             kind: if l.kind == (Kind::Convolution { stride: 2 }) { Kind::Transposed } else { l.kind },
             cin: l.cout,
             cout: l.cin,
             edge_in: l.edge_out,
             edge_out: l.edge_in,
             activated: i != 0,
-        });
-        debug_assert_eq!(mirrored.len() - 1, last);
-        mirrored.collect()
+        };
+        self.encoder().into_iter().enumerate().rev().map(mirrored).collect()
     }
 }
 
@@ -432,16 +430,6 @@ impl Models {
     /// Whether the model comes with every copy of the library.
     pub fn is_built_in(id: ModelId) -> bool {
         BUILT_IN.iter().any(|m| m.id() == id)
-    }
-}
-
-impl FromStr for Activation {
-    type Err = Error;
-    fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "relu" => Ok(Self::Relu),
-            _ => Err(Error::Model(format!("activation '{s}'; known: relu"))),
-        }
     }
 }
 

@@ -136,7 +136,7 @@ fn open(bytes: &[u8]) -> Result<(Header, &[u8])> {
     }
     let latent = match mode {
         0 => None,
-        1 => Some(latent::model_id(payload)?),
+        1 => Some(latent::preamble(&mut Reader::new(payload))?),
         other => return Err(Error::Stream(format!("unknown mode {other}"))),
     };
     Ok((Header { dtype, count, latent }, payload))

@@ -1,0 +1,321 @@
+//! An ADIOS2 context with one open engine: the calls of the C API that a writer and a reader need, each with its error.
+
+use crate::{Error, Result, check_size, size_on_disk};
+use adios2_sys::*;
+use mpi_sys::MPI_Comm;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::path::{Path, PathBuf};
+use std::ptr;
+
+/// An ADIOS2 context with one IO, and the engine that is open in it.
+pub(super) struct Handle {
+    pub(super) adios: *mut adios2_adios,
+    pub(super) io: *mut adios2_io,
+    pub(super) engine: *mut adios2_engine,
+    pub(super) path: PathBuf,
+    /// Bytes of all files of an output that is read: no variable can hold more.
+    pub(super) limit: u64,
+}
+
+// SAFETY: the handles are used by one thread at a time: every use takes `&mut` of their owner.
+unsafe impl Send for Handle {}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: both came from ADIOS2 and are given back once; errors have nobody to hear them.
+        unsafe {
+            if !self.engine.is_null() {
+                adios2_close(self.engine);
+            }
+            if !self.adios.is_null() {
+                adios2_finalize(self.adios);
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// # Safety
+    /// A communicator, where given, is valid and outlives the handle.
+    pub(super) unsafe fn new(path: &Path, comm: Option<MPI_Comm>, mode: adios2_mode) -> Result<Self> {
+        let limit = size_on_disk(path).unwrap_or(0);
+        let mut handle = Self {
+            adios: ptr::null_mut(),
+            io: ptr::null_mut(),
+            engine: ptr::null_mut(),
+            path: path.into(),
+            limit,
+        };
+        // SAFETY: the communicator is valid by the caller's promise; all strings end with NUL.
+        unsafe {
+            handle.adios = match comm {
+                Some(comm) => adios2_init_mpi(comm),
+                None => adios2_init_serial(),
+            };
+            handle.io = adios2_declare_io(handle.adios, c"swae".as_ptr());
+            handle.check(adios2_set_engine(handle.io, c"BP5".as_ptr()), "choose the BP5 engine")?;
+            // Minima and maxima of compressed bytes tell nobody anything; and a reader would wait an hour for a
+            // writer to complete a file that was cut short.
+            for (key, value) in [(c"StatsLevel", c"0"), (c"OpenTimeoutSecs", c"1")] {
+                let set = adios2_set_parameter(handle.io, key.as_ptr(), value.as_ptr());
+                handle.check(set, "set a parameter of BP5")?;
+            }
+            let name = handle.text(&path.to_string_lossy())?;
+            handle.engine = adios2_open(handle.io, name.as_ptr(), mode);
+        }
+        if handle.engine.is_null() {
+            return Err(handle.error("ADIOS2 cannot open it"));
+        }
+        Ok(handle)
+    }
+
+    pub(super) fn error(&self, reason: impl Into<String>) -> Error {
+        Error::Io { path: self.path.clone(), reason: reason.into() }
+    }
+
+    pub(super) fn check(&self, status: adios2_error, what: &str) -> Result<()> {
+        if status == adios2_error_adios2_error_none {
+            Ok(())
+        } else {
+            Err(self.error(format!("ADIOS2 cannot {what} (error {status})")))
+        }
+    }
+
+    pub(super) fn text(&self, s: &str) -> Result<CString> {
+        CString::new(s).map_err(|_| self.error(format!("'{s}' holds a NUL character")))
+    }
+
+    /// The variable of this name, defined on first use; an array takes the given selection.
+    pub(super) fn variable(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        dims: Option<[&[usize]; 3]>,
+    ) -> Result<*mut adios2_variable> {
+        let c_name = self.text(name)?;
+        // SAFETY: the IO lives as long as the handle; shape, start and count have equal lengths.
+        unsafe {
+            let known = adios2_inquire_variable(self.io, c_name.as_ptr());
+            let variable = match (known.is_null(), dims) {
+                (false, None) => known,
+                (false, Some([shape, start, count])) => {
+                    self.check(adios2_set_shape(known, shape.len(), shape.as_ptr()), "set a shape")?;
+                    let selected = adios2_set_selection(known, start.len(), start.as_ptr(), count.as_ptr());
+                    self.check(selected, "set a selection")?;
+                    known
+                }
+                (true, dims) => {
+                    let [shape, start, count] = dims.unwrap_or([&[]; 3]);
+                    let at = |s: &[usize]| if s.is_empty() { ptr::null() } else { s.as_ptr() };
+                    adios2_define_variable(
+                        self.io,
+                        c_name.as_ptr(),
+                        kind,
+                        shape.len(),
+                        at(shape),
+                        at(start),
+                        at(count),
+                        adios2_constant_dims_adios2_constant_dims_false,
+                    )
+                }
+            };
+            if variable.is_null() {
+                Err(self.error(format!("ADIOS2 cannot define {name}")))
+            } else {
+                Ok(variable)
+            }
+        }
+    }
+
+    /// # Safety
+    /// `data` holds what the variable's type and selection say; it is copied before this returns.
+    pub(super) unsafe fn put(&self, variable: *mut adios2_variable, data: *const c_void) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let status = unsafe { adios2_put(self.engine, variable, data, adios2_mode_adios2_mode_sync) };
+        self.check(status, "put a variable")
+    }
+
+    pub(super) fn put_array<T>(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        [shape, start, count]: [&[usize]; 3],
+        data: &[T],
+    ) -> Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        debug_assert_eq!(count.iter().product::<usize>(), data.len());
+        let variable = self.variable(name, kind, Some([shape, start, count]))?;
+        // SAFETY: `data` has as many values as are selected, of the type of every caller's `kind`.
+        unsafe { self.put(variable, data.as_ptr().cast()) }
+    }
+
+    pub(super) fn attribute(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        data: *const c_void,
+        size: usize,
+    ) -> Result<()> {
+        let name = self.text(name)?;
+        // SAFETY: `data` holds `size` values of `kind` (1 where `size` is 0), by every caller below.
+        let made = unsafe {
+            if size == 0 {
+                adios2_define_attribute(self.io, name.as_ptr(), kind, data)
+            } else {
+                adios2_define_attribute_array(self.io, name.as_ptr(), kind, data, size)
+            }
+        };
+        if made.is_null() {
+            Err(self.error(format!("ADIOS2 cannot define attribute {name:?}")))
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn text_attribute(&self, name: &str, value: &str) -> Result<()> {
+        let value = self.text(value)?;
+        self.attribute(name, adios2_type_adios2_type_string, value.as_ptr().cast(), 0)
+    }
+
+    pub(super) fn attribute_handle(&self, name: &str) -> Result<*mut adios2_attribute> {
+        let c_name = self.text(name)?;
+        // SAFETY: the IO lives as long as the handle.
+        let found = unsafe { adios2_inquire_attribute(self.io, c_name.as_ptr()) };
+        if found.is_null() { Err(self.damaged(format!("attribute {name} is missing"))) } else { Ok(found) }
+    }
+
+    pub(super) fn read_text(&self, name: &str) -> Result<String> {
+        let attribute = self.attribute_handle(name)?;
+        let mut length = 0;
+        // SAFETY: the first call tells the length, the second fills a buffer of that length.
+        let bytes = unsafe {
+            self.check(adios2_attribute_string_data(attribute, ptr::null_mut(), &mut length), "read a text")?;
+            let mut bytes = vec![0u8; length];
+            self.check(
+                adios2_attribute_string_data(attribute, bytes.as_mut_ptr().cast(), &mut length),
+                "read a text",
+            )?;
+            bytes
+        };
+        String::from_utf8(bytes).map_err(|_| self.damaged(format!("attribute {name} is no text")))
+    }
+
+    pub(super) fn read_triple<T: Copy + Default>(&self, name: &str, kind: adios2_type) -> Result<[T; 3]> {
+        let attribute = self.attribute_handle(name)?;
+        let (mut found, mut size, mut out) = (0, 0, [T::default(); 3]);
+        // SAFETY: type and size are checked before the three values are read.
+        unsafe {
+            self.check(adios2_attribute_type(&mut found, attribute), "read a type")?;
+            self.check(adios2_attribute_size(&mut size, attribute), "read a size")?;
+            if found != kind || size != 3 {
+                return Err(self.damaged(format!("attribute {name} has not the type that it should have")));
+            }
+            self.check(
+                adios2_attribute_data(out.as_mut_ptr().cast(), &mut size, attribute),
+                "read an attribute",
+            )?;
+        }
+        Ok(out)
+    }
+
+    pub(super) fn damaged(&self, reason: String) -> Error {
+        Error::Content { path: self.path.clone(), reason }
+    }
+
+    /// The whole of an array of the current step; none where the step does not have it.
+    pub(super) fn get<T: Copy + Default>(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        start: usize,
+        count: Option<usize>,
+    ) -> Result<Option<Vec<T>>> {
+        let c_name = self.text(name)?;
+        // SAFETY: the buffer has as many values of the checked type as are selected.
+        unsafe {
+            let variable = adios2_inquire_variable(self.io, c_name.as_ptr());
+            if variable.is_null() {
+                return Ok(None);
+            }
+            let (mut found, mut dims) = (0, 0);
+            self.check(adios2_variable_type(&mut found, variable), "read a type")?;
+            self.check(adios2_variable_ndims(&mut dims, variable), "read a shape")?;
+            if found != kind || dims > 2 {
+                return Err(self.damaged(format!("{name} has not the type that it should have")));
+            }
+            let mut shape = [1usize; 2];
+            if dims > 0 {
+                self.check(adios2_variable_shape(shape.as_mut_ptr(), variable), "read a shape")?;
+            }
+            let rows = count.unwrap_or(shape[0]);
+            if start.checked_add(rows).is_none_or(|end| end > shape[0]) {
+                return Err(self.damaged(format!("the table of boxes leads outside {name}")));
+            }
+            if dims > 0 {
+                let (first, size) = ([start, 0], [rows, shape[1]]);
+                let selected = adios2_set_selection(variable, dims, first.as_ptr(), size.as_ptr());
+                self.check(selected, "set a selection")?;
+            }
+            let count = rows.saturating_mul(shape[1]);
+            let count =
+                check_size::<T>(count, self.limit).map_err(|e| self.damaged(format!("{name}: {e}")))?;
+            let mut data = vec![T::default(); count];
+            if !data.is_empty() {
+                let mode = adios2_mode_adios2_mode_sync;
+                self.check(
+                    adios2_get(self.engine, variable, data.as_mut_ptr().cast(), mode),
+                    "read a variable",
+                )?;
+            }
+            Ok(Some(data))
+        }
+    }
+
+    /// Goes to the next step; false at the end.
+    pub(super) fn next_step(&self) -> Result<bool> {
+        let mut status = 0;
+        // SAFETY: the engine is open for reading.
+        let code = unsafe {
+            adios2_begin_step(self.engine, adios2_step_mode_adios2_step_mode_read, 0.0, &mut status)
+        };
+        self.check(code, "read a step")?;
+        Ok(status == adios2_step_status_adios2_step_status_ok)
+    }
+
+    pub(super) fn end_step(&self) -> Result<()> {
+        // SAFETY: the engine is open and in a step.
+        self.check(unsafe { adios2_end_step(self.engine) }, "end a step")
+    }
+
+    /// Names of the variables of the current step.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut size = 0;
+        // SAFETY: ADIOS2 gives `size` strings and their array, all to be freed by the caller.
+        unsafe {
+            let names = adios2_available_variables(self.io, &mut size);
+            let all = (0..size).map(|i| take_text(*names.add(i))).collect();
+            if !names.is_null() {
+                libc_free(names.cast());
+            }
+            all
+        }
+    }
+}
+
+unsafe extern "C" {
+    #[link_name = "free"]
+    fn libc_free(p: *mut c_void);
+}
+
+/// # Safety
+/// `text` is a string made by malloc.
+unsafe fn take_text(text: *mut c_char) -> String {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+        libc_free(text.cast());
+        owned
+    }
+}

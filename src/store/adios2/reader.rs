@@ -1,0 +1,142 @@
+//! Steps out of a BP5 output, read as a stream by one process.
+
+use super::{SIZES, handle::Handle};
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo};
+use adios2_sys::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use swae_codec::{Dtype, Model, Models};
+
+/// Whether every file of the output is as large as it was when its last step was complete.
+fn check_sizes(path: &Path) -> Result<()> {
+    let damaged = |reason: String| Error::Content { path: path.into(), reason };
+    let Ok(text) = fs::read_to_string(path.join(SIZES)) else { return Ok(()) };
+    let sizes: BTreeMap<String, u64> =
+        serde_json::from_str(&text).map_err(|e| damaged(format!("{SIZES} is damaged: {e}")))?;
+    for (name, size) in sizes {
+        let found = fs::metadata(path.join(&name)).map_or(0, |m| m.len());
+        if found < size {
+            return Err(damaged(format!("its file {name} is cut short: {found} of {size} bytes")));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) struct Adios2Reader {
+    handle: Handle,
+    /// The step that the engine is in, counted from 0.
+    at: usize,
+    steps: Vec<StepInfo>,
+    models: Models,
+}
+
+impl Adios2Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let mut reader =
+            Self { handle: Self::rewound(path)?, at: 0, steps: Vec::new(), models: Models::built_in() };
+        while reader.handle.next_step()? {
+            let step = reader.scan()?;
+            reader.steps.push(step);
+            reader.handle.end_step()?;
+        }
+        reader.rewind()?;
+        Ok(reader)
+    }
+
+    fn rewound(path: &Path) -> Result<Handle> {
+        check_sizes(path)?;
+        // SAFETY: no communicator is given.
+        unsafe { Handle::new(path, None, adios2_mode_adios2_mode_read) }
+    }
+
+    /// To the first step, if there is one.
+    fn rewind(&mut self) -> Result<()> {
+        self.handle = Self::rewound(&self.handle.path)?;
+        self.at = 0;
+        self.handle.next_step()?;
+        Ok(())
+    }
+
+    fn scan(&mut self) -> Result<StepInfo> {
+        let handle = &self.handle;
+        let one = |missing: &str| handle.damaged(format!("a step has no {missing}; is it a file of swae?"));
+        let step = handle.get::<i64>("step", adios2_type_adios2_type_int64_t, 0, None)?;
+        let time = handle.get::<f64>("time", adios2_type_adios2_type_double, 0, None)?;
+        let step = step.and_then(|v| v.first().copied()).ok_or_else(|| one("step"))?;
+        let time = time.and_then(|v| v.first().copied()).ok_or_else(|| one("time"))?;
+        let mut names = handle.names();
+        names.sort();
+        let mut fields = Vec::new();
+        for name in names {
+            if let Some(id) = name.strip_prefix("models/").and_then(|n| n.strip_suffix("/decoder")) {
+                let bytes = handle.get::<u8>(&name, adios2_type_adios2_type_uint8_t, 0, None)?;
+                log::debug!("model {id} comes with the file");
+                self.models.add(Model::from_bytes(&bytes.unwrap_or_default())?);
+            } else if let Some(field) = name.strip_suffix("/stream") {
+                fields.push(self.field(field)?);
+            }
+        }
+        Ok(StepInfo { step, time, fields })
+    }
+
+    fn field(&self, name: &str) -> Result<(FieldInfo, u64)> {
+        let handle = &self.handle;
+        let dtype = handle.read_text(&format!("{name}/dtype"))?;
+        let dtype = Dtype::from_name(&dtype)
+            .ok_or_else(|| handle.damaged(format!("field {name} has type {dtype}")))?;
+        let shape =
+            handle.read_triple::<u64>(&format!("{name}/shape_xyz"), adios2_type_adios2_type_uint64_t)?;
+        let rows = self.rows(name)?;
+        let stored = rows.iter().map(|r| r.length + 8 * BoxRow::COLUMNS as u64).sum();
+        let info = FieldInfo {
+            name: name.into(),
+            dtype,
+            shape: shape.map(|n| n as usize),
+            origin: handle.read_triple(&format!("{name}/origin_xyz"), adios2_type_adios2_type_double)?,
+            spacing: handle.read_triple(&format!("{name}/spacing_xyz"), adios2_type_adios2_type_double)?,
+            encoding: handle.read_text(&format!("{name}/encoding"))?,
+        };
+        swae_codec::check_shape(info.shape)?;
+        Ok((info, stored))
+    }
+
+    fn rows(&self, field: &str) -> Result<Vec<BoxRow>> {
+        let table =
+            self.handle.get::<u64>(&format!("{field}/boxes"), adios2_type_adios2_type_uint64_t, 0, None)?;
+        let table =
+            table.ok_or_else(|| self.handle.damaged(format!("field {field} has no table of boxes")))?;
+        Ok(BoxRow::from_table(&table))
+    }
+}
+
+impl Reader for Adios2Reader {
+    fn steps(&self) -> &[StepInfo] {
+        &self.steps
+    }
+
+    fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// BP5 is read as a stream: forwards is cheap, backwards opens the file again.
+    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
+        if index < self.at {
+            self.rewind()?;
+        }
+        while self.at < index {
+            self.handle.end_step()?;
+            if !self.handle.next_step()? {
+                return Err(self.handle.damaged(format!("step {index} is gone")));
+            }
+            self.at += 1;
+        }
+        let name = format!("{field}/stream");
+        let bytes = |row: BoxRow| {
+            let (start, count) = (row.offset as usize, row.length as usize);
+            let bytes = self.handle.get::<u8>(&name, adios2_type_adios2_type_uint8_t, start, Some(count))?;
+            Ok((row, bytes.ok_or_else(|| self.handle.damaged(format!("{name} is missing")))?))
+        };
+        self.rows(field)?.into_iter().map(bytes).collect()
+    }
+}

@@ -1,0 +1,175 @@
+//! Steps into a BP5 output, all ranks together.
+
+use super::{SIZES, handle::Handle};
+use crate::{BoxRow, FieldInfo, FieldPart, Result, Writer};
+use adios2_sys::*;
+use mpi_sys::MPI_Comm;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::ptr;
+use std::sync::Arc;
+use swae_codec::{Model, ModelId, Models, stream::FORMAT_VERSION};
+
+pub(crate) struct Adios2Writer {
+    handle: Handle,
+    first_rank: bool,
+    known: BTreeMap<String, FieldInfo>,
+    models: Vec<ModelId>,
+}
+
+impl Adios2Writer {
+    /// # Safety
+    /// `comm` is a valid communicator that outlives the writer.
+    pub(crate) unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Self> {
+        let mut rank = 0;
+        // SAFETY: the caller's promise.
+        let handle = unsafe {
+            mpi_sys::MPI_Comm_rank(comm, &mut rank);
+            Handle::new(path, Some(comm), adios2_mode_adios2_mode_write)?
+        };
+        handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
+        handle.attribute(
+            "stream_format_version",
+            adios2_type_adios2_type_uint16_t,
+            ptr::from_ref(&FORMAT_VERSION).cast(),
+            0,
+        )?;
+        Ok(Self { handle, first_rank: rank == 0, known: BTreeMap::new(), models: Vec::new() })
+    }
+
+    fn write_model(&self, model: &Model) -> Result<()> {
+        let id = model.id();
+        self.handle.text_attribute(&format!("models/{id}/name"), &model.metadata.name)?;
+        let json = serde_json::to_string(&model.metadata).map_err(|e| self.handle.error(e.to_string()))?;
+        self.handle.text_attribute(&format!("models/{id}/metadata"), &json)?;
+        if !Models::is_built_in(id) && self.first_rank {
+            let bytes = model.decoder_only().to_bytes();
+            let size = [bytes.len()];
+            let dims: [&[usize]; 3] = [&size, &[0], &size];
+            self.handle.put_array(
+                &format!("models/{id}/decoder"),
+                adios2_type_adios2_type_uint8_t,
+                dims,
+                &bytes,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, info: &FieldInfo) -> Result<()> {
+        let (name, handle) = (&info.name, &self.handle);
+        handle.text_attribute(&format!("{name}/dtype"), info.dtype.name())?;
+        handle.text_attribute(&format!("{name}/encoding"), &info.encoding)?;
+        let shape = info.shape.map(|n| n as u64);
+        let triple = |key: &str, kind, data| handle.attribute(&format!("{name}/{key}"), kind, data, 3);
+        triple("shape_xyz", adios2_type_adios2_type_uint64_t, shape.as_ptr().cast())?;
+        triple("origin_xyz", adios2_type_adios2_type_double, info.origin.as_ptr().cast())?;
+        triple("spacing_xyz", adios2_type_adios2_type_double, info.spacing.as_ptr().cast())
+    }
+
+    fn write_inside_step(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+    ) -> Result<()> {
+        for model in models {
+            if !self.models.contains(&model.id()) {
+                self.write_model(model)?;
+                self.models.push(model.id());
+            }
+        }
+        if self.first_rank {
+            let number = self.handle.variable("step", adios2_type_adios2_type_int64_t, None)?;
+            let moment = self.handle.variable("time", adios2_type_adios2_type_double, None)?;
+            // SAFETY: one value of each variable's type.
+            unsafe {
+                self.handle.put(number, ptr::from_ref(&step).cast())?;
+                self.handle.put(moment, ptr::from_ref(&time).cast())?;
+            }
+        }
+        for part in fields {
+            let name = &part.info.name;
+            match self.known.get(name) {
+                None => {
+                    self.describe(part.info)?;
+                    self.known.insert(name.clone(), part.info.clone());
+                }
+                Some(known) if known != part.info => {
+                    return Err(self.handle.error(format!(
+                        "field {name} changed its shape, type, grid or encoding after the first step; BP5 keeps them once a file"
+                    )));
+                }
+                Some(_) => {}
+            }
+            let offset = part.boxes.first().map_or(0, |b| b.offset as usize);
+            let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.bytes.len()]];
+            self.handle.put_array(
+                &format!("{name}/stream"),
+                adios2_type_adios2_type_uint8_t,
+                dims,
+                part.bytes,
+            )?;
+            let table = BoxRow::to_table(&part.boxes);
+            let width = BoxRow::COLUMNS;
+            let dims: [&[usize]; 3] =
+                [&[part.all_boxes, width], &[part.first_box, 0], &[part.boxes.len(), width]];
+            self.handle.put_array(
+                &format!("{name}/boxes"),
+                adios2_type_adios2_type_uint64_t,
+                dims,
+                &table,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Writer for Adios2Writer {
+    fn write_step(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+    ) -> Result<()> {
+        let mut status = 0;
+        let append = adios2_step_mode_adios2_step_mode_append;
+        // SAFETY: the engine is open for writing.
+        let code = unsafe { adios2_begin_step(self.handle.engine, append, -1.0, &mut status) };
+        self.handle.check(code, "begin a step")?;
+        let written = self.write_inside_step(step, time, fields, models);
+        // The step is ended in any case: ending is collective, and no rank may be left waiting.
+        let ended = self.handle.end_step();
+        written.and(ended)
+    }
+
+    fn seal(&self) -> Result<()> {
+        if !self.first_rank {
+            return Ok(());
+        }
+        let path = &self.handle.path;
+        let note = || -> std::io::Result<()> {
+            let mut sizes = BTreeMap::new();
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                sizes.insert(entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len());
+            }
+            sizes.remove(SIZES);
+            // Replaced whole, so that a reader never sees half of it.
+            let new = path.join(format!("{SIZES}.new"));
+            fs::write(&new, serde_json::to_string_pretty(&sizes)?)?;
+            fs::rename(new, path.join(SIZES))
+        };
+        note().map_err(|e| self.handle.error(e.to_string()))
+    }
+
+    fn close(mut self: Box<Self>) -> Result<()> {
+        let engine = std::mem::replace(&mut self.handle.engine, ptr::null_mut());
+        // SAFETY: the engine is open, and forgotten here.
+        let code = unsafe { adios2_close(engine) };
+        self.handle.check(code, "close the file")
+    }
+}
