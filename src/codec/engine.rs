@@ -98,6 +98,10 @@ fn run(layer: &Layer, input: &[Lanes], out: &mut [Lanes]) {
 }
 
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "with iterators the AVX-512 code is half as fast: 40 against 73 GFLOP/s"
+)]
 fn chunk<const C: usize>(
     layer: &Layer,
     pairs: &[(u32, u32)],
@@ -111,9 +115,9 @@ fn chunk<const C: usize>(
         let weights = &layer.weight[tap as usize * layer.cin * layer.cout..][..layer.cin * layer.cout];
         for (x, row) in sources.iter().zip(weights.chunks_exact(layer.cout)) {
             let w: &[f32; C] = row[first..first + C].try_into().expect("a chunk of channels");
-            for (chain, &w) in acc.iter_mut().zip(w) {
-                for (a, x) in chain.iter_mut().zip(x.0) {
-                    *a = x.mul_add(w, *a);
+            for c in 0..C {
+                for l in 0..LANES {
+                    acc[c][l] = x.0[l].mul_add(w[c], acc[c][l]);
                 }
             }
         }
