@@ -10,6 +10,7 @@ help:
 	echo 'make test    sets up everything, runs every test (half an hour the first time)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make evaluate  how good the model of math functions is'
+	echo 'make train-data  the evolutions that the model of GR fields is trained on'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
 
 build:

@@ -87,6 +87,17 @@ pub fn gather<T: Value>(view: &FieldView<'_, T>, place: BlockBox) -> [f64; VALUE
     block
 }
 
+/// Mean of a block.
+pub fn mean(block: &[f64; VALUES]) -> f64 {
+    block.iter().sum::<f64>() / VALUES as f64
+}
+
+/// Standard deviation of a block about a given value: what normalisation divides by, in training and in the codec.
+pub fn deviation(block: &[f64; VALUES], about: f64) -> f64 {
+    let variance = block.iter().map(|v| (v - about) * (v - about)).sum::<f64>() / VALUES as f64;
+    variance.sqrt()
+}
+
 /// Continues every line along `axis`; the axes before it are whole already.
 fn pad(block: &mut [f64; VALUES], count: [usize; 3], axis: usize, step: usize) {
     let n = count[axis];

@@ -5,7 +5,7 @@
 //! with NaN, infinities or a spread outside the range of float32 by all of them. The bytes are laid out in
 //! docs/format.md.
 
-use crate::blocks::{BlockGrid, VALUES, gather};
+use crate::blocks::{BlockGrid, VALUES, deviation, gather, mean};
 use crate::engine::{Engine, LANES, Lanes};
 use crate::network::Network;
 use crate::stream::Reader;
@@ -85,10 +85,9 @@ impl<T: Value> Norm<T> {
             return Self { offset: first, scale: 0.0 };
         }
         let values = gather(view, place);
-        let offset = T::from_f64(values.iter().sum::<f64>() / VALUES as f64);
+        let offset = T::from_f64(mean(&values));
         let mean = offset.to_f64();
-        let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / VALUES as f64;
-        let scale = variance.sqrt() as f32;
+        let scale = deviation(&values, mean) as f32;
         // A sum, a product or a padded value that overflowed shows here too.
         if mean.is_finite() && scale.is_normal() {
             Self { offset, scale }

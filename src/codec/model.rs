@@ -9,6 +9,7 @@ use crate::{Error, Result, blocks::EDGE};
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::{fmt, sync::Arc, sync::LazyLock};
 
 /// The version of the model file that this library writes and reads.
@@ -415,6 +416,21 @@ impl Models {
             name: name.to_owned(),
             known: self.names().map(str::to_owned).collect(),
         })
+    }
+
+    /// A built-in model by name, or one from a model file: what options and command lines take.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] where there is neither, [`Error::Model`] where the file cannot be read or is damaged.
+    pub fn named_or_file(name: &str) -> Result<Arc<Model>> {
+        let known = Self::built_in().by_name(name);
+        let path = Path::new(name);
+        if known.is_ok() || !(path.exists() || name.ends_with(".safetensors")) {
+            return known;
+        }
+        let bytes = std::fs::read(path).map_err(|e| Error::Model(format!("{name}: {e}")))?;
+        let model = Model::from_bytes(&bytes).map_err(|e| Error::Model(format!("{name}: {e}")))?;
+        Ok(Arc::new(model))
     }
 
     /// All names.

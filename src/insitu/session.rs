@@ -52,6 +52,9 @@ pub struct Placement {
     pub spacing: [f64; 3],
 }
 
+/// How latents are stored, and the model that makes them.
+type Latent = (LatentCoding, Arc<Model>);
+
 /// A rank's boxes of one field of the step.
 struct Put {
     info: FieldInfo,
@@ -74,8 +77,8 @@ struct Step {
 pub struct Session {
     comm: ManuallyDrop<SimpleCommunicator>,
     writer: Option<Box<dyn Writer>>,
-    coding: Coding,
-    model: Option<Arc<Model>>,
+    /// Coding and model; none where values are stored as they are.
+    latent: Option<Latent>,
     pool: rayon::ThreadPool,
     step: Option<Step>,
     last_step: Option<i64>,
@@ -105,18 +108,17 @@ impl Session {
         let asked = arguments.as_ref().map_or(0, |(_, options)| options.threads);
         let threads = threads(&comm, asked);
         let prepared = arguments.and_then(|(path, options)| {
-            let (model, pool) = prepare(path, options, threads)?;
-            Ok((path, options.coding, model, pool))
+            let (latent, pool) = prepare(path, options, threads)?;
+            Ok((path, latent, pool))
         });
-        let (path, coding, model, pool) = agreed(&comm, prepared)?;
+        let (path, latent, pool) = agreed(&comm, prepared)?;
         // SAFETY: the duplicate lives as long as the session, and the writer is dropped before it.
         let made = unsafe { swae_store::create(path, comm.as_raw()) }.map_err(Error::from);
         let writer = agreed(&comm, made)?;
         Ok(Self {
             comm: ManuallyDrop::new(comm),
             writer: Some(writer),
-            coding,
-            model,
+            latent,
             pool,
             step: None,
             last_step: None,
@@ -175,9 +177,9 @@ impl Session {
 
     fn encode<T: Value>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
         let info = self.check(name, place, view.count(), T::DTYPE)?;
-        let mode = match (self.coding, &self.model) {
-            (Coding::Latent(coding), Some(model)) => Mode::Latent { model, coding },
-            _ => Mode::Raw,
+        let mode = match &self.latent {
+            Some((coding, model)) => Mode::Latent { model, coding: *coding },
+            None => Mode::Raw,
         };
         let bytes = self.pool.install(|| compress(&view, mode))?;
         let puts = &mut self.step.as_mut().expect("put checks for a step").puts;
@@ -228,11 +230,9 @@ impl Session {
             shape: place.shape,
             origin: place.origin,
             spacing: place.spacing,
-            encoding: match (self.coding, &self.model) {
-                (Coding::Latent(coding), Some(model)) => {
-                    format!("latent {} {}", model.metadata.name, coding.name())
-                }
-                _ => "raw".into(),
+            encoding: match &self.latent {
+                Some((coding, model)) => format!("latent {} {}", model.metadata.name, coding.name()),
+                None => "raw".into(),
             },
         };
         match self.known.get(name) {
@@ -272,10 +272,7 @@ impl Session {
                 bytes: puts.iter().find(|p| p.info.name == info.name).map_or(&[], |p| &p.bytes),
             })
             .collect();
-        let models: Vec<Arc<Model>> = match self.coding {
-            Coding::Latent(_) => self.model.iter().cloned().collect(),
-            Coding::Raw => Vec::new(),
-        };
+        let models: Vec<Arc<Model>> = self.latent.iter().map(|(_, model)| model.clone()).collect();
         let writer = self.writer.as_mut().ok_or_else(|| Error::State("the session is closed".into()))?;
         let written = writer.write_step(step, time, &parts, &models).map_err(Error::from);
         self.last_step = Some(step);
@@ -331,11 +328,7 @@ fn mpi_is_over() -> bool {
 }
 
 /// What each rank can do on its own before the file is made.
-fn prepare(
-    path: &Path,
-    options: &Options,
-    threads: usize,
-) -> Result<(Option<Arc<Model>>, rayon::ThreadPool)> {
+fn prepare(path: &Path, options: &Options, threads: usize) -> Result<(Option<Latent>, rayon::ThreadPool)> {
     swae_store::check_ending(path)?;
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
@@ -344,27 +337,21 @@ fn prepare(
     if !folder.is_dir() {
         return Err(Error::Io(format!("{}: the folder {} does not exist", path.display(), folder.display())));
     }
-    let model = match options.coding {
+    let latent = match options.coding {
         Coding::Raw => None,
-        Coding::Latent(_) => Some(load(&options.model)?),
+        Coding::Latent(coding) => {
+            let model = Models::named_or_file(&options.model)?;
+            if model.encoder.is_none() {
+                return Err(Error::Model(format!(
+                    "{}: it holds a decoder alone and cannot encode",
+                    options.model
+                )));
+            }
+            Some((coding, model))
+        }
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    Ok((model, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
-}
-
-/// A built-in model by name, or a model file.
-fn load(model: &str) -> Result<Arc<Model>> {
-    let known = Models::built_in().by_name(model);
-    let path = Path::new(model);
-    if known.is_ok() || !(path.exists() || model.ends_with(".safetensors")) {
-        return Ok(known?);
-    }
-    let bytes = std::fs::read(path).map_err(|e| Error::Model(format!("{model}: {e}")))?;
-    let loaded = Model::from_bytes(&bytes).map_err(|e| Error::Model(format!("{model}: {e}")))?;
-    if loaded.encoder.is_none() {
-        return Err(Error::Model(format!("{model}: it holds a decoder alone and cannot encode")));
-    }
-    Ok(Arc::new(loaded))
+    Ok((latent, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
 }
 
 /// This rank's share of the node's cores. Collective.

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use swae_codec::{Dtype, Model, ModelId, Models, stream::FORMAT_VERSION};
 
 type Text = FixedUnicode<64>;
-/// Text of a model's metadata; attributes may have up to 64 KiB.
+/// Bytes for a model's metadata; attributes may have up to 64 KiB.
 const LONG_TEXT: usize = 8192;
-type LongText = FixedUnicode<LONG_TEXT>;
 
 pub(crate) struct Hdf5Writer {
     file: File,
@@ -147,12 +146,11 @@ fn get_array<T: H5Type + Copy>(group: &Group, name: &str) -> hdf5::Result<[T; 3]
     values.try_into().map_err(|_| format!("attribute {name} has not 3 values").into())
 }
 
-/// Fixed text of any length, or variable text as other writers have it.
+/// Fixed text, or variable text as other writers have it.
 fn get_text(group: &Group, name: &str) -> hdf5::Result<String> {
     let attribute = group.attr(name)?;
     let short = attribute.read_scalar::<Text>().map(|t| t.to_string());
-    let long = || attribute.read_scalar::<LongText>().map(|t| t.to_string());
-    short.or_else(|_| long()).or_else(|_| attribute.read_scalar::<VarLenUnicode>().map(|t| t.to_string()))
+    short.or_else(|_| attribute.read_scalar::<VarLenUnicode>().map(|t| t.to_string()))
 }
 
 pub(crate) struct Hdf5Reader {

@@ -1,26 +1,10 @@
 //! `swae compress`: one field from a file into a `.swae` file.
 
 use crate::bytes;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use std::path::Path;
-use std::sync::Arc;
-use swae_codec::{Field, FieldView, LatentCoding, Mode, Model, Models, compress};
+use swae_codec::{Field, FieldView, LatentCoding, Mode, Models, compress};
 use swae_store::{open, plain, read_field};
-
-/// A built-in model by name, or one from a file.
-///
-/// # Errors
-/// Where it is neither, or the file is damaged.
-pub fn load_model(name: &str) -> Result<Arc<Model>> {
-    let mut models = Models::built_in();
-    match models.by_name(name) {
-        Ok(model) => Ok(model),
-        Err(unknown) if !Path::new(name).exists() => {
-            Err(unknown).context("--model takes a name or a model file")
-        }
-        Err(_) => Ok(models.add(Model::from_bytes(&std::fs::read(name)?).with_context(|| name.to_owned())?)),
-    }
-}
 
 /// Compresses the only field of `input` in latent mode.
 ///
@@ -32,7 +16,7 @@ pub fn compress_file(input: &Path, output: &Path, model: &str, coding: LatentCod
         "{}: compress writes .swae files",
         output.display()
     );
-    let model = load_model(model)?;
+    let model = Models::named_or_file(model)?;
     let mut reader = open(input)?;
     let [step] = reader.steps() else { bail!("{} holds several steps; convert one first", input.display()) };
     let [(info, _)] = &step.fields[..] else {

@@ -58,20 +58,20 @@ pub fn decompress(
             let info = swae_store::find(reader.as_ref(), index, name)?;
             fields.push((info, read_field(reader.as_mut(), index, name)?));
         }
-        let number = if many_steps { format!(".{:08}", step.step) } else { String::new() };
+        let number = if many_steps { format!("{:08}.", step.step) } else { String::new() };
         if let Some(file) = &hdf5 {
             let group = file.create_group(&format!("{:08}", step.step))?;
             group.new_attr::<i64>().create("step")?.write_scalar(&step.step)?;
             group.new_attr::<f64>().create("time")?.write_scalar(&step.time)?;
             fields.iter().try_for_each(|(info, field)| write_dataset(&group, info, field))?;
         } else if ending == "vti" {
-            let path = output.with_extension(format!("{}vti", number_prefix(&number)));
+            let path = output.with_extension(format!("{number}vti"));
             plain::write_vti(&path, &fields)?;
             written.push(path);
         } else {
             for (info, field) in &fields {
-                let name = if names.len() > 1 { format!(".{}", info.name) } else { String::new() };
-                let path = output.with_extension(format!("{}npy", number_prefix(&format!("{name}{number}"))));
+                let name = if names.len() > 1 { format!("{}.", info.name) } else { String::new() };
+                let path = output.with_extension(format!("{name}{number}npy"));
                 plain::write_npy(&path, field)?;
                 written.push(path);
             }
@@ -81,11 +81,6 @@ pub fn decompress(
         written.push(output.to_owned());
     }
     Ok(written)
-}
-
-/// `.00000010` becomes `00000010.`, what stands between the stem's dot and the ending.
-fn number_prefix(number: &str) -> String {
-    if number.is_empty() { String::new() } else { format!("{}.", &number[1..]) }
 }
 
 /// A dataset `[z, y, x]` with origin and spacing.

@@ -1,6 +1,5 @@
 //! `swae models`: what is built in, and what a model file says of itself.
 
-use crate::compress::load_model;
 use anyhow::Result;
 use swae_codec::Models;
 use swae_codec::network::Network;
@@ -24,7 +23,7 @@ pub fn list() {
 /// # Errors
 /// Where it is neither built in nor a model file.
 pub fn show(name: &str) -> Result<()> {
-    let model = load_model(name)?;
+    let model = Models::named_or_file(name)?;
     println!("id      {}", model.id());
     if let Some(encoder) = Network::encoder(&model) {
         println!("encoder {} multiply-adds a block", encoder.multiply_adds());

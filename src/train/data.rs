@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use std::f64::consts::TAU;
 use std::path::PathBuf;
 use swae_codec::FieldView;
-use swae_codec::blocks::{BlockGrid, EDGE, VALUES, gather};
+use swae_codec::blocks::{BlockGrid, EDGE, VALUES, deviation, gather, mean};
 use tch::Tensor;
 
 /// An endless source of normalised blocks.
@@ -78,9 +78,8 @@ impl Blocks {
 
 /// Normalises the block and gives its standard deviation; 0 where it has nothing to normalise.
 fn normalise(block: &mut [f64; VALUES]) -> f64 {
-    let mean = block.iter().sum::<f64>() / VALUES as f64;
-    let variance = block.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / VALUES as f64;
-    let scale = variance.sqrt();
+    let mean = mean(block);
+    let scale = deviation(block, mean);
     block.iter_mut().for_each(|v| *v = (*v - mean) / scale);
     scale
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
-use swae_codec::{LatentCoding, Model, Models};
+use swae_codec::{LatentCoding, Models};
 use swae_train::{config::Config, evaluate, fit};
 
 #[derive(Parser)]
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
             println!("{} ({}) written to {}", config.name, model.id(), config.output.display());
         }
         Command::Evaluate { model, json } => {
-            let model = load(&model)?;
+            let model = Models::named_or_file(&model)?;
             let mut rows = Vec::new();
             for n in [40, 128] {
                 for coding in [LatentCoding::F32, LatentCoding::F16, LatentCoding::U8] {
@@ -83,12 +83,4 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn load(name: &str) -> Result<Model> {
-    if let Ok(model) = Models::built_in().by_name(name) {
-        return Ok((*model).clone());
-    }
-    let bytes = std::fs::read(name).with_context(|| format!("{name} is no built-in model and no file"))?;
-    Ok(Model::from_bytes(&bytes)?)
 }

@@ -33,6 +33,7 @@ pub(crate) struct Adios2Reader {
 
 impl Adios2Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        check_sizes(path)?;
         let mut reader =
             Self { handle: Self::rewound(path)?, at: 0, steps: Vec::new(), models: Models::built_in() };
         while reader.handle.next_step()? {
@@ -45,7 +46,6 @@ impl Adios2Reader {
     }
 
     fn rewound(path: &Path) -> Result<Handle> {
-        check_sizes(path)?;
         // SAFETY: no communicator is given.
         unsafe { Handle::new(path, None, adios2_mode_adios2_mode_read) }
     }
