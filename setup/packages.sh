@@ -19,6 +19,7 @@ if [ "$want" = all ]; then
     has h5dump || need hdf5-tools
     has gfortran || need gfortran
     has unzip || need unzip
+    need libzstd-dev # SZ3, beside which `make bench` measures
     python3 -m pip --version >/dev/null 2>&1 || need python3-pip
 fi
 

@@ -1,0 +1,87 @@
+//! SPERR (Li, Lindstrom, Clyne, IPDPS 2023): CDF 9/7 wavelets, SPECK, corrections of outliers.
+
+use crate::{Compared, Peer, long};
+use std::ffi::c_void;
+use swae_codec::Dtype;
+
+/// SPERR with a point-wise error bound, in chunks of 256³ as its own program makes them.
+pub struct Sperr;
+
+const CHUNK: usize = 256;
+const POINTWISE: i32 = 3;
+
+/// Copies what SPERR allocated, and frees it.
+///
+/// # Safety
+/// `memory` came from SPERR and holds `count` values.
+unsafe fn take<T: Copy>(memory: *mut c_void, count: usize) -> Vec<T> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let values = std::slice::from_raw_parts(memory.cast::<T>(), count).to_vec();
+        sperr_sys::free_dst(memory);
+        values
+    }
+}
+
+impl<T: Compared> Peer<T> for Sperr {
+    fn name(&self) -> &'static str {
+        "SPERR"
+    }
+
+    fn four_axes(&self) -> bool {
+        false
+    }
+
+    fn compress(&self, values: &[T], shape: &[usize], bound: f64, threads: usize) -> Result<Vec<u8>, String> {
+        let [nz, ny, nx] = long(shape)[..] else { return Err("it takes three axes".into()) };
+        let (mut out, mut length) = (std::ptr::null_mut(), 0);
+        let float = i32::from(T::DTYPE == Dtype::F32);
+        let [cx, cy, cz] = [nx, ny, nz].map(|n| n.min(CHUNK));
+        // SAFETY: the slice holds what the shape says; SPERR allocates the output.
+        unsafe {
+            let status = sperr_sys::sperr_comp_3d(
+                values.as_ptr().cast(),
+                float,
+                nx,
+                ny,
+                nz,
+                cx,
+                cy,
+                cz,
+                POINTWISE,
+                bound,
+                threads,
+                &mut out,
+                &mut length,
+            );
+            if status == 0 { Ok(take(out, length)) } else { Err(format!("sperr_comp_3d says {status}")) }
+        }
+    }
+
+    fn decompress(&self, bytes: &[u8], shape: &[usize], threads: usize) -> Result<Vec<T>, String> {
+        let (mut out, mut nx, mut ny, mut nz) = (std::ptr::null_mut(), 0, 0, 0);
+        let float = i32::from(T::DTYPE == Dtype::F32);
+        // SAFETY: SPERR reads the slice and allocates the output.
+        unsafe {
+            let status = sperr_sys::sperr_decomp_3d(
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                float,
+                threads,
+                &mut nx,
+                &mut ny,
+                &mut nz,
+                &mut out,
+            );
+            if status != 0 {
+                return Err(format!("sperr_decomp_3d says {status}"));
+            }
+            let values = take(out, nx * ny * nz);
+            if values.len() == shape.iter().product::<usize>() {
+                Ok(values)
+            } else {
+                Err("another shape".into())
+            }
+        }
+    }
+}
