@@ -75,16 +75,42 @@ impl BlockGrid {
     }
 }
 
+/// Copies a block's true values out of the view; padding stays 0.
+pub fn values<T: Value>(view: &FieldView<'_, T>, place: BlockBox, block: &mut [T; VALUES]) {
+    block.fill(T::default());
+    let [nx, ny, nz] = place.count;
+    let [x0, y0, z0] = place.start;
+    for (line, row) in block.chunks_exact_mut(EDGE).enumerate() {
+        let (y, z) = (line % EDGE, line / EDGE);
+        if y >= ny || z >= nz {
+            continue;
+        }
+        let at = [x0, y0 + y, z0 + z];
+        match view.row(at, nx) {
+            // A length that the compiler knows costs no call.
+            Some(values) => match (values.first_chunk::<EDGE>(), row.first_chunk_mut::<EDGE>()) {
+                (Some(values), Some(row)) => *row = *values,
+                _ => row[..nx].copy_from_slice(values),
+            },
+            None => (0..nx).for_each(|x| row[x] = view.get([x0 + x, at[1], at[2]])),
+        }
+    }
+}
+
 /// Copies a block out of the view, in double precision, with its padding.
 pub fn gather<T: Value>(view: &FieldView<'_, T>, place: BlockBox) -> [f64; VALUES] {
-    let mut block = [0.0; VALUES];
-    for (i, at) in place.values() {
-        block[i] = view.get(at).to_f64();
-    }
-    for (axis, step) in [1, EDGE, EDGE * EDGE].into_iter().enumerate() {
-        pad(&mut block, place.count, axis, step);
-    }
+    let mut true_values = [T::default(); VALUES];
+    values(view, place, &mut true_values);
+    let mut block = true_values.map(Value::to_f64);
+    pad_block(&mut block, place.count);
     block
+}
+
+/// Continues the true values of a block over its padding.
+pub(crate) fn pad_block(block: &mut [f64; VALUES], count: [usize; 3]) {
+    for (axis, step) in [1, EDGE, EDGE * EDGE].into_iter().enumerate() {
+        pad(block, count, axis, step);
+    }
 }
 
 /// Mean of a block.

@@ -4,6 +4,7 @@
 //! multiply-adds in the fixed order of [`crate::network`], and every instruction set gives the same bits.
 
 use crate::network::Layer;
+use std::sync::OnceLock;
 
 /// Blocks that run side by side.
 pub const LANES: usize = 16;
@@ -26,7 +27,7 @@ pub enum Engine {
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512F.
+    /// AVX-512 F, DQ, BW and VL.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -40,50 +41,84 @@ impl Engine {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 engines.push(Self::Avx2);
             }
-            if is_x86_feature_detected!("avx512f") {
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+            {
                 engines.push(Self::Avx512);
             }
         }
         engines
     }
 
-    /// The fastest engine that this machine can run.
+    /// The engine that everything runs on: the fastest one, or the one that the environment variable `SWAE_ENGINE`
+    /// names (`scalar`, `avx2`, `avx512`) where this machine can run it. All give the same bytes.
     pub fn best() -> Self {
-        *Self::available().last().expect("the scalar engine is always there")
+        static BEST: OnceLock<Engine> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let available = Self::available();
+            let asked = std::env::var("SWAE_ENGINE").unwrap_or_default();
+            let named = available.iter().find(|e| e.name() == asked);
+            *named.or(available.last()).expect("the scalar engine is always there")
+        })
+    }
+
+    /// The name that `SWAE_ENGINE` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
     }
 
     pub(crate) fn layer(self, layer: &Layer, input: &[Lanes]) -> Vec<Lanes> {
         let mut out = vec![Lanes::ZERO; layer.gathers.len() * layer.cout];
-        match self {
-            Self::Scalar => run(layer, input, &mut out),
-            // SAFETY: `available` is the only source of these values outside tests, and it asked the processor.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { run_avx2(layer, input, &mut out) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { run_avx512(layer, input, &mut out) },
-        }
+        run(self, layer, input, &mut out);
         out
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2(layer: &Layer, input: &[Lanes], out: &mut [Lanes]) {
-    run(layer, input, out);
+/// Compiles a function once for each engine, and puts the engine to run it with in front of its arguments.
+macro_rules! for_engines {
+    ($(#[$meta:meta])* fn $name:ident$(<$t:ident: $bound:path>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments, clippy::needless_range_loop, reason = "indexed loops become the best vector code")]
+        fn $name$(<$t: $bound>)?(engine: $crate::engine::Engine, $($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body$(<$t: $bound>)?($($arg: $ty),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2$(<$t: $bound>)?($($arg: $ty),*) $(-> $ret)? {
+                body$(::<$t>)?($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+            fn avx512$(<$t: $bound>)?($($arg: $ty),*) $(-> $ret)? {
+                body$(::<$t>)?($($arg),*)
+            }
+            match engine {
+                $crate::engine::Engine::Scalar => body$(::<$t>)?($($arg),*),
+                // SAFETY: `Engine::available` is the only source of these values, and it asked the processor.
+                #[cfg(target_arch = "x86_64")]
+                $crate::engine::Engine::Avx2 => unsafe { avx2$(::<$t>)?($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::engine::Engine::Avx512 => unsafe { avx512$(::<$t>)?($($arg),*) },
+            }
+        }
+    };
 }
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn run_avx512(layer: &Layer, input: &[Lanes], out: &mut [Lanes]) {
-    run(layer, input, out);
-}
+pub(crate) use for_engines;
 
 /// Output channels that stay in registers at a time. It changes no output's own chain; 4 measured fastest with
 /// AVX2 and, by far, with AVX-512 (at 8 the compiler leaves the accumulators in memory).
 const CHUNK: usize = 4;
 
-#[inline(always)]
+for_engines! {
 fn run(layer: &Layer, input: &[Lanes], out: &mut [Lanes]) {
     for (site, pairs) in layer.gathers.iter().enumerate() {
         let out = &mut out[site * layer.cout..(site + 1) * layer.cout];
@@ -95,6 +130,7 @@ fn run(layer: &Layer, input: &[Lanes], out: &mut [Lanes]) {
             chunk::<1>(layer, pairs, input, c, &mut out[c..c + 1]);
         }
     }
+}
 }
 
 #[inline(always)]

@@ -7,6 +7,9 @@ pub enum Error {
     /// The description of a field does not fit its memory, or says something impossible.
     #[error("{0}")]
     Shape(String),
+    /// An error bound that is none.
+    #[error("{0}")]
+    Bound(String),
     /// The bytes are not a stream of ours, or were damaged.
     #[error("damaged or foreign stream: {0}")]
     Stream(String),

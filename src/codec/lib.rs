@@ -9,16 +9,36 @@
 //! with x fastest in memory.
 
 pub mod blocks;
+mod bound;
+pub mod bounded;
+mod competition;
 pub mod engine;
+mod entropy;
 mod error;
 pub mod latent;
+mod legendre;
 pub mod model;
 pub mod network;
+mod order;
+#[cfg(feature = "learn")]
+pub mod priors;
+#[cfg(not(feature = "learn"))]
+mod priors;
+mod spatial;
 pub mod stream;
+mod swae;
+mod symbols;
+mod tile;
 mod view;
 
+pub use bound::{Bound, Spread, Tolerance};
+pub use bounded::{Bounded, Candidates, History, Remembered, Report};
+pub use competition::Tally;
 pub use error::{Error, Result};
 pub use latent::LatentCoding;
 pub use model::{Model, ModelId, Models};
-pub use stream::{Field, Header, Mode, compress, decompress};
+pub use stream::{
+    Field, Header, Kind, Mode, advance, compress, compress_bounded, compress_boxes, decompress,
+    decompress_boxes, decompress_region, tally,
+};
 pub use view::{Dtype, FieldView, Order, Value, check_shape, contiguous, reach};

@@ -1,18 +1,20 @@
-//! The stream: one box of one field as bytes, with a version, a shape and a checksum. This file and
+//! The stream: boxes of one field as bytes, with a version, shapes and a checksum. This file, `bounded.rs`, `latent.rs` and
 //! docs/format.md are the only places that know the layout.
 
+use crate::bounded::{self, Bounded, Coded, History, Preamble, Remembered, Report, write_varint};
+use crate::competition::Tally;
 use crate::{
     Dtype, Error, FieldView, LatentCoding, Model, ModelId, Models, Result, Value, check_shape, latent,
 };
 use ndarray::Array3;
+use std::ops::Range;
 
-/// The newest format version that this library reads, and the one that it writes. 0 is provisional.
-pub const FORMAT_VERSION: u16 = 0;
+/// The newest format version that this library reads, and the one that it writes.
+pub const FORMAT_VERSION: u16 = 1;
 const MAGIC: [u8; 4] = *b"SWAE";
-const HEADER: usize = 40;
 const CHECKSUM: usize = 4;
 
-/// How a box is coded.
+/// How boxes are coded.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
     /// The values as they are.
@@ -24,17 +26,30 @@ pub enum Mode<'a> {
         /// How latents are stored.
         coding: LatentCoding,
     },
+    /// Within an error bound (see [`bounded`]).
+    Bounded(Bounded<'a>),
+}
+
+/// What a stream says of its mode.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// The values as they are.
+    Raw,
+    /// Latents of a model.
+    Latent(LatentCoding, ModelId),
+    /// Within an error bound.
+    Bounded(Preamble),
 }
 
 /// What a stream says of itself before its payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     /// Type of the values.
     pub dtype: Dtype,
-    /// `[nx, ny, nz]`.
-    pub count: [usize; 3],
-    /// Coding and model; none where the values are stored as they are.
-    pub latent: Option<(LatentCoding, ModelId)>,
+    /// `[nx, ny, nz]` of every box.
+    pub boxes: Vec<[usize; 3]>,
+    /// How they are coded.
+    pub kind: Kind,
 }
 
 /// A decoded box, `[z, y, x]`.
@@ -76,27 +91,67 @@ impl Field {
 /// Codes a box.
 ///
 /// # Errors
-/// [`Error::Model`] where the mode's model has no encoder.
-pub fn compress<T: Value>(view: &FieldView<'_, T>, mode: Mode<'_>) -> Result<Vec<u8>> {
-    let (tag, payload) = match mode {
+/// [`Error::Model`] where the mode's model has no encoder, [`Error::Bound`] where the bound is none.
+pub fn compress<T: Remembered>(view: &FieldView<'_, T>, mode: Mode<'_>) -> Result<Vec<u8>> {
+    compress_boxes(std::slice::from_ref(view), mode)
+}
+
+/// Codes many boxes of one field into one stream: small ones, as octrees and AMR hierarchies have them, share what is learned
+/// of the field, and an overhead of a few bytes.
+///
+/// # Errors
+/// Those of [`compress`]; [`Error::Shape`] for more than one box in latent mode.
+pub fn compress_boxes<T: Remembered>(views: &[FieldView<'_, T>], mode: Mode<'_>) -> Result<Vec<u8>> {
+    let payload = match mode {
         Mode::Raw => {
-            let mut bytes = Vec::with_capacity(view.len() * T::DTYPE.size());
-            view.values().for_each(|v| v.write_le(&mut bytes));
-            (0, bytes)
+            let mut bytes = Vec::new();
+            views.iter().flat_map(FieldView::values).for_each(|v| v.write_le(&mut bytes));
+            return Ok(seal(views, 0, &bytes));
         }
-        Mode::Latent { model, coding } => (1, latent::encode(view, model, coding)?),
+        Mode::Latent { model, coding } => match views {
+            [view] => latent::encode(view, model, coding)?,
+            _ => return Err(Error::Shape("latent mode codes one box at a time".into())),
+        },
+        Mode::Bounded(settings) => return Ok(compress_bounded(views, &settings, None)?.0),
     };
-    let mut out = Vec::with_capacity(HEADER + payload.len() + CHECKSUM);
+    Ok(seal(views, 1, &payload))
+}
+
+/// Codes boxes within an error bound, says how it went, and, where there is a history, leans on the step before and
+/// becomes the history's last step.
+///
+/// # Errors
+/// [`Error::Bound`] where the bound is none.
+pub fn compress_bounded<T: Remembered>(
+    views: &[FieldView<'_, T>],
+    settings: &Bounded<'_>,
+    mut history: Option<&mut History>,
+) -> Result<(Vec<u8>, Report)> {
+    let coded = bounded::code(views, settings, history.as_deref_mut())?;
+    let stream = seal(views, 2, &coded.payload);
+    let report = coded.report;
+    if let Some(history) = history {
+        Coded::commit(coded, history, crc32fast::hash(&stream));
+    }
+    Ok((stream, report))
+}
+
+fn seal<T: Value>(views: &[FieldView<'_, T>], mode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 32);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    out.extend_from_slice(&[T::DTYPE as u8, tag]);
-    for n in view.count() {
-        out.extend_from_slice(&(n as u64).to_le_bytes());
+    out.extend_from_slice(&[T::DTYPE as u8, mode]);
+    write_varint(views.len() as u64, &mut out);
+    let alike = views.windows(2).all(|w| w[0].count() == w[1].count());
+    if views.len() > 1 {
+        out.push(u8::from(!alike));
     }
-    out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-    out.extend_from_slice(&payload);
+    for view in &views[..if alike { views.len().min(1) } else { views.len() }] {
+        view.count().iter().for_each(|&n| write_varint(n as u64, &mut out));
+    }
+    out.extend_from_slice(payload);
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
-    Ok(out)
+    out
 }
 
 /// Reads what a stream says of itself, and checks that it is whole.
@@ -113,60 +168,201 @@ fn open(bytes: &[u8]) -> Result<(Header, &[u8])> {
         return Err(Error::Stream("it does not begin with 'SWAE'".into()));
     }
     let version = u16::from_le_bytes(reader.array()?);
-    if version > FORMAT_VERSION {
+    if version != FORMAT_VERSION {
         return Err(Error::Version { found: version, known: FORMAT_VERSION });
     }
+    let Some((body, sum)) = bytes.split_last_chunk::<CHECKSUM>() else {
+        return Err(Error::Stream("it ends too early".into()));
+    };
+    if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
+        return Err(Error::Stream("the checksum is wrong".into()));
+    }
+    let mut reader = Reader::new(&body[6.min(body.len())..]);
     let [dtype, mode] = reader.array()?;
     let dtype = match dtype {
         0 => Dtype::F32,
         1 => Dtype::F64,
         other => return Err(Error::Stream(format!("unknown type {other}"))),
     };
-    let mut count = [0usize; 3];
-    for n in &mut count {
-        *n = reader.size()?;
-    }
-    check_shape(count).map_err(|_| Error::Stream(format!("impossible shape {count:?}")))?;
-    let length = reader.size()?;
-    let payload = reader.take(length, 1)?;
-    let sum = u32::from_le_bytes(reader.array()?);
-    reader.finish()?;
-    if crc32fast::hash(&bytes[..bytes.len() - CHECKSUM]) != sum {
-        return Err(Error::Stream("the checksum is wrong".into()));
-    }
-    let latent = match mode {
-        0 => None,
-        1 => Some(latent::preamble(&mut Reader::new(payload))?),
+    let boxes = shapes(&mut reader)?;
+    let payload = reader.rest();
+    let kind = match mode {
+        0 => Kind::Raw,
+        1 if boxes.len() == 1 => {
+            let (coding, model) = latent::preamble(&mut Reader::new(payload))?;
+            Kind::Latent(coding, model)
+        }
+        2 => Kind::Bounded(Preamble::read(&mut Reader::new(payload))?),
         other => return Err(Error::Stream(format!("unknown mode {other}"))),
     };
-    Ok((Header { dtype, count, latent }, payload))
+    Ok((Header { dtype, boxes, kind }, payload))
+}
+
+fn shapes(reader: &mut Reader<'_>) -> Result<Vec<[usize; 3]>> {
+    let impossible = || Error::Stream("impossible shapes".into());
+    let boxes = reader.size()?;
+    let alike = boxes < 2 || reader.array::<1>()? == [0];
+    let left = reader.left.len();
+    let mut shape = || -> Result<[usize; 3]> {
+        let shape = [reader.size()?, reader.size()?, reader.size()?];
+        check_shape(shape).map_err(|_| impossible())?;
+        Ok(shape)
+    };
+    let shapes = if alike {
+        let shape = if boxes > 0 { shape()? } else { [0; 3] };
+        // Every box takes some bits of the stream; many of nothing at all would take memory alone.
+        if boxes > left.saturating_mul(1 << 12) {
+            return Err(impossible());
+        }
+        vec![shape; boxes]
+    } else {
+        if boxes > left {
+            return Err(impossible());
+        }
+        (0..boxes).map(|_| shape()).collect::<Result<_>>()?
+    };
+    let sum = shapes.iter().try_fold(0usize, |n, s| n.checked_add(s.iter().product()));
+    sum.and_then(|n| check_shape([n, 1, 1]).ok()).ok_or_else(impossible)?;
+    Ok(shapes)
 }
 
 /// Decodes a box.
 ///
 /// # Errors
-/// [`Error::Stream`] where the bytes are damaged or are no stream, [`Error::Version`] where they are of a newer format,
-/// [`Error::MissingModel`] where their model is not in `models`.
+/// [`Error::Stream`] where the bytes are damaged, are no stream, hold more or less than one box or lean on another step,
+/// [`Error::Version`] where they are of another format, [`Error::MissingModel`] where their model is not in `models`.
 pub fn decompress(bytes: &[u8], models: &Models) -> Result<Field> {
-    let (header, payload) = open(bytes)?;
-    match header.dtype {
-        Dtype::F32 => values(&header, payload, models).map(Field::F32),
-        Dtype::F64 => values(&header, payload, models).map(Field::F64),
+    one(decompress_boxes(bytes, models, None)?)
+}
+
+fn one(mut fields: Vec<Field>) -> Result<Field> {
+    match fields.pop() {
+        Some(field) if fields.is_empty() => Ok(field),
+        last => Err(Error::Stream(format!(
+            "it holds {} boxes, not one",
+            fields.len() + usize::from(last.is_some())
+        ))),
     }
 }
 
-fn values<T: Value>(header: &Header, payload: &[u8], models: &Models) -> Result<Array3<T>> {
-    let [nx, ny, nz] = header.count;
-    let values = match header.latent {
-        Some(_) => latent::decode::<T>(payload, header.count, models)?,
-        None => {
-            let mut reader = Reader::new(payload);
-            let values = reader.values(nx * ny * nz)?;
-            reader.finish()?;
-            values
-        }
+/// Decodes all boxes of a stream. Steps that lean on the one before want the history that decoded it, and become its last.
+///
+/// # Errors
+/// Those of [`decompress`].
+pub fn decompress_boxes(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Vec<Field>> {
+    let (header, payload) = open(bytes)?;
+    let whole: Vec<_> = header.boxes.iter().map(|c| c.map(|n| 0..n)).collect();
+    let sum = crc32fast::hash(bytes);
+    fields(&header, payload, &whole, models, history.map(|h| (h, sum)), None)
+}
+
+/// Decodes the part of a box that lies in a region, `[x, y, z]`; other tiles of the stream are not touched.
+///
+/// # Errors
+/// Those of [`decompress`]; [`Error::Shape`] where the region leaves the box.
+pub fn decompress_region(
+    bytes: &[u8],
+    models: &Models,
+    region: [Range<usize>; 3],
+    history: Option<&mut History>,
+) -> Result<Field> {
+    let (header, payload) = open(bytes)?;
+    let [count] = header.boxes[..] else {
+        return Err(Error::Stream(format!("it holds {} boxes, not one", header.boxes.len())));
     };
-    Array3::from_shape_vec((nz, ny, nx), values).map_err(|e| Error::Stream(e.to_string()))
+    if (0..3).any(|a| region[a].start > region[a].end || region[a].end > count[a]) {
+        return Err(Error::Shape(format!("the region {region:?} leaves the box of {count:?} values")));
+    }
+    let sum = crc32fast::hash(bytes);
+    one(fields(&header, payload, &[region], models, history.map(|h| (h, sum)), None)?)
+}
+
+/// Takes a step into a history without giving its values: how a reader comes from a keyframe to the step it wants.
+///
+/// # Errors
+/// Those of [`decompress`].
+pub fn advance(bytes: &[u8], models: &Models, history: &mut History) -> Result<()> {
+    let (header, payload) = open(bytes)?;
+    if let Kind::Bounded(_) = header.kind {
+        let nothing: Vec<_> = header.boxes.iter().map(|_| [0..0, 0..0, 0..0]).collect();
+        fields(&header, payload, &nothing, models, Some((history, crc32fast::hash(bytes))), None)?;
+    }
+    Ok(())
+}
+
+/// Which candidates won a bounded stream's blocks, and the bits that they took. A stream of another mode has none.
+///
+/// # Errors
+/// Those of [`decompress`].
+pub fn tally(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Tally> {
+    let (header, payload) = open(bytes)?;
+    let whole: Vec<_> = header.boxes.iter().map(|c| c.map(|n| 0..n)).collect();
+    let sum = crc32fast::hash(bytes);
+    let mut tally = Tally::default();
+    fields(&header, payload, &whole, models, history.map(|h| (h, sum)), Some(&mut tally))?;
+    Ok(tally)
+}
+
+fn fields(
+    header: &Header,
+    payload: &[u8],
+    regions: &[[Range<usize>; 3]],
+    models: &Models,
+    history: Option<(&mut History, u32)>,
+    tally: Option<&mut Tally>,
+) -> Result<Vec<Field>> {
+    Ok(match header.dtype {
+        Dtype::F32 => {
+            values::<f32>(header, payload, regions, models, history, tally)?.map(Field::F32).collect()
+        }
+        Dtype::F64 => {
+            values::<f64>(header, payload, regions, models, history, tally)?.map(Field::F64).collect()
+        }
+    })
+}
+
+fn values<T: Remembered>(
+    header: &Header,
+    payload: &[u8],
+    regions: &[[Range<usize>; 3]],
+    models: &Models,
+    history: Option<(&mut History, u32)>,
+    tally: Option<&mut Tally>,
+) -> Result<impl Iterator<Item = Array3<T>>> {
+    let whole = |values: Vec<Vec<T>>| -> Vec<Vec<T>> {
+        let boxes = header.boxes.iter().zip(regions);
+        values.into_iter().zip(boxes).map(|(v, (&count, region))| cut(v, count, region)).collect()
+    };
+    let values = match header.kind {
+        Kind::Raw => {
+            let mut reader = Reader::new(payload);
+            let sizes = header.boxes.iter().map(|c| c.iter().product());
+            let values = sizes.map(|n| reader.values(n)).collect::<Result<_>>()?;
+            reader.finish()?;
+            whole(values)
+        }
+        Kind::Latent(..) => whole(vec![latent::decode::<T>(payload, header.boxes[0], models)?]),
+        Kind::Bounded(_) => bounded::decode(payload, &header.boxes, regions, models, history, tally)?,
+    };
+    let shapes: Vec<_> = regions.iter().map(|[x, y, z]| (z.len(), y.len(), x.len())).collect();
+    Ok(values
+        .into_iter()
+        .zip(shapes)
+        .map(|(v, shape)| Array3::from_shape_vec(shape, v).expect("a region's values were decoded")))
+}
+
+/// The part of a box that lies in a region.
+fn cut<T: Value>(values: Vec<T>, count: [usize; 3], region: &[Range<usize>; 3]) -> Vec<T> {
+    if (0..3).all(|a| region[a].len() == count[a]) {
+        return values;
+    }
+    let [x, y, z] = region.clone();
+    // Not to walk along an axis of any length for no value at all.
+    if x.is_empty() || y.is_empty() || z.is_empty() {
+        return Vec::new();
+    }
+    let rows = z.flat_map(|z| y.clone().map(move |y| (z * count[1] + y) * count[0]));
+    rows.flat_map(|row| values[row + x.start..row + x.end].iter().copied()).collect()
 }
 
 /// Takes bytes off the front, never more than there are.
@@ -192,9 +388,31 @@ impl<'a> Reader<'a> {
         self.take(N, 1).map(|b| b.try_into().expect("N bytes were taken"))
     }
 
-    fn size(&mut self) -> Result<usize> {
-        let n = u64::from_le_bytes(self.array()?);
+    /// A number of 7 bits a byte, low ones first.
+    pub(crate) fn varint(&mut self) -> Result<u64> {
+        let mut v = 0;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.array()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                break;
+            }
+            v |= bits << shift;
+            if byte < 0x80 {
+                return Ok(v);
+            }
+        }
+        Err(Error::Stream("impossible number".into()))
+    }
+
+    pub(crate) fn size(&mut self) -> Result<usize> {
+        let n = self.varint()?;
         usize::try_from(n).map_err(|_| Error::Stream(format!("impossible length {n}")))
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.left)
     }
 
     pub(crate) fn values<T: Value>(&mut self, count: usize) -> Result<Vec<T>> {

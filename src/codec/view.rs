@@ -50,17 +50,27 @@ pub trait Value: Copy + Send + Sync + PartialEq + std::fmt::Debug + Default + 's
     fn read_le(bytes: &[u8]) -> Self;
     /// `scale · y + offset`, fused, in this type: the last step of the canonical decoder.
     fn denormalise(offset: Self, scale: f32, y: f32) -> Self;
+    /// The IEEE bits.
+    fn bits(self) -> u64;
+    /// The value of these IEEE bits; those beyond the type's size are ignored.
+    fn of_bits(bits: u64) -> Self;
+    /// Whether it is NaN, infinite, denormal or −0: what a bounded stream always gives back to the bit.
+    fn is_special(self) -> bool;
     /// Whether both have the same bits (so −0 differs from 0, and a NaN equals itself).
-    fn same_bits(self, other: Self) -> bool;
+    fn same_bits(self, other: Self) -> bool {
+        self.bits() == other.bits()
+    }
 }
 
 macro_rules! value {
     ($t:ty, $dtype:expr) => {
         impl Value for $t {
             const DTYPE: Dtype = $dtype;
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 self as f64
             }
+            #[inline(always)]
             fn from_f64(v: f64) -> Self {
                 v as $t
             }
@@ -73,8 +83,16 @@ macro_rules! value {
             fn denormalise(offset: Self, scale: f32, y: f32) -> Self {
                 <$t>::from(scale).mul_add(<$t>::from(y), offset)
             }
-            fn same_bits(self, other: Self) -> bool {
-                self.to_bits() == other.to_bits()
+            #[inline(always)]
+            fn bits(self) -> u64 {
+                u64::from(self.to_bits())
+            }
+            fn of_bits(bits: u64) -> Self {
+                <$t>::from_bits(bits as _)
+            }
+            #[inline(always)]
+            fn is_special(self) -> bool {
+                !self.is_normal() && self.to_bits() != 0
             }
         }
     };
@@ -167,6 +185,16 @@ impl<'a, T: Value> FieldView<'a, T> {
         self.count.iter().product()
     }
 
+    /// A part of it.
+    ///
+    /// # Panics
+    /// Where the part leaves the box.
+    pub fn part(&self, start: [usize; 3], count: [usize; 3]) -> Self {
+        assert!((0..3).all(|a| start[a] + count[a] <= self.count[a]), "the part lies in the box");
+        let shift: isize = (0..3).map(|a| start[a] as isize * self.stride[a]).sum();
+        Self { first: (self.first as isize + shift) as usize, count, ..*self }
+    }
+
     /// Whether it holds no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -181,6 +209,14 @@ impl<'a, T: Value> FieldView<'a, T> {
             i += *p as isize * s;
         }
         self.data[i as usize]
+    }
+
+    /// `n` values along x from `at` on, where they lie side by side in memory.
+    #[inline]
+    pub fn row(&self, at: [usize; 3], n: usize) -> Option<&[T]> {
+        let [x, y, z] = at.map(|p| p as isize);
+        let first = self.first as isize + x * self.stride[0] + y * self.stride[1] + z * self.stride[2];
+        (self.stride[0] == 1).then(|| &self.data[first as usize..first as usize + n])
     }
 
     /// All values, x fastest.

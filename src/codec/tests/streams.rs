@@ -1,42 +1,17 @@
 //! What every coding of a box promises, over one table of inputs.
 
+mod inputs;
+
+use inputs::{inputs, values};
 use ndarray::Array3;
 use proptest::prelude::*;
-use swae_codec::{Field, FieldView, LatentCoding, Mode, Models, Order, Value, compress, decompress};
-
-/// Boxes with all that a simulation may hand over.
-fn inputs() -> Vec<(&'static str, Array3<f64>)> {
-    let wave =
-        |(z, y, x): (usize, usize, usize)| (0.3 * x as f64).sin() + (0.2 * y as f64).cos() * 0.1 * z as f64;
-    let mut spoiled = Array3::from_shape_fn((11, 9, 17), wave);
-    spoiled[[0, 0, 0]] = f64::NAN;
-    spoiled[[10, 8, 16]] = f64::NEG_INFINITY;
-    spoiled[[4, 4, 4]] = -0.0;
-    vec![
-        ("smooth", Array3::from_shape_fn((16, 24, 8), wave)),
-        ("odd edges", Array3::from_shape_fn((13, 7, 9), wave)),
-        ("one value", Array3::from_elem((1, 1, 1), 0.1)),
-        ("one line", Array3::from_shape_fn((1, 1, 100), wave)),
-        ("empty", Array3::zeros((0, 8, 8))),
-        ("constant", Array3::from_elem((20, 20, 20), 0.1)),
-        ("minus zero", Array3::from_elem((8, 8, 8), -0.0)),
-        ("not finite", spoiled),
-        ("all NaN", Array3::from_elem((9, 9, 9), f64::NAN)),
-        ("huge", Array3::from_shape_fn((8, 8, 9), |at| 1e308 * (wave(at) * 1e3).sin())),
-        ("tiny", Array3::from_shape_fn((8, 8, 9), |at| 1e-310 * wave(at))),
-        ("beyond float32", Array3::from_shape_fn((9, 8, 8), |at| 1e60 * wave(at))),
-    ]
-}
+use swae_codec::{
+    Bound, Bounded, Field, FieldView, LatentCoding, Mode, Models, Order, Value, compress, compress_boxes,
+    decompress, decompress_boxes,
+};
 
 fn codings() -> [LatentCoding; 3] {
     [LatentCoding::F32, LatentCoding::F16, LatentCoding::U8]
-}
-
-fn values(field: &Field) -> Vec<u64> {
-    match field {
-        Field::F32(a) => a.iter().map(|v| v.to_bits().into()).collect(),
-        Field::F64(a) => a.iter().map(|v| v.to_bits()).collect(),
-    }
 }
 
 #[test]
@@ -143,7 +118,15 @@ fn streams() -> Vec<Vec<u8>> {
     array[[8, 8, 16]] = f64::NAN;
     let view = FieldView::of_array(&array).unwrap();
     let latent = codings().map(|coding| compress(&view, Mode::Latent { model: &model, coding }).unwrap());
-    latent.into_iter().chain([compress(&view, Mode::Raw).unwrap()]).collect()
+    let raw = compress(&view, Mode::Raw).unwrap();
+    let bounds = [Bound::Absolute(1e-3), Bound::PointwiseRelative(1e-2)].map(Bounded::new);
+    let bounded = bounds.map(|settings| compress(&view, Mode::Bounded(settings)).unwrap());
+    let boxes = compress_boxes(&[view, view.part([1; 3], [5, 6, 7])], Mode::Bounded(bounds[0])).unwrap();
+    latent.into_iter().chain([raw]).chain(bounded).chain([boxes]).collect()
+}
+
+fn decode(stream: &[u8]) -> swae_codec::Result<Vec<Field>> {
+    decompress_boxes(stream, &Models::built_in(), None)
 }
 
 #[test]
@@ -153,9 +136,9 @@ fn any_damaged_byte_and_any_cut_is_an_error() {
             for change in [0x01, 0x80, 0xff] {
                 let mut damaged = stream.clone();
                 damaged[i] ^= change;
-                assert!(decompress(&damaged, &Models::built_in()).is_err(), "byte {i} of {}", stream.len());
+                assert!(decode(&damaged).is_err(), "byte {i} of {}", stream.len());
             }
-            assert!(decompress(&stream[..i], &Models::built_in()).is_err(), "cut to {i} of {}", stream.len());
+            assert!(decode(&stream[..i]).is_err(), "cut to {i} of {}", stream.len());
         }
     }
 }
@@ -164,7 +147,7 @@ proptest! {
     /// The checksum would catch these; here it is made right again, as an attacker would, so that what stands behind it is tried.
     #[test]
     fn damage_with_a_right_checksum_neither_panics_nor_takes_memory(
-        which in 0usize..4,
+        which in 0usize..7,
         changes in prop::collection::vec((0usize..40_000, any::<u8>()), 1..6),
         cut in prop::option::of(0usize..40_000),
     ) {
@@ -183,6 +166,6 @@ proptest! {
         }
         let sum = crc32fast::hash(&damaged[..body]).to_le_bytes();
         damaged[body..].copy_from_slice(&sum);
-        let _ = decompress(&damaged, &Models::built_in());
+        let _ = decode(&damaged);
     }
 }

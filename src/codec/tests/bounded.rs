@@ -1,0 +1,314 @@
+//! What bounded mode promises, over the same table of inputs as every mode.
+
+mod inputs;
+
+use inputs::{bits, inputs, noise, values};
+use ndarray::{Array3, s};
+use proptest::prelude::*;
+use swae_codec::{
+    Bound, Bounded, Candidates, Field, FieldView, History, Mode, Models, Remembered, Spread, Tolerance,
+    compress, compress_bounded, compress_boxes, decompress, decompress_boxes, decompress_region,
+};
+
+/// Compresses, decodes, and checks every value against the bound that was asked for.
+fn check<T: Remembered>(name: &str, array: &Array3<T>, settings: &Bounded<'_>) -> usize {
+    let view = FieldView::of_array(array).unwrap();
+    let (bytes, report) = compress_bounded(&[view], settings, None).unwrap();
+    let back = values(&decompress(&bytes, &Models::built_in()).unwrap());
+    assert_eq!(back.len(), array.len(), "{name}");
+    let range = Spread::of(&view);
+    let allowed = settings.bound.tolerance(range);
+    let constant = array.iter().all(|v| v.same_bits(*array.first().unwrap()));
+    let (mut worst, mut squares) = (0.0f64, 0.0);
+    for (truth, back) in array.iter().zip(back.into_iter().map(T::of_bits)) {
+        let (t, b) = (truth.to_f64(), back.to_f64());
+        if truth.is_special() || constant {
+            assert!(truth.same_bits(back), "{name}, {:?}: {truth:?} came back as {back:?}", settings.bound);
+            continue;
+        }
+        let error = (t - b).abs();
+        squares += error * error;
+        let (error, allowed) = match allowed {
+            _ if matches!(settings.bound, Bound::Psnr(_)) => (error, f64::INFINITY),
+            Tolerance::Absolute(e) => (error, e),
+            Tolerance::PointwiseRelative(r) if error > 0.0 => (error / t.abs(), r),
+            Tolerance::PointwiseRelative(r) => (error, r),
+        };
+        assert!(error <= allowed, "{name}, {:?}: {truth:?} came back as {back:?}", settings.bound);
+        worst = worst.max(error);
+    }
+    assert_eq!(report.max_error, worst, "{name}, {:?}: the report", settings.bound);
+    if let Bound::Psnr(db) = settings.bound
+        && squares > 0.0
+        && squares.is_finite()
+    {
+        let psnr = 20.0 * (range.width() / (squares / array.len() as f64).sqrt()).log10();
+        assert!(psnr >= db - 1e-9, "{name}: {psnr} dB of {db}");
+    }
+    bytes.len()
+}
+
+fn bounds() -> Vec<Bound> {
+    let mut bounds = vec![Bound::Absolute(0.0), Bound::Absolute(1e-3), Bound::Absolute(1e300)];
+    bounds.extend([Bound::Absolute(1e-300), Bound::Absolute(f64::MIN_POSITIVE), Bound::Absolute(5e-324)]);
+    bounds.extend([1e300, 1e-1, 1e-3, 1e-6, 1e-9, 1e-15].map(Bound::Relative));
+    bounds.push(Bound::Absolute(f64::MAX));
+    bounds.extend([0.5, 1e-1, 1e-3, 1e-6, 1e-15, 0.0].map(Bound::PointwiseRelative));
+    bounds.extend([10.0, 60.0, 120.0].map(Bound::Psnr));
+    bounds
+}
+
+#[test]
+fn every_bound_holds_for_every_input_in_both_types() {
+    for (name, array) in inputs() {
+        for bound in bounds() {
+            check(name, &array, &Bounded::new(bound));
+            check(name, &array.mapv(|v| v as f32), &Bounded::new(bound));
+        }
+    }
+}
+
+#[test]
+fn the_bound_holds_without_any_candidate_and_a_block_is_then_stored_as_it_is() {
+    let (name, array) = inputs().remove(0);
+    let whole = check(name, &array, &Bounded::new(Bound::Relative(1e-3)));
+    for removed in Candidates::NAMES {
+        let mut settings = Bounded::new(Bound::Relative(1e-3));
+        assert!(settings.candidates.remove(removed));
+        assert!(check(name, &array, &settings) >= whole);
+    }
+    let mut none = Bounded::new(Bound::Relative(1e-3));
+    Candidates::NAMES.iter().for_each(|name| assert!(none.candidates.remove(name)));
+    assert!(check(name, &array, &none) > array.len() * 8);
+    assert!(!none.candidates.remove("another"));
+}
+
+#[test]
+fn bounds_that_mean_nothing_are_refused() {
+    let array = Array3::<f32>::zeros((4, 4, 4));
+    for bound in [
+        Bound::Absolute(-1.0),
+        Bound::Absolute(f64::NAN),
+        Bound::Relative(f64::INFINITY),
+        Bound::PointwiseRelative(1.0),
+        Bound::Psnr(0.0),
+    ] {
+        let mode = Mode::Bounded(Bounded::new(bound));
+        assert!(compress(&FieldView::of_array(&array).unwrap(), mode).is_err(), "{bound:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_compressed_grows_by_less_than_a_hundredth() {
+    let noise = Array3::from_shape_fn((64, 64, 64), |(z, y, x)| noise((z * 64 + y) * 64 + x));
+    let any = Array3::from_shape_fn((64, 64, 64), |(z, y, x)| f64::from_bits(bits((z * 64 + y) * 64 + x)));
+    for array in [noise, any] {
+        for bound in [Bound::Absolute(0.0), Bound::Relative(1e-16), Bound::PointwiseRelative(1e-16)] {
+            let size = check("noise", &array, &Bounded::new(bound));
+            assert!(size <= array.len() * 8 + array.len() * 8 / 100, "{bound:?}: {size}");
+        }
+    }
+}
+
+#[test]
+fn a_large_offset_costs_next_to_nothing() {
+    let wave = |(z, y, x): (usize, usize, usize)| (0.2 * x as f64).sin() * (0.1 * (y + z) as f64).cos();
+    let plain = Array3::from_shape_fn((64, 64, 64), wave);
+    for offset in [1.0, -1e6] {
+        let shifted = plain.mapv(|v| offset + 1e-3 * v);
+        let settings = Bounded::new(Bound::Relative(1e-6));
+        let (alone, with) = (check("wave", &plain, &settings), check("offset", &shifted, &settings));
+        assert!(with < alone + alone / 20, "{with} with an offset of {offset}, {alone} without");
+    }
+}
+
+/// A wave that travels, with a steep spot.
+fn step(t: usize) -> Array3<f64> {
+    Array3::from_shape_fn((20, 70, 24), |(z, y, x)| {
+        let at = 0.11 * x as f64 + 0.07 * y as f64 - 0.13 * t as f64;
+        let r2 =
+            (x as f64 - 9.0 - 0.2 * t as f64).powi(2) + (y as f64 - 30.0).powi(2) + (z as f64 - 10.0).powi(2);
+        at.sin() + 1.0 / (1.0 + r2)
+    })
+}
+
+#[test]
+fn a_reader_can_start_at_any_keyframe_and_needs_no_step_before_it() {
+    let models = Models::built_in();
+    let settings = Bounded::new(Bound::Absolute(1e-5));
+    let mut writer = History::new(4);
+    let steps: Vec<_> = (0..10).map(step).collect();
+    let streams: Vec<_> = steps
+        .iter()
+        .map(|a| {
+            let view = [FieldView::of_array(a).unwrap()];
+            compress_bounded(&view, &settings, Some(&mut writer)).unwrap().0
+        })
+        .collect();
+    let mut through = History::default();
+    let all: Vec<_> =
+        streams.iter().map(|s| decompress_boxes(s, &models, Some(&mut through)).unwrap()).collect();
+    for (truth, back) in steps.iter().zip(&all) {
+        let Field::F64(back) = &back[0] else { panic!("another type") };
+        assert!(truth.iter().zip(back).all(|(t, b)| (t - b).abs() <= 1e-5));
+    }
+    for t in 0..10 {
+        let mut history = History::default();
+        for earlier in &streams[t / 4 * 4..t] {
+            swae_codec::advance(earlier, &models, &mut history).unwrap();
+        }
+        let alone = decompress_boxes(&streams[t], &models, Some(&mut history)).unwrap();
+        assert_eq!(values(&alone[0]), values(&all[t][0]), "step {t}");
+        assert_eq!(decompress(&streams[t], &models).is_ok(), t % 4 == 0, "step {t} alone");
+    }
+    // A history of another step, or of another field, is noticed.
+    let mut wrong = History::default();
+    swae_codec::advance(&streams[4], &models, &mut wrong).unwrap();
+    assert!(decompress_boxes(&streams[6], &models, Some(&mut wrong)).is_err());
+    // Steps that lean on others are worth it.
+    let alone: usize = steps.iter().map(|a| check("step", a, &settings)).sum();
+    assert!(streams.iter().map(Vec::len).sum::<usize>() < alone * 3 / 4);
+}
+
+#[test]
+fn a_box_that_regrids_starts_fresh() {
+    let settings = Bounded::new(Bound::Absolute(1e-4));
+    let mut history = History::new(100);
+    let (first, second) = (step(0), step(1).slice(s![..16, .., ..]).to_owned());
+    for array in [&first, &first, &second] {
+        let view = [FieldView::of_array(array).unwrap()];
+        let (stream, _) = compress_bounded(&view, &settings, Some(&mut history)).unwrap();
+        let alone = decompress(&stream, &Models::built_in());
+        assert_eq!(alone.is_ok(), history_age(&stream) == 0);
+    }
+    let view = [FieldView::of_array(&second).unwrap()];
+    let (stream, _) = compress_bounded(&view, &settings, Some(&mut history)).unwrap();
+    assert_eq!(history_age(&stream), 1);
+}
+
+fn history_age(stream: &[u8]) -> u32 {
+    match swae_codec::stream::header(stream).unwrap().kind {
+        swae_codec::Kind::Bounded(preamble) => preamble.age,
+        _ => panic!("another mode"),
+    }
+}
+
+#[test]
+fn a_list_of_boxes_keeps_its_bound_and_costs_far_less_than_its_boxes_alone() {
+    let models = Models::built_in();
+    for edge in [1, 5, 7, 8, 13, 16] {
+        let boxes: Vec<Array3<f32>> = (0..600)
+            .map(|n| {
+                let wave = |(z, y, x): (usize, usize, usize)| {
+                    (0.05 * (n + x) as f32).sin() * (0.1 * (y + z) as f32).cos()
+                };
+                Array3::from_shape_fn((edge, edge, edge), wave)
+            })
+            .collect();
+        let views: Vec<_> = boxes.iter().map(|a| FieldView::of_array(a).unwrap()).collect();
+        let mode = Mode::Bounded(Bounded::new(Bound::Absolute(1e-3)));
+        let stream = compress_boxes(&views, mode).unwrap();
+        let back = decompress_boxes(&stream, &models, None).unwrap();
+        assert_eq!(back.len(), boxes.len());
+        for (truth, back) in boxes.iter().zip(&back) {
+            let Field::F32(back) = back else { panic!("another type") };
+            assert_eq!(truth.dim(), back.dim());
+            assert!(truth.iter().zip(back).all(|(t, b)| f64::from((t - b).abs()) <= 1e-3));
+        }
+        let alone: usize = views.iter().map(|v| compress(v, mode).unwrap().len()).sum();
+        let part = if edge > 8 { 9 } else { 5 };
+        assert!(stream.len() * 10 < alone * part, "edge {edge}: {} together, {alone} alone", stream.len());
+    }
+}
+
+#[test]
+fn lists_of_no_box_empty_boxes_and_boxes_of_many_shapes_come_back() {
+    let mode = Mode::Bounded(Bounded::new(Bound::Relative(1e-4)));
+    let shapes = [(0, 3, 4), (1, 1, 1), (70, 3, 2), (8, 8, 8), (1, 1, 300), (16, 13, 5)];
+    let boxes: Vec<_> =
+        shapes.map(|shape| Array3::from_shape_fn(shape, |(z, y, x)| (x + y + z) as f64)).into();
+    for n in 0..=boxes.len() {
+        let views: Vec<_> = boxes[..n].iter().map(|a| FieldView::of_array(a).unwrap()).collect();
+        let back =
+            decompress_boxes(&compress_boxes(&views, mode).unwrap(), &Models::built_in(), None).unwrap();
+        assert_eq!(back.len(), n);
+        for (truth, back) in boxes.iter().zip(back) {
+            let Field::F64(back) = back else { panic!("another type") };
+            assert_eq!(truth.dim(), back.dim());
+            assert!(truth.iter().zip(&back).all(|(t, b)| (t - b).abs() <= 1e-4 * 315.0));
+        }
+    }
+}
+
+#[test]
+fn a_region_is_the_part_of_the_whole() {
+    let array =
+        Array3::from_shape_fn((40, 70, 130), |(z, y, x)| (0.1 * x as f64).sin() + (y * z) as f64 * 1e-3);
+    let view = FieldView::of_array(&array).unwrap();
+    let models = Models::built_in();
+    for mode in [Mode::Bounded(Bounded::new(Bound::Relative(1e-4))), Mode::Raw] {
+        let stream = compress(&view, mode).unwrap();
+        let Field::F64(whole) = decompress(&stream, &models).unwrap() else { panic!("another type") };
+        for [x, y, z] in
+            [[0..130, 0..70, 0..40], [3..4, 69..70, 39..40], [60..70, 10..66, 5..25], [5..5, 0..3, 0..3]]
+        {
+            let part = decompress_region(&stream, &models, [x.clone(), y.clone(), z.clone()], None).unwrap();
+            assert_eq!(part, Field::F64(whole.slice(s![z, y, x]).to_owned()));
+        }
+        assert!(decompress_region(&stream, &models, [0..131, 0..1, 0..1], None).is_err());
+    }
+}
+
+#[test]
+fn a_region_of_a_box_without_values_takes_no_time_however_long_its_axes_are() {
+    // Found by fuzzing: 2⁴² rows of no value.
+    let mut stream = b"SWAE\x01\0\0\0\x01\x0f\0\xe2\xff\xff\xff\xff\xff\0".to_vec();
+    stream.extend_from_slice(&crc32fast::hash(&stream).to_le_bytes());
+    let count = swae_codec::stream::header(&stream).map(|h| h.boxes[0]).unwrap_or([0; 3]);
+    let _ = decompress_region(&stream, &Models::built_in(), count.map(|n| n / 2..n), None);
+}
+
+#[test]
+fn any_number_of_threads_writes_and_reads_the_same_bytes() {
+    let array = Array3::from_shape_fn((70, 70, 140), |(z, y, x)| (0.1 * (x + y) as f64).sin() * z as f64);
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mode = Mode::Bounded(Bounded::new(Bound::Relative(1e-5)));
+            let stream = compress(&FieldView::of_array(&array).unwrap(), mode).unwrap();
+            let back = decompress(&stream, &Models::built_in()).unwrap();
+            (stream, values(&back))
+        })
+    };
+    let one = with(1);
+    assert!(with(2) == one && with(7) == one);
+}
+
+proptest! {
+    /// Values of any bits, any shape, any bound.
+    #[test]
+    fn no_input_makes_the_bound_fail(
+        shape in (0usize..12, 0usize..12, 0usize..20),
+        seed in any::<u32>(),
+        spread in 0i32..300,
+        kind in 0usize..4,
+        exponent in -18i32..2,
+    ) {
+        let value = |i: usize| {
+            let (a, b) = (noise(i + seed as usize), bits(i * 3 + seed as usize));
+            match b % 29 {
+                0 if kind != 0 => f64::from_bits(bits(i)),
+                1 if kind > 1 => -0.0,
+                _ => (a - 0.5) * 10f64.powi((b % (1 + spread as u64)) as i32 - spread / 2),
+            }
+        };
+        let (nz, ny, nx) = shape;
+        let array = Array3::from_shape_fn(shape, |(z, y, x)| value((z * ny + y) * nx + x));
+        let _ = nz;
+        let e = 10f64.powi(exponent);
+        for bound in [Bound::Absolute(e), Bound::Relative(e), Bound::PointwiseRelative(e.min(0.9))] {
+            check("random", &array, &Bounded::new(bound));
+            check("random", &array.mapv(|v| v as f32), &Bounded::new(bound));
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! A tile: the blocks that lean on one another, coded into bytes that need no other tile.
+//!
+//! A grid is cut into tiles of 64³ values, a list of small boxes into groups of boxes. Writer and reader keep the same
+//! [`Tile`] of decoded coefficients, predict each block from it, and add what the stream says.
+
+use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES, pad_block};
+use crate::engine::Engine;
+use crate::entropy::{Coder, Reader};
+use crate::legendre::{Block, SCAN, forward, inverse};
+use crate::order::{Sides, Visit, visits};
+use crate::spatial::{self, CORNER};
+use crate::symbols::{Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves};
+use crate::{Tolerance, Value};
+
+/// Predictors by number; a stream names those that it uses.
+pub(crate) const LEGENDRE: u8 = 0;
+pub(crate) const PREVIOUS: u8 = 1;
+pub(crate) const EXTRAPOLATION: u8 = 2;
+pub(crate) const SWAE: u8 = 3;
+
+/// What all tiles of a stream share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    pub(crate) tolerance: Tolerance,
+    /// The quantisation step at shift 0, and the unit of corrections: twice the tolerance.
+    pub(crate) unit: f64,
+    /// A bit for each predictor that blocks may use.
+    pub(crate) predictors: u8,
+}
+
+/// What is remembered of a block for those after it.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    coded: bool,
+    predictor: u8,
+    spatial: bool,
+    shift: i16,
+    /// Degree + 1, 0 without any coefficient.
+    shells: u8,
+}
+
+/// A tile of the step before: what the next step's leans on.
+#[derive(Clone, Debug)]
+pub(crate) struct PastTile<T> {
+    /// Decoded coefficients of the last step, `[block][place]`.
+    newest: Vec<T>,
+    /// Of the step before that; empty where there is none.
+    before: Vec<T>,
+    magnitudes: Vec<Magnitudes>,
+    states: Vec<State>,
+    unit: f64,
+}
+
+impl<T> PastTile<T> {
+    /// Whether there are two steps.
+    pub(crate) fn is_long(&self) -> bool {
+        !self.before.is_empty()
+    }
+}
+
+/// The decoded part of a tile.
+pub(crate) struct Tile<'a, T> {
+    pub(crate) engine: Engine,
+    pub(crate) frame: Frame,
+    past: Option<&'a PastTile<T>>,
+    coefficients: Vec<T>,
+    magnitudes: Vec<Magnitudes>,
+    states: Vec<State>,
+    constant: u64,
+}
+
+/// A block's turn in a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Which piece of the tile the block is of, and which place it has there.
+    pub(crate) piece: usize,
+    pub(crate) place: BlockBox,
+    /// Its number, and its neighbours', in the tile.
+    pub(crate) visit: Visit,
+    /// For a piece's first block: the first block of the piece before.
+    ahead: Option<u32>,
+}
+
+/// All turns of a tile whose pieces have these shapes.
+pub(crate) fn turns(pieces: &[[usize; 3]]) -> Vec<Turn> {
+    let mut out = Vec::new();
+    let mut ahead = None;
+    let mut offset = 0;
+    for (piece, &count) in pieces.iter().enumerate() {
+        let grid = BlockGrid::new(count);
+        let mut first = None;
+        for mut visit in visits(count.map(|n| n.div_ceil(EDGE))) {
+            let place = grid.block(visit.block as usize);
+            visit.block += offset;
+            visit.sides = visit.sides.map(|s| match s {
+                Sides::None => Sides::None,
+                Sides::Low(a) => Sides::Low(a + offset),
+                Sides::Both(a, b) => Sides::Both(a + offset, b + offset),
+            });
+            let root = first.is_none();
+            first.get_or_insert(visit.block);
+            out.push(Turn { piece, place, visit, ahead: if root { ahead } else { None } });
+        }
+        ahead = first.or(ahead);
+        offset += grid.len() as u32;
+    }
+    out
+}
+
+impl<'a, T: Value> Tile<'a, T> {
+    pub(crate) fn new(frame: Frame, blocks: usize, past: Option<&'a PastTile<T>>) -> Self {
+        let past = past.filter(|p| p.states.len() == blocks);
+        Self {
+            engine: Engine::best(),
+            frame,
+            past,
+            coefficients: vec![T::default(); blocks * VALUES],
+            magnitudes: vec![[0; VALUES]; blocks],
+            states: vec![State { shift: 2, ..State::default() }; blocks],
+            constant: 0,
+        }
+    }
+
+    /// Predictors that blocks without latents can use.
+    fn predictors(&self) -> u8 {
+        let past = match self.past {
+            None => 0,
+            Some(p) if p.is_long() => 1 << PREVIOUS | 1 << EXTRAPOLATION,
+            Some(_) => 1 << PREVIOUS,
+        };
+        self.frame.predictors & (past | 1 << LEGENDRE)
+    }
+
+    /// Where contexts come from.
+    fn neighbours(turn: &Turn) -> impl Iterator<Item = usize> {
+        turn.visit.neighbours().chain(turn.ahead.map(|a| a as usize))
+    }
+
+    /// Whether the neighbours' part can be added.
+    fn has_spatial(turn: &Turn) -> bool {
+        turn.ahead.is_some()
+            || (spatial::reaches(turn.visit.level) && turn.visit.neighbours().next().is_some())
+    }
+
+    /// What is known of a block before it is coded; a block with latents is predicted by the network.
+    pub(crate) fn known(&self, turn: &Turn, network: bool) -> Known<'_> {
+        let mut near = Near::default();
+        let (mut count, mut uncoded, mut shells, mut shift) = (0, 0, 0, 0);
+        let (mut votes, mut with) = ([0u8; 8], 0);
+        for n in Self::neighbours(turn) {
+            let state = &self.states[n];
+            near.add(&self.magnitudes[n]);
+            count += 1;
+            uncoded += usize::from(!state.coded);
+            shells += i32::from(state.shells);
+            shift += i32::from(state.shift);
+            votes[usize::from(state.predictor & 7)] += 1;
+            with += usize::from(state.spatial);
+        }
+        let neighbours = count;
+        if let Some(past) = self.past {
+            let at = turn.visit.block as usize;
+            let state = &past.states[at];
+            shells += i32::from(state.shells);
+            shift += i32::from(state.shift);
+            count += 1;
+            near.past = Some((&past.magnitudes[at], (past.unit / self.frame.unit) as f32));
+        }
+        let n = count.max(1) as i32;
+        let kept = match self.frame.tolerance {
+            Tolerance::Absolute(_) => None,
+            // Rounding to m bits errs by less than 2^−(m+1).
+            Tolerance::PointwiseRelative(r) => Some((-r.log2()).ceil().max(1.0) as u32),
+        };
+        let most = (0..8).rev().max_by_key(|&p| votes[p]).unwrap_or(0);
+        Known {
+            values: turn.place.len(),
+            width: 8 * T::DTYPE.size() as u32,
+            kept,
+            corrects: matches!(self.frame.tolerance, Tolerance::Absolute(_)),
+            predictors: if network { 1 << SWAE } else { self.predictors() },
+            spatial: Self::has_spatial(turn),
+            uncoded,
+            predictor: if votes[most] > 0 { most as u8 } else { LEGENDRE },
+            with_neighbours: 2 * with > neighbours,
+            degree: (shells as usize).div_ceil(n as usize),
+            shift: if count == 0 { 2 } else { (2 * shift + n).div_euclid(2 * n) },
+            constant: self.constant,
+            engine: self.engine,
+            near,
+        }
+    }
+
+    /// A coefficient that a predictor which needs no neighbour gives.
+    #[inline(always)]
+    fn base(&self, predictor: u8, at: usize) -> f64 {
+        match (self.past, predictor) {
+            (Some(past), PREVIOUS) => past.newest[at].to_f64(),
+            (Some(past), EXTRAPOLATION) if past.is_long() => {
+                2.0 * past.newest[at].to_f64() - past.before[at].to_f64()
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// What the past says of a block.
+    pub(crate) fn of_past(&self, turn: &Turn, predictor: u8, out: &mut Block) {
+        let first = turn.visit.block as usize * VALUES;
+        match predictor {
+            PREVIOUS | EXTRAPOLATION => {
+                out.iter_mut().enumerate().for_each(|(k, c)| *c = self.base(predictor, first + k));
+            }
+            _ => out.fill(0.0),
+        }
+    }
+
+    /// Adds what the neighbours say of a block beyond its `predictor`.
+    pub(crate) fn add_spatial(&self, turn: &Turn, predictor: u8, out: &mut Block) {
+        if let Some(ahead) = turn.ahead {
+            // Boxes of a list often lie near one another, but nobody says on which side.
+            let first = ahead as usize * VALUES;
+            out[0] += self.coefficients[first].to_f64() - self.base(predictor, first);
+            return;
+        }
+        if predictor == SWAE {
+            // The network says everything but the mean.
+            let mut low = [0.0; VALUES];
+            self.add_corner(turn, predictor, &mut low);
+            out[0] += low[0];
+            return;
+        }
+        self.add_corner(turn, predictor, out);
+    }
+
+    fn add_corner(&self, turn: &Turn, predictor: u8, out: &mut Block) {
+        let corner = |n: usize| -> [f64; CORNER] {
+            std::array::from_fn(|e| {
+                let at = n * VALUES + spatial::place(e);
+                self.coefficients[at].to_f64() - self.base(predictor, at)
+            })
+        };
+        spatial::predict(self.engine, &turn.visit, corner, out);
+    }
+
+    /// Remembers a block.
+    pub(crate) fn keep(&mut self, turn: &Turn, symbols: &Symbols, coefficients: &Block) {
+        let block = turn.visit.block as usize;
+        match symbols {
+            Symbols::Coded(coded) => {
+                let unit = half_octaves(coded.shift) as f32;
+                let magnitudes = &mut self.magnitudes[block];
+                for (m, &place) in magnitudes[..coded.coded].iter_mut().zip(&SCAN.place) {
+                    let steps = coded.residual[usize::from(place)].unsigned_abs() as f32;
+                    *m = ((steps * unit).to_bits() >> 16) as u16;
+                }
+                let to = &mut self.coefficients[block * VALUES..(block + 1) * VALUES];
+                for (to, &c) in to.iter_mut().zip(coefficients) {
+                    *to = T::from_f64(c);
+                }
+                let shells = coded.coded.checked_sub(1).map_or(0, |last| SCAN.degree[last] + 1);
+                let (predictor, spatial) = (coded.predictor, coded.spatial);
+                self.states[block] =
+                    State { coded: true, predictor, spatial, shift: coded.shift as i16, shells };
+            }
+            Symbols::Constant(bits) => {
+                self.constant = *bits;
+                let value = T::of_bits(*bits).to_f64();
+                let mean = T::from_f64(value * (VALUES as f64).sqrt());
+                if mean.to_f64().is_finite() {
+                    self.coefficients[block * VALUES] = mean;
+                }
+                self.states[block] = State { shift: self.states[block].shift, ..State::default() };
+            }
+            Symbols::Raw(bits) => self.keep_raw(turn, bits),
+        }
+    }
+
+    /// The coefficients of a block that is stored as it is, so that its neighbours have something to lean on.
+    fn keep_raw(&mut self, turn: &Turn, bits: &[u64]) {
+        let places = Places::of(turn.place);
+        let mut block = [0.0; VALUES];
+        for (i, &bits) in bits.iter().enumerate() {
+            block[places.block(i as u16)] = T::of_bits(bits).to_f64();
+        }
+        pad_block(&mut block, turn.place.count);
+        let mut coefficients = [0.0; VALUES];
+        forward(self.engine, &block, &mut coefficients);
+        let kept = coefficients.map(T::from_f64);
+        if kept.iter().all(|c| c.to_f64().is_finite()) {
+            let first = turn.visit.block as usize * VALUES;
+            self.coefficients[first..first + VALUES].copy_from_slice(&kept);
+        }
+    }
+
+    /// What remains for the next step.
+    pub(crate) fn into_past(self) -> PastTile<T> {
+        PastTile {
+            newest: self.coefficients,
+            before: self.past.map_or_else(Vec::new, |p| p.newest.clone()),
+            magnitudes: self.magnitudes,
+            states: self.states,
+            unit: self.frame.unit,
+        }
+    }
+}
+
+crate::engine::for_engines! {
+    /// The coefficients of a coded block, from its prediction.
+    fn dequantise(coefficients: &mut Block, residual: &[i32], step: f64) {
+        for (c, &n) in coefficients.iter_mut().zip(residual) {
+            *c = f64::from(n).mul_add(step, *c);
+        }
+    }
+}
+
+/// The value that a correction makes of another.
+#[inline(always)]
+pub(crate) fn corrected(value: f64, units: i32, unit: f64) -> f64 {
+    f64::from(units).mul_add(unit, value)
+}
+
+/// Takes a block's values.
+pub(crate) type Taker<'a, T> = &'a mut dyn FnMut(&Turn, &[T; VALUES]);
+
+/// Decodes a tile: hands every block's values to `give`, unless they are not wanted, and keeps what the next step needs.
+pub(crate) fn decode<T: Value>(
+    mut tile: Tile<'_, T>,
+    turns: &[Turn],
+    bytes: &[u8],
+    network: &[Option<Box<Block>>],
+    mut give: Option<Taker<'_, T>>,
+    mut told: impl FnMut(&Symbols, f64),
+) -> PastTile<T> {
+    let mut reader = Reader::new(bytes);
+    let mut contexts = Contexts::new();
+    for (number, turn) in turns.iter().enumerate() {
+        let guess = network.get(number).and_then(Option::as_ref);
+        let known = tile.known(turn, guess.is_some());
+        let before = reader.spent();
+        let symbols = code(&mut reader, &mut contexts, &known, None);
+        told(&symbols, reader.spent() - before);
+        let mut values = [T::default(); VALUES];
+        let (mut coefficients, mut decoded) = ([0.0; VALUES], [0.0; VALUES]);
+        match &symbols {
+            Symbols::Coded(coded) => {
+                match coded.predictor {
+                    SWAE => coefficients = guess.map_or([0.0; VALUES], |g| **g),
+                    other => tile.of_past(turn, other, &mut coefficients),
+                }
+                if coded.spatial {
+                    tile.add_spatial(turn, coded.predictor, &mut coefficients);
+                }
+                if let Some(bits) = coded.offset {
+                    coefficients[0] = T::of_bits(bits).to_f64();
+                }
+                let step = tile.frame.unit * half_octaves(coded.shift);
+                dequantise(tile.engine, &mut coefficients, &coded.residual, step);
+                if give.is_some() {
+                    inverse(tile.engine, &coefficients, &mut decoded);
+                    let places = Places::of(turn.place);
+                    for &(i, units) in &coded.corrections {
+                        let at = places.block(i);
+                        decoded[at] = corrected(decoded[at], units, tile.frame.unit);
+                    }
+                    values = decoded.map(T::from_f64);
+                    for &(i, bits) in &coded.literals {
+                        values[places.block(i)] = T::of_bits(bits);
+                    }
+                }
+            }
+            Symbols::Constant(bits) => values = [T::of_bits(*bits); VALUES],
+            Symbols::Raw(raw) => {
+                let places = Places::of(turn.place);
+                for (i, &bits) in raw.iter().enumerate() {
+                    values[places.block(i as u16)] = T::of_bits(bits);
+                }
+            }
+        }
+        if let Some(give) = &mut give {
+            give(turn, &values);
+        }
+        tile.keep(turn, &symbols, &coefficients);
+    }
+    tile.into_past()
+}
+
+/// Where the true values of a block lie in it.
+pub(crate) struct Places {
+    count: [usize; 3],
+}
+
+impl Places {
+    pub(crate) fn of(place: BlockBox) -> Self {
+        Self { count: place.count }
+    }
+
+    /// Index in the block of the n-th true value.
+    pub(crate) fn block(&self, n: u16) -> usize {
+        let n = usize::from(n);
+        let [nx, ny, _] = self.count;
+        (n / (nx * ny) * EDGE + n / nx % ny) * EDGE + n % nx
+    }
+}
