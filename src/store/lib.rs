@@ -8,15 +8,17 @@
 
 #[cfg(feature = "adios2")]
 mod adios2;
+mod decode;
 mod hdf5;
 pub mod plain;
 
+pub use decode::{Decoder, read_field};
+
 use mpi_sys::MPI_Comm;
-use ndarray::{Array3, s};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use swae_codec::{Dtype, Field, Model, Models, decompress};
+use swae_codec::{Dtype, Kind as Coding, Model, Models, Tolerance};
 
 /// What can go wrong between a step and its file.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +64,23 @@ pub struct FieldInfo {
     pub origin: [f64; 3],
     /// Distance between points, in the simulation's units.
     pub spacing: [f64; 3],
-    /// How it is coded, for people: `latent gr-16 f16`, `raw`.
+    /// How it is coded, for people: `rel 1e-4`, `latent gr-16 f16`, `raw`.
     pub encoding: String,
+}
+
+/// A stream's own account of how it is coded.
+fn encoding(kind: &Coding, models: &Models) -> String {
+    match kind {
+        Coding::Raw => "raw".into(),
+        Coding::Latent(coding, id) => {
+            let known = models.by_id(*id).map(|m| m.metadata.name.clone());
+            format!("latent {} {}", known.unwrap_or_else(|_| id.to_string()), coding.name())
+        }
+        Coding::Bounded(preamble) => match preamble.tolerance {
+            Tolerance::Absolute(e) => format!("abs {e:.3e}"),
+            Tolerance::PointwiseRelative(r) => format!("pwrel {r:.3e}"),
+        },
+    }
 }
 
 impl FieldInfo {
@@ -272,44 +289,6 @@ fn no_adios2() -> Error {
     Error::Unsupported("this build has no ADIOS2; build swae with --features adios2, or write .h5".into())
 }
 
-/// Decodes a field of a step and puts its boxes together.
-///
-/// # Errors
-/// Those of [`Reader::read_boxes`], and [`Error::Codec`].
-pub fn read_field(reader: &mut dyn Reader, index: usize, field: &str) -> Result<Field> {
-    let damaged = |reason: String| Error::Content { path: field.into(), reason };
-    let info = find(reader, index, field)?;
-    let boxes = reader.read_boxes(index, field)?;
-    for (row, _) in &boxes {
-        let end = |a: usize| row.start[a].checked_add(row.count[a]);
-        if !(0..3).all(|a| end(a).is_some_and(|end| end <= info.shape[a])) {
-            return Err(damaged(format!("box {row:?} leaves its grid of {:?}", info.shape)));
-        }
-    }
-    let volume = boxes.iter().map(|(row, _)| row.count.iter().product()).fold(0usize, usize::saturating_add);
-    if volume != info.shape.iter().product::<usize>() {
-        return Err(damaged(format!("its boxes hold {volume} values, its shape is {:?}", info.shape)));
-    }
-    let mut decoded = Vec::with_capacity(boxes.len());
-    for (row, bytes) in boxes {
-        let part = decompress(&bytes, reader.models())?;
-        if part.count() != row.count || part.dtype() != info.dtype {
-            return Err(damaged(format!("box {row:?} does not hold what the table says")));
-        }
-        decoded.push((row, part));
-    }
-    Ok(match info.dtype {
-        Dtype::F32 => Field::F32(join(info.shape, &decoded, |f| match f {
-            Field::F32(a) => Some(a),
-            Field::F64(_) => None,
-        })),
-        Dtype::F64 => Field::F64(join(info.shape, &decoded, |f| match f {
-            Field::F64(a) => Some(a),
-            Field::F32(_) => None,
-        })),
-    })
-}
-
 /// What a file says of a field of a step.
 ///
 /// # Errors
@@ -321,19 +300,4 @@ pub fn find(reader: &dyn Reader, index: usize, field: &str) -> Result<FieldInfo>
         path: field.into(),
         reason: format!("step {} has no field of this name", step.step),
     })
-}
-
-fn join<T: Copy + Default>(
-    shape: [usize; 3],
-    boxes: &[(BoxRow, Field)],
-    of: impl Fn(&Field) -> Option<&Array3<T>>,
-) -> Array3<T> {
-    let [nx, ny, nz] = shape;
-    let mut whole = Array3::default((nz, ny, nx));
-    for (BoxRow { start: [x, y, z], count: [cx, cy, cz], .. }, part) in boxes {
-        if let Some(part) = of(part) {
-            whole.slice_mut(s![*z..z + cz, *y..y + cy, *x..x + cx]).assign(part);
-        }
-    }
-    whole
 }

@@ -1,16 +1,16 @@
-//! Files of one step: `.swae` (one compressed field), `.npy`, `.vti`.
+//! Files of one field or one step: `.swae` (a compressed field, one step or a series), `.npy`, `.vti`.
 //!
-//! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in) as a little-endian
-//! u64, that decoder as a model file, and the stream of the field.
+//! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in), that decoder as a model
+//! file, the number of steps, the length of each step's stream, and the streams; all numbers are little-endian u64.
 
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo};
-use ndarray::Array3;
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, encoding};
+use ndarray::{Array3, Array4, Axis, stack};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use swae_codec::stream::header;
-use swae_codec::{Field, FieldView, Mode, Model, Models, Value, compress};
+use swae_codec::{Dtype, Field, FieldView, Mode, Model, Models, Value, compress};
 use vtkio::model::{
     Attribute, Attributes, ByteOrder, DataArray, DataSet, Extent, ImageDataPiece, Piece, Version, Vtk,
 };
@@ -25,24 +25,68 @@ fn content(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::Content { path: path.into(), reason: error.to_string() }
 }
 
-/// Writes a `.swae` file: a stream, and its model's decoder where that is not built in.
+/// Writes a `.swae` file: a stream for each step, and their model's decoder where that is not built in.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn write_swae(path: &Path, stream: &[u8], model: Option<&Model>) -> Result<()> {
+pub fn write_swae(path: &Path, streams: &[Vec<u8>], model: Option<&Model>) -> Result<()> {
     let decoder = match model {
         Some(model) if !Models::is_built_in(model.id()) => model.decoder_only().to_bytes(),
         _ => Vec::new(),
     };
+    let number = |n: usize| (n as u64).to_le_bytes();
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(MAGIC)?;
-        file.write_all(&(decoder.len() as u64).to_le_bytes())?;
+        file.write_all(&number(decoder.len()))?;
         file.write_all(&decoder)?;
-        file.write_all(stream)?;
+        file.write_all(&number(streams.len()))?;
+        streams.iter().try_for_each(|s| file.write_all(&number(s.len())))?;
+        streams.iter().try_for_each(|s| file.write_all(s))?;
         file.flush()
     };
     write().map_err(|e| io(path, &e))
+}
+
+/// An array of a `.npy` file, and the length of its slowest axis beyond z: time steps, or boxes.
+///
+/// # Errors
+/// [`Error::Io`] where there is no such file, [`Error::Content`] where it holds something else.
+pub fn read_npy_list(path: &Path) -> Result<Vec<Field>> {
+    fn read<T: Value + ndarray_npy::ReadableElement>(
+        file: &File,
+    ) -> std::result::Result<Vec<Array3<T>>, ReadNpyError> {
+        let array = Array4::<T>::read_npy(BufReader::new(file))?;
+        Ok(array.outer_iter().map(|a| a.as_standard_layout().into_owned()).collect())
+    }
+    read_as(
+        path,
+        |file| Ok(read(file)?.into_iter().map(Field::F64).collect()),
+        |file| Ok(read(file)?.into_iter().map(Field::F32).collect()),
+    )
+}
+
+/// Writes arrays `[z, y, x]` of one shape as one array with an axis before z.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Unsupported`] where their shapes differ.
+pub fn write_npy_list(path: &Path, fields: &[Field]) -> Result<()> {
+    let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
+    macro_rules! stacked {
+        ($kind:path, $t:ty) => {{
+            let views = fields.iter().filter_map(|f| if let $kind(a) = f { Some(a.view()) } else { None });
+            let array = stack(Axis(0), &views.collect::<Vec<_>>());
+            let array: Array4<$t> =
+                array.map_err(|_| Error::Unsupported("boxes of different shapes make no array".into()))?;
+            array.write_npy(file)
+        }};
+    }
+    match fields.first() {
+        Some(Field::F32(_)) => stacked!(Field::F32, f32),
+        Some(Field::F64(_)) => stacked!(Field::F64, f64),
+        None => Array4::<f64>::zeros((0, 0, 0, 0)).write_npy(file),
+    }
+    .map_err(|e| io(path, &e))
 }
 
 /// Writes an array `[z, y, x]`.
@@ -69,13 +113,19 @@ pub fn read_npy(path: &Path) -> Result<Field> {
         let array = Array3::<T>::read_npy(BufReader::new(file))?;
         Ok(array.as_standard_layout().into_owned())
     }
+    read_as(path, |file| read(file).map(Field::F64), |file| read(file).map(Field::F32))
+}
+
+/// Reads doubles or, where the file holds none, floats.
+fn read_as<T>(
+    path: &Path,
+    doubles: impl Fn(&File) -> std::result::Result<T, ReadNpyError>,
+    floats: impl Fn(&File) -> std::result::Result<T, ReadNpyError>,
+) -> Result<T> {
     let open = || File::open(path).map_err(|e| io(path, &e));
-    match read::<f64>(&open()?) {
-        Ok(array) => Ok(Field::F64(array)),
-        Err(ReadNpyError::WrongDescriptor(_)) => {
-            read::<f32>(&open()?).map(Field::F32).map_err(|e| content(path, &e))
-        }
-        Err(e) => Err(content(path, &e)),
+    match doubles(&open()?) {
+        Err(ReadNpyError::WrongDescriptor(_)) => floats(&open()?).map_err(|e| content(path, &e)),
+        other => other.map_err(|e| content(path, &e)),
     }
 }
 
@@ -163,76 +213,94 @@ pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
     if fields.is_empty() { Err(content(path, &"it holds no scalar field of floats")) } else { Ok(fields) }
 }
 
-/// A file of one step.
+/// A file that was read whole.
 pub(crate) struct PlainReader {
     path: PathBuf,
     steps: Vec<StepInfo>,
     models: Models,
-    streams: Vec<Vec<u8>>,
+    /// By step, then by field.
+    streams: Vec<Vec<Vec<u8>>>,
 }
 
 impl PlainReader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let mut models = Models::built_in();
         let stem = path.file_stem().map_or_else(|| "field".into(), |s| s.to_string_lossy().into_owned());
-        let stored = fs::metadata(path).map_err(|e| io(path, &e))?.len();
-        let (infos, streams): (Vec<FieldInfo>, Vec<Vec<u8>>) = match path.extension().and_then(|e| e.to_str())
-        {
-            Some("swae") => {
-                let (info, stream) = Self::read_swae(path, stem, &mut models)?;
-                (vec![info], vec![stream])
-            }
+        let (steps, streams) = match path.extension().and_then(|e| e.to_str()) {
+            Some("swae") => Self::read_swae(path, &stem, &mut models)?,
             Some("npy") => {
                 let field = read_npy(path)?;
-                let info = FieldInfo {
-                    name: stem,
-                    dtype: field.dtype(),
-                    shape: field.count(),
-                    origin: [0.0; 3],
-                    spacing: [1.0; 3],
-                    encoding: "npy".into(),
-                };
-                (vec![info], vec![raw(&field)?])
+                let info = info(stem, field.dtype(), field.count(), "npy".into());
+                one_step(vec![(info, field)])?
             }
-            _ => {
-                let fields = read_vti(path)?;
-                let streams = fields.iter().map(|(_, f)| raw(f)).collect::<Result<_>>()?;
-                (fields.into_iter().map(|(info, _)| info).collect(), streams)
-            }
+            _ => one_step(read_vti(path)?)?,
         };
-        let count = infos.len() as u64;
-        let fields = infos.into_iter().map(|info| (info, stored / count)).collect();
-        Ok(Self { path: path.into(), steps: vec![StepInfo { step: 0, time: 0.0, fields }], models, streams })
+        let mut reader = Self { path: path.into(), steps, models, streams };
+        reader.count_the_rest(fs::metadata(path).map_err(|e| io(path, &e))?.len());
+        Ok(reader)
     }
 
-    fn read_swae(path: &Path, name: String, models: &mut Models) -> Result<(FieldInfo, Vec<u8>)> {
+    /// Every stored byte counts: those beside the streams are the first field's.
+    fn count_the_rest(&mut self, size: u64) {
+        let counted: u64 = self.steps.iter().flat_map(|s| &s.fields).map(|(_, stored)| stored).sum();
+        if let Some((_, stored)) = self.steps.first_mut().and_then(|s| s.fields.first_mut()) {
+            *stored += size.saturating_sub(counted);
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "steps and their streams")]
+    fn read_swae(path: &Path, name: &str, models: &mut Models) -> Result<(Vec<StepInfo>, Vec<Vec<Vec<u8>>>)> {
         let bytes = fs::read(path).map_err(|e| io(path, &e))?;
         let short = || content(path, &"not a .swae file, or cut short");
-        let rest = bytes.strip_prefix(MAGIC).ok_or_else(short)?;
-        let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
-        let (decoder, stream) = rest.split_at_checked(length).ok_or_else(short)?;
+        let number = |rest: &mut &[u8]| -> Result<usize> {
+            let (number, left) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+            *rest = left;
+            usize::try_from(u64::from_le_bytes(*number)).map_err(|_| short())
+        };
+        let take = |rest: &mut &[u8], n: usize| -> Result<Vec<u8>> {
+            let (taken, left) = rest.split_at_checked(n).ok_or_else(short)?;
+            *rest = left;
+            Ok(taken.to_vec())
+        };
+        let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(short)?;
+        let length = number(&mut rest)?;
+        let decoder = take(&mut rest, length)?;
         if !decoder.is_empty() {
-            models.add(Model::from_bytes(decoder)?);
+            models.add(Model::from_bytes(&decoder)?);
         }
-        let header = header(stream)?;
-        let encoding = match header.latent {
-            None => "raw".into(),
-            Some((coding, id)) => {
-                let known = models.by_id(id).map(|m| m.metadata.name.clone());
-                format!("latent {} {}", known.unwrap_or_else(|_| id.to_string()), coding.name())
-            }
-        };
-        let info = FieldInfo {
-            name,
-            dtype: header.dtype,
-            shape: header.count,
-            origin: [0.0; 3],
-            spacing: [1.0; 3],
-            encoding,
-        };
-        Ok((info, stream.to_vec()))
+        let count = number(&mut rest)?;
+        if count > rest.len() / 8 {
+            return Err(short());
+        }
+        let lengths = (0..count).map(|_| number(&mut rest)).collect::<Result<Vec<_>>>()?;
+        let (mut steps, mut streams) = (Vec::new(), Vec::new());
+        for (step, length) in lengths.into_iter().enumerate() {
+            let stream = take(&mut rest, length)?;
+            let header = header(&stream)?;
+            // A list of boxes is shown as one box behind the other along z.
+            let shape = match header.boxes[..] {
+                [] => [0; 3],
+                [[nx, ny, nz], ..] => [nx, ny, nz * header.boxes.len()],
+            };
+            let info = info(name.into(), header.dtype, shape, encoding(&header.kind, models));
+            let fields = vec![(info, stream.len() as u64)];
+            steps.push(StepInfo { step: step as i64, time: step as f64, fields });
+            streams.push(vec![stream]);
+        }
+        if rest.is_empty() { Ok((steps, streams)) } else { Err(short()) }
     }
+}
+
+fn info(name: String, dtype: Dtype, shape: [usize; 3], encoding: String) -> FieldInfo {
+    FieldInfo { name, dtype, shape, origin: [0.0; 3], spacing: [1.0; 3], encoding }
+}
+
+/// A step of fields that a file holds as they are.
+#[expect(clippy::type_complexity, reason = "steps and their streams")]
+fn one_step(fields: Vec<(FieldInfo, Field)>) -> Result<(Vec<StepInfo>, Vec<Vec<Vec<u8>>>)> {
+    let streams = fields.iter().map(|(_, f)| raw(f)).collect::<Result<_>>()?;
+    let fields = fields.into_iter().map(|(info, _)| (info.clone(), info.raw_bytes())).collect();
+    Ok((vec![StepInfo { step: 0, time: 0.0, fields }], vec![streams]))
 }
 
 fn raw(field: &Field) -> Result<Vec<u8>> {
@@ -255,7 +323,7 @@ impl Reader for PlainReader {
         let fields = &self.steps[index].fields;
         let at = fields.iter().position(|(info, _)| info.name == field);
         let at = at.ok_or_else(|| content(&self.path, &format!("no field {field}")))?;
-        let stream = self.streams[at].clone();
+        let stream = self.streams[index][at].clone();
         let count = fields[at].0.shape;
         Ok(vec![(BoxRow { start: [0; 3], count, offset: 0, length: stream.len() as u64 }, stream)])
     }
@@ -264,7 +332,6 @@ impl Reader for PlainReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swae_codec::Dtype;
 
     #[test]
     fn a_field_comes_back_from_npy_vti_and_swae() {
@@ -282,7 +349,7 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         write_npy(&at("a.npy"), &field).unwrap();
         write_vti(&at("a.vti"), &[(info.clone(), field.clone())]).unwrap();
-        write_swae(&at("a.swae"), &raw(&field).unwrap(), None).unwrap();
+        write_swae(&at("a.swae"), &[raw(&field).unwrap()], None).unwrap();
         for name in ["a.npy", "a.vti", "a.swae"] {
             let mut reader = crate::open(&at(name)).unwrap();
             let found = reader.steps()[0].fields[0].0.clone();
@@ -299,7 +366,7 @@ mod tests {
     fn a_swae_file_cut_short_anywhere_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.swae");
-        write_swae(&path, &raw(&Field::F32(Array3::zeros((3, 3, 3)))).unwrap(), None).unwrap();
+        write_swae(&path, &[raw(&Field::F32(Array3::zeros((3, 3, 3)))).unwrap()], None).unwrap();
         let whole = fs::read(&path).unwrap();
         for n in 0..whole.len() {
             fs::write(&path, &whole[..n]).unwrap();
