@@ -54,6 +54,15 @@ typedef enum {
   SWAE_MODE_LATENT = 0,
   // The values as they are.
   SWAE_MODE_RAW = 1,
+  // |decoded - true| <= bound, everywhere.
+  SWAE_MODE_ABSOLUTE = 2,
+  // |decoded - true| <= bound * (greatest - least value of the field, on all ranks, in the step). Values wait in a copy for
+  // the end of the step.
+  SWAE_MODE_RELATIVE = 3,
+  // |decoded - true| <= bound * |true|, everywhere.
+  SWAE_MODE_POINTWISE_RELATIVE = 4,
+  // At least bound dB of peak signal-to-noise ratio; copies as SWAE_MODE_RELATIVE does.
+  SWAE_MODE_PSNR = 5,
 } swae_mode;
 
 // How latents are stored.
@@ -81,6 +90,10 @@ typedef struct {
   const char *model;
   // Threads that encode on this rank; 0 for the rank's share of the node's cores.
   int32_t threads;
+  // Of the modes with a bound: steps from one keyframe to the next; 1 for no step that leans on another, 0 for 16.
+  int32_t keyframe_every;
+  // The bound of the modes that have one.
+  double bound;
 } swae_options;
 
 // One rank's box of a field. Every triple is x, y, z; zero means the default.

@@ -5,7 +5,7 @@ use crate::status::{Failure, argument, fenced, swae_status};
 use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, CString, c_char};
 use std::path::Path;
-use swae_codec::LatentCoding;
+use swae_codec::{Bound, LatentCoding};
 use swae_insitu::{Coding, Error, Options, Session};
 
 /// How fields are coded.
@@ -15,6 +15,15 @@ pub enum swae_mode {
     SWAE_MODE_LATENT = 0,
     /// The values as they are.
     SWAE_MODE_RAW = 1,
+    /// |decoded - true| <= bound, everywhere.
+    SWAE_MODE_ABSOLUTE = 2,
+    /// |decoded - true| <= bound * (greatest - least value of the field, on all ranks, in the step). Values wait in a copy for
+    /// the end of the step.
+    SWAE_MODE_RELATIVE = 3,
+    /// |decoded - true| <= bound * |true|, everywhere.
+    SWAE_MODE_POINTWISE_RELATIVE = 4,
+    /// At least bound dB of peak signal-to-noise ratio; copies as SWAE_MODE_RELATIVE does.
+    SWAE_MODE_PSNR = 5,
 }
 
 /// How latents are stored.
@@ -42,6 +51,10 @@ pub struct swae_options {
     pub model: *const c_char,
     /// Threads that encode on this rank; 0 for the rank's share of the node's cores.
     pub threads: i32,
+    /// Of the modes with a bound: steps from one keyframe to the next; 1 for no step that leans on another, 0 for 16.
+    pub keyframe_every: i32,
+    /// The bound of the modes that have one.
+    pub bound: f64,
 }
 
 /// One output of a simulation, open on every rank of a communicator.
@@ -227,9 +240,17 @@ unsafe fn read_options(options: Option<&swae_options>) -> Result<Options, Error>
         2 => LatentCoding::U8,
         other => return Err(Error::Argument(format!("latents {other} is none of swae_latents"))),
     };
+    let keyframe_every = u32::try_from(o.keyframe_every)
+        .map_err(|_| Error::Argument(format!("keyframe_every is {}; 0 means 16", o.keyframe_every)))?;
+    let keyframe_every = if keyframe_every == 0 { 16 } else { keyframe_every };
+    let bounded = |bound| Coding::Bounded { bound, keyframe_every };
     read.coding = match o.mode {
         0 => Coding::Latent(latents),
         1 => Coding::Raw,
+        2 => bounded(Bound::Absolute(o.bound)),
+        3 => bounded(Bound::Relative(o.bound)),
+        4 => bounded(Bound::PointwiseRelative(o.bound)),
+        5 => bounded(Bound::Psnr(o.bound)),
         other => return Err(Error::Argument(format!("mode {other} is none of swae_mode"))),
     };
     if !o.model.is_null() {

@@ -6,20 +6,32 @@ use mpi::collective::SystemOperation;
 use mpi::ffi::{self, MPI_Comm};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
+use ndarray::Array3;
+use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use swae_codec::{Dtype, FieldView, LatentCoding, Mode, Model, Models, Value, compress};
+use swae_codec::{
+    Bound, Bounded, Dtype, Field, FieldView, History, LatentCoding, Mode, Model, Models, Remembered, Spread,
+    compress, compress_bounded,
+};
 use swae_store::{BoxRow, FieldInfo, FieldPart, Writer};
 
 /// How fields are coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Coding {
     /// The values as they are.
     Raw,
     /// The latents of a model; no error bound.
     Latent(LatentCoding),
+    /// Within an error bound. Steps lean on the steps before, from one keyframe to the next.
+    Bounded {
+        /// What error is allowed.
+        bound: Bound,
+        /// Steps from keyframe to keyframe; 1 makes every step one.
+        keyframe_every: u32,
+    },
 }
 
 /// How a session works; all ranks pass the same.
@@ -62,12 +74,23 @@ struct Put {
     bytes: Vec<u8>,
 }
 
+/// A box whose bound is not known before all ranks have told the range of their boxes: its values, until then.
+struct Waiting {
+    name: String,
+    place: Placement,
+    field: Field,
+}
+
+/// A box of a field: as long as it is put in every step, it leans on itself.
+type BoxId = (String, [usize; 3], [usize; 3]);
+
 struct Step {
     step: i64,
     time: f64,
     failure: Option<Error>,
     /// In the order of the puts.
     puts: Vec<Put>,
+    waiting: Vec<Waiting>,
 }
 
 /// One output of a simulation, open on every rank of a communicator.
@@ -77,8 +100,11 @@ struct Step {
 pub struct Session {
     comm: ManuallyDrop<SimpleCommunicator>,
     writer: Option<Box<dyn Writer>>,
-    /// Coding and model; none where values are stored as they are.
+    coding: Coding,
+    /// Coding and model; none where the coding needs none.
     latent: Option<Latent>,
+    /// What each box's next step can lean on.
+    histories: BTreeMap<BoxId, History>,
     pool: rayon::ThreadPool,
     step: Option<Step>,
     last_step: Option<i64>,
@@ -106,6 +132,7 @@ impl Session {
             SimpleCommunicator::from_raw(own)
         };
         let asked = arguments.as_ref().map_or(0, |(_, options)| options.threads);
+        let coding = arguments.as_ref().map_or(Coding::Raw, |(_, options)| options.coding);
         let threads = threads(&comm, asked);
         let prepared = arguments.and_then(|(path, options)| {
             let (latent, pool) = prepare(path, options, threads)?;
@@ -118,7 +145,9 @@ impl Session {
         Ok(Self {
             comm: ManuallyDrop::new(comm),
             writer: Some(writer),
+            coding,
             latent,
+            histories: BTreeMap::new(),
             pool,
             step: None,
             last_step: None,
@@ -145,23 +174,30 @@ impl Session {
                 self.last_step.map_or("-1".into(), |s| s.to_string())
             ))
         });
-        self.step = Some(Step { step, time, failure: failure.clone(), puts: Vec::new() });
+        self.step =
+            Some(Step { step, time, failure: failure.clone(), puts: Vec::new(), waiting: Vec::new() });
         failure.map_or(Ok(()), Err)
     }
 
-    /// Hands over a box of a field: encodes it now; the caller's memory is free again when this returns. Several
-    /// boxes of one field are several puts.
+    /// Hands over a box of a field; the caller's memory is free again when this returns. Several boxes of one field are
+    /// several puts. The box is encoded now, or, where its bound depends on the range that the field has on all ranks, copied
+    /// and encoded when the step ends.
     ///
     /// # Errors
     /// [`Error::State`] outside a step; [`Error::Argument`] where the box does not fit the grid or the field changed.
     /// `end_step` then fails on all ranks.
-    pub fn put<T: Value>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
+    pub fn put<T: Remembered>(
+        &mut self,
+        name: &str,
+        place: &Placement,
+        view: FieldView<'_, T>,
+    ) -> Result<()> {
         if self.step.is_none() {
             return Err(Error::State(format!(
                 "field '{name}' was put outside a step; call begin_step first"
             )));
         }
-        let done = self.encode(name, place, view);
+        let done = self.take(name, place, view);
         if let (Err(e), Some(step)) = (&done, &mut self.step) {
             step.failure.get_or_insert_with(|| e.clone());
         }
@@ -175,13 +211,42 @@ impl Session {
         }
     }
 
-    fn encode<T: Value>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
+    fn take<T: Remembered>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
         let info = self.check(name, place, view.count(), T::DTYPE)?;
-        let mode = match &self.latent {
-            Some((coding, model)) => Mode::Latent { model, coding: *coding },
-            None => Mode::Raw,
+        if matches!(self.coding, Coding::Bounded { bound, .. } if bound.needs_range()) {
+            let [nx, ny, nz] = view.count();
+            let copy = Array3::from_shape_vec((nz, ny, nx), view.values().collect());
+            let field = T::field(copy.expect("a view has as many values as its shape says"));
+            let waiting = Waiting { name: name.into(), place: place.clone(), field };
+            self.step.as_mut().expect("put checks for a step").waiting.push(waiting);
+            return Ok(());
+        }
+        self.encode(info, place, view, None)
+    }
+
+    fn encode<T: Remembered>(
+        &mut self,
+        info: FieldInfo,
+        place: &Placement,
+        view: FieldView<'_, T>,
+        range: Option<Spread>,
+    ) -> Result<()> {
+        let name = info.name.clone();
+        let mode = match (&self.latent, self.coding) {
+            (Some((coding, model)), _) => Mode::Latent { model, coding: *coding },
+            (None, Coding::Bounded { bound, .. }) => Mode::Bounded(Bounded { range, ..Bounded::new(bound) }),
+            (None, _) => Mode::Raw,
         };
-        let bytes = self.pool.install(|| compress(&view, mode))?;
+        let bytes = match (mode, self.coding) {
+            (Mode::Bounded(settings), Coding::Bounded { keyframe_every, .. }) => {
+                let id = (name.clone(), place.start, view.count());
+                let fresh = || History::new(keyframe_every);
+                let history = self.histories.entry(id).or_insert_with(fresh);
+                let history = (keyframe_every > 1).then_some(history);
+                self.pool.install(|| compress_bounded(&[view], &settings, history))?.0
+            }
+            _ => self.pool.install(|| compress(&view, mode))?,
+        };
         let puts = &mut self.step.as_mut().expect("put checks for a step").puts;
         let at = match puts.iter().position(|p| p.info.name == name) {
             Some(at) => at,
@@ -230,9 +295,10 @@ impl Session {
             shape: place.shape,
             origin: place.origin,
             spacing: place.spacing,
-            encoding: match &self.latent {
-                Some((coding, model)) => format!("latent {} {}", model.metadata.name, coding.name()),
-                None => "raw".into(),
+            encoding: match (&self.latent, self.coding) {
+                (Some((coding, model)), _) => format!("latent {} {}", model.metadata.name, coding.name()),
+                (None, Coding::Bounded { bound, .. }) => bound.to_string(),
+                (None, _) => "raw".into(),
             },
         };
         match self.known.get(name) {
@@ -253,12 +319,78 @@ impl Session {
     /// [`Error::State`] outside a step; [`Error::Disagreement`] where ranks, fields or boxes do not fit together; the
     /// first failed put of any rank; [`Error::Io`]. The same on all ranks.
     pub fn end_step(&mut self) -> Result<()> {
+        if matches!(self.coding, Coding::Bounded { bound, .. } if bound.needs_range()) {
+            let encoded = self.encode_waiting();
+            if let (Err(e), Some(step)) = (encoded, &mut self.step) {
+                step.failure.get_or_insert(e);
+            }
+        }
         // A rank without a step takes part all the same: others may be waiting in the exchange.
-        let Step { step, time, failure, puts } = self.step.take().unwrap_or_else(|| {
+        let Step { step, time, failure, puts, .. } = self.step.take().unwrap_or_else(|| {
             let failure = Some(Error::State("end_step without begin_step".into()));
-            Step { step: -1, time: 0.0, failure, puts: Vec::new() }
+            Step { step: -1, time: 0.0, failure, puts: Vec::new(), waiting: Vec::new() }
         });
         let fields = puts.iter().map(|p| (p.info.clone(), p.boxes.clone())).collect();
+        let ended = self.write(step, time, failure, fields, puts);
+        if ended.is_err() {
+            // Nothing can lean on a step that is not in the file.
+            self.histories.clear();
+        }
+        ended
+    }
+
+    /// Encodes the boxes that waited for the range of their fields. Collective.
+    fn encode_waiting(&mut self) -> Result<()> {
+        let waiting = self.step.as_mut().map_or_else(Vec::new, |s| std::mem::take(&mut s.waiting));
+        let mut ranges: BTreeMap<String, Spread> = BTreeMap::new();
+        for Waiting { name, field, .. } in &waiting {
+            let range = match field {
+                Field::F32(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
+                Field::F64(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
+            };
+            // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
+            let range = range.unwrap_or(Spread::EMPTY);
+            let entry = ranges.entry(name.clone()).or_insert(Spread::EMPTY);
+            *entry = entry.and(range);
+        }
+        let mut all: BTreeMap<String, Spread> = BTreeMap::new();
+        for (name, range) in exchange(&self.comm, &ranges)?.into_iter().flatten() {
+            let entry = all.entry(name).or_insert(Spread::EMPTY);
+            *entry = entry.and(range);
+        }
+        for Waiting { name, place, field } in waiting {
+            let range = all.get(&name).copied();
+            let done = match &field {
+                Field::F32(a) => self.encode_array(&name, &place, a, range),
+                Field::F64(a) => self.encode_array(&name, &place, a, range),
+            };
+            if let (Err(e), Some(step)) = (done, &mut self.step) {
+                step.failure.get_or_insert(e);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_array<T: Remembered>(
+        &mut self,
+        name: &str,
+        place: &Placement,
+        array: &Array3<T>,
+        range: Option<Spread>,
+    ) -> Result<()> {
+        let view = FieldView::of_array(array)?;
+        let info = self.check(name, place, view.count(), T::DTYPE)?;
+        self.encode(info, place, view, range)
+    }
+
+    fn write(
+        &mut self,
+        step: i64,
+        time: f64,
+        failure: Option<Error>,
+        fields: Vec<(FieldInfo, Vec<BoxRow>)>,
+        puts: Vec<Put>,
+    ) -> Result<()> {
         let reports = exchange(&self.comm, &Report { step, time, failure, fields })?;
         let agreed_fields = agree(&reports, self.comm.rank() as usize)?;
         let parts: Vec<FieldPart<'_>> = agreed_fields
@@ -339,6 +471,10 @@ fn prepare(path: &Path, options: &Options, threads: usize) -> Result<(Option<Lat
     }
     let latent = match options.coding {
         Coding::Raw => None,
+        Coding::Bounded { bound, .. } => {
+            bound.check()?;
+            None
+        }
         Coding::Latent(coding) => {
             let model = Models::named_or_file(&options.model)?;
             if model.encoder.is_none() {
@@ -361,8 +497,8 @@ fn threads(comm: &SimpleCommunicator, asked: usize) -> usize {
     if asked > 0 { asked } else { (cores / node.size() as usize).max(1) }
 }
 
-/// All ranks' reports, in rank order: two collectives, however many fields there are.
-fn exchange(comm: &SimpleCommunicator, report: &Report) -> Result<Vec<Report>> {
+/// What all ranks have to say, in rank order: two collectives, however many fields there are.
+fn exchange<R: Serialize + DeserializeOwned>(comm: &SimpleCommunicator, report: &R) -> Result<Vec<R>> {
     let internal = |e: postcard::Error| Error::State(format!("a report cannot be sent: {e}"));
     let mine = postcard::to_stdvec(report).map_err(internal)?;
     let mut counts = vec![0i32; comm.size() as usize];
