@@ -7,7 +7,8 @@ OutputFile::OutputFile(const Grid& grid, const Output& description, const std::s
     : grid_(grid), every_(description.every) {
     swae_options options{};
     options.size = sizeof options;
-    options.mode = description.raw ? SWAE_MODE_RAW : SWAE_MODE_LATENT;
+    options.mode = description.mode;
+    options.bound = description.bound;
     options.model = model.empty() ? nullptr : model.c_str();
     const swae_status status = swae_open(grid.comm(), description.path.c_str(), &options, &session_);
     if (status != SWAE_OK) {

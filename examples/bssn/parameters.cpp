@@ -1,6 +1,7 @@
 #include "parameters.hpp"
 
 #include <fstream>
+#include <map>
 #include <sstream>
 
 namespace {
@@ -35,9 +36,19 @@ void set(Parameters& p, const std::string& key, const std::string& text) {
         read(in, key, out.path);
         read(in, key, mode);
         read(in, key, out.every);
-        if (mode != "raw" && mode != "latent")
-            throw std::runtime_error("output mode '" + mode + "' is neither raw nor latent");
-        out.raw = mode == "raw";
+        static const std::map<std::string, swae_mode> modes{
+            {"raw", SWAE_MODE_RAW},        {"latent", SWAE_MODE_LATENT},
+            {"abs", SWAE_MODE_ABSOLUTE},   {"rel", SWAE_MODE_RELATIVE},
+            {"pwrel", SWAE_MODE_POINTWISE_RELATIVE}, {"psnr", SWAE_MODE_PSNR}};
+        const auto colon = mode.find(':');
+        const auto found = modes.find(mode.substr(0, colon));
+        if (found == modes.end())
+            throw std::runtime_error("output mode '" + mode + "' is none of raw, latent, abs:E, rel:E, pwrel:E, psnr:DB");
+        out.mode = found->second;
+        if (colon != std::string::npos) {
+            std::istringstream bound(mode.substr(colon + 1));
+            read(bound, key, out.bound);
+        }
         p.outputs.push_back(out);
     } else
         throw std::runtime_error("unknown parameter '" + key + "'");

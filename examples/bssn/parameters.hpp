@@ -4,6 +4,7 @@
 #include <array>
 #include <stdexcept>
 #include <string>
+#include <swae.h>
 #include <vector>
 
 /// A black hole: its bare mass, position, momentum and spin (Bowen–York).
@@ -12,10 +13,12 @@ struct Puncture {
     std::array<double, 3> position{}, momentum{}, spin{};
 };
 
-/// One output file: `.h5` or `.bp`, raw or latent, every so many time steps.
+/// One output file: `.h5` or `.bp`, raw, latent or within a bound (`rel:1e-4`, `abs:…`, `pwrel:…`, `psnr:60`), every so many
+/// time steps.
 struct Output {
     std::string path;
-    bool raw = false;
+    swae_mode mode = SWAE_MODE_LATENT;
+    double bound = 0;
     int every = 1;
 };
 

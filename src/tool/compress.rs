@@ -1,36 +1,149 @@
 //! `swae compress`: one field from a file into a `.swae` file.
 
-use crate::bytes;
-use anyhow::{Result, bail, ensure};
+use crate::{bytes, winners};
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use std::path::Path;
-use swae_codec::{Field, FieldView, LatentCoding, Mode, Models, compress};
+use swae_codec::{
+    Bound, Bounded, Candidates, Dtype, Field, FieldView, History, LatentCoding, Mode, Models, Remembered,
+    Tally, Tolerance, compress, compress_bounded,
+};
 use swae_store::{open, plain, read_field};
 
-/// Compresses the only field of `input` in latent mode.
+/// What the slowest axis of the input means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// z: one field `[z, y, x]`
+    #[default]
+    Grid,
+    /// Time: `[t, z, y, x]`; a step leans on the one before
+    Series,
+    /// The number of a box: `[n, z, y, x]`, boxes of any place
+    Boxes,
+}
+
+/// How to compress.
+#[derive(Clone, Debug)]
+pub enum Coding {
+    /// Latents of a model, at a fixed rate.
+    Latent {
+        /// Name of a built-in model, or a model file.
+        model: String,
+        /// How latents are stored.
+        coding: LatentCoding,
+    },
+    /// Within an error bound.
+    Bounded {
+        /// Which.
+        bound: Bound,
+        /// Who takes part.
+        candidates: Candidates,
+        /// The network's model; none leaves it out.
+        model: Option<String>,
+        /// Steps from keyframe to keyframe of a series.
+        keyframe_every: u32,
+    },
+}
+
+/// Compresses the only field of `input`, and says how that went.
 ///
 /// # Errors
-/// Where `input` has no single field, or `output` cannot be written.
-pub fn compress_file(input: &Path, output: &Path, model: &str, coding: LatentCoding) -> Result<()> {
+/// Where `input` has no single field of this layout, the coding cannot be done, or `output` cannot be written.
+pub fn compress_file(input: &Path, output: &Path, layout: Layout, coding: &Coding) -> Result<()> {
     ensure!(
         output.extension().is_some_and(|e| e == "swae"),
         "{}: compress writes .swae files",
         output.display()
     );
-    let model = Models::named_or_file(model)?;
+    let fields = match layout {
+        Layout::Grid => vec![single(input)?],
+        _ => {
+            ensure!(
+                input.extension().is_some_and(|e| e == "npy"),
+                "{}: with this layout the input is a .npy file of four axes",
+                input.display()
+            );
+            plain::read_npy_list(input)?
+        }
+    };
+    let raw: u64 =
+        fields.iter().map(|f| f.count().iter().product::<usize>() * f.dtype().size()).sum::<usize>() as u64;
+    let streams = match fields.first().map_or(Dtype::F64, Field::dtype) {
+        Dtype::F32 => {
+            streams(&views(&fields, |f| if let Field::F32(a) = f { Some(a) } else { None })?, layout, coding)
+        }
+        Dtype::F64 => {
+            streams(&views(&fields, |f| if let Field::F64(a) = f { Some(a) } else { None })?, layout, coding)
+        }
+    }?;
+    let model = match coding {
+        Coding::Latent { model, .. } | Coding::Bounded { model: Some(model), .. } => {
+            Some(Models::named_or_file(model)?)
+        }
+        Coding::Bounded { model: None, .. } => None,
+    };
+    plain::write_swae(output, &streams, model.as_deref())?;
+    let stored = std::fs::metadata(output).with_context(|| output.display().to_string())?.len();
+    println!("{} -> {}, ratio {:.1}", bytes(raw), bytes(stored), raw as f64 / stored as f64);
+    Ok(())
+}
+
+fn single(input: &Path) -> Result<Field> {
     let mut reader = open(input)?;
     let [step] = reader.steps() else { bail!("{} holds several steps; convert one first", input.display()) };
     let [(info, _)] = &step.fields[..] else {
         bail!("{} holds several fields; convert one first", input.display())
     };
-    let (name, raw) = (info.name.clone(), info.raw_bytes());
-    let field = read_field(reader.as_mut(), 0, &name)?;
-    let mode = Mode::Latent { model: &model, coding };
-    let stream = match &field {
-        Field::F32(a) => compress(&FieldView::of_array(a)?, mode)?,
-        Field::F64(a) => compress(&FieldView::of_array(a)?, mode)?,
-    };
-    plain::write_swae(output, &stream, Some(&model))?;
-    let stored = std::fs::metadata(output)?.len();
-    println!("{} -> {}, ratio {:.1}", bytes(raw), bytes(stored), raw as f64 / stored as f64);
-    Ok(())
+    let name = info.name.clone();
+    Ok(read_field(reader.as_mut(), 0, &name)?)
+}
+
+fn views<'a, T: Remembered>(
+    fields: &'a [Field],
+    of: impl Fn(&'a Field) -> Option<&'a ndarray::Array3<T>>,
+) -> Result<Vec<FieldView<'a, T>>> {
+    fields.iter().filter_map(of).map(|a| Ok(FieldView::of_array(a)?)).collect()
+}
+
+/// A stream for each step; a list of boxes is one step.
+fn streams<T: Remembered>(
+    views: &[FieldView<'_, T>],
+    layout: Layout,
+    coding: &Coding,
+) -> Result<Vec<Vec<u8>>> {
+    match coding {
+        Coding::Latent { model, coding } => {
+            ensure!(layout != Layout::Boxes, "latent mode has no layout for boxes");
+            let model = Models::named_or_file(model)?;
+            let mode = Mode::Latent { model: &model, coding: *coding };
+            views.iter().map(|view| Ok(compress(view, mode)?)).collect()
+        }
+        Coding::Bounded { bound, candidates, model, keyframe_every } => {
+            let model = model.as_deref().map(Models::named_or_file).transpose()?;
+            let settings =
+                Bounded { candidates: *candidates, model: model.as_deref(), ..Bounded::new(*bound) };
+            let mut history = History::new(*keyframe_every);
+            let steps: Vec<_> = match layout {
+                Layout::Boxes => vec![views],
+                _ => views.chunks(1).collect(),
+            };
+            let (mut streams, mut tally) = (Vec::new(), Tally::default());
+            let mut worst = 0.0f64;
+            for views in steps {
+                let history = (layout == Layout::Series).then_some(&mut history);
+                let (stream, report) = compress_bounded(views, &settings, history)?;
+                let allowed = match report.tolerance {
+                    Tolerance::Absolute(e) | Tolerance::PointwiseRelative(e) => e,
+                };
+                if allowed > 0.0 {
+                    worst = worst.max(report.max_error / allowed);
+                }
+                streams.push(stream);
+                tally = tally.and(&report.tally);
+            }
+            println!("{bound}: largest error {worst:.3} of what is allowed, every value checked");
+            winners::print(&tally);
+            Ok(streams)
+        }
+    }
 }

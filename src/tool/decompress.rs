@@ -1,15 +1,18 @@
 //! `swae decompress`: fields back as VTK, NumPy or HDF5 files.
 
-use crate::Steps;
+use crate::{Region, Steps};
 use anyhow::{Context, Result, bail, ensure};
+use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 use swae_codec::Field;
-use swae_store::{FieldInfo, open, plain, read_field};
+use swae_codec::stream::header;
+use swae_store::{Decoder, FieldInfo, Reader, open, plain};
 
 /// Decodes the chosen steps and fields of `input`.
 ///
 /// `output` with several steps gets each step's number before its ending: `out.vti` becomes `out.00000010.vti`; a `.npy`
-/// file holds one field, so with several fields their names come too; a `.h5` file holds everything.
+/// file holds one field, so with several fields their names come too; a `.h5` file holds everything. A series or a list of
+/// boxes in a `.swae` file becomes one `.npy` file of four axes again. Of a region only the tiles that it touches are decoded.
 ///
 /// # Errors
 /// Where nothing is left to write, the ending is unknown, or a file cannot be read or written.
@@ -18,6 +21,7 @@ pub fn decompress(
     output: Option<&Path>,
     variables: &[String],
     steps: Option<Steps>,
+    region: Option<&Region>,
 ) -> Result<Vec<PathBuf>> {
     let default = input.with_extension("vti");
     let output = output.unwrap_or(&default);
@@ -40,6 +44,9 @@ pub fn decompress(
         _ => None,
     };
     let many_steps = reader.steps().len() > 1;
+    let array = ending == "npy" && input.extension().is_some_and(|e| e == "swae");
+    let mut decoder = Decoder::remembering();
+    let mut series = Vec::new();
     let mut written = Vec::new();
     for index in chosen {
         let step = reader.steps()[index].clone();
@@ -55,8 +62,16 @@ pub fn decompress(
         }
         let mut fields = Vec::new();
         for name in &names {
-            let info = swae_store::find(reader.as_ref(), index, name)?;
-            fields.push((info, read_field(reader.as_mut(), index, name)?));
+            let mut info = swae_store::find(reader.as_ref(), index, name)?;
+            let part = region.map(|r| r.0.clone());
+            let field = decoder.read_field(reader.as_mut(), index, name, part)?;
+            if let Some(Region(region)) = region {
+                for (a, r) in region.iter().enumerate() {
+                    info.shape[a] = r.len();
+                    info.origin[a] += info.spacing[a] * r.start as f64;
+                }
+            }
+            fields.push((info, field));
         }
         let number = if many_steps { format!("{:08}.", step.step) } else { String::new() };
         if let Some(file) = &hdf5 {
@@ -68,6 +83,12 @@ pub fn decompress(
             let path = output.with_extension(format!("{number}vti"));
             plain::write_vti(&path, &fields)?;
             written.push(path);
+        } else if array && many_steps {
+            series.extend(fields.into_iter().map(|(_, field)| field));
+        } else if array && region.is_none() && list(reader.as_mut(), index, &names)? != 1 {
+            let boxes = list(reader.as_mut(), index, &names)?;
+            plain::write_npy_list(output, &unstack(&fields[0].1, boxes)?)?;
+            written.push(output.to_owned());
         } else {
             for (info, field) in &fields {
                 let name = if names.len() > 1 { format!("{}.", info.name) } else { String::new() };
@@ -77,10 +98,35 @@ pub fn decompress(
             }
         }
     }
+    if !series.is_empty() {
+        plain::write_npy_list(output, &series)?;
+        written.push(output.to_owned());
+    }
     if hdf5.is_some() {
         written.push(output.to_owned());
     }
     Ok(written)
+}
+
+/// How many boxes the only stream of a field holds.
+fn list(reader: &mut dyn Reader, index: usize, names: &[String]) -> Result<usize> {
+    let boxes = reader.read_boxes(index, &names[0])?;
+    Ok(boxes.first().map_or(Ok(1), |(_, bytes)| header(bytes).map(|h| h.boxes.len()))?)
+}
+
+/// Boxes that lie one behind the other along z.
+fn unstack(field: &Field, boxes: usize) -> Result<Vec<Field>> {
+    fn cut<T: Clone>(a: &Array3<T>, boxes: usize) -> Vec<Array3<T>> {
+        let nz = a.dim().0 / boxes.max(1);
+        if nz == 0 {
+            return Vec::new();
+        }
+        a.axis_chunks_iter(Axis(0), nz).map(|part| part.to_owned()).collect()
+    }
+    Ok(match field {
+        Field::F32(a) => cut(a, boxes).into_iter().map(Field::F32).collect(),
+        Field::F64(a) => cut(a, boxes).into_iter().map(Field::F64).collect(),
+    })
 }
 
 /// A dataset `[z, y, x]` with origin and spacing.

@@ -1,16 +1,18 @@
 //! `swae info`: what a file holds.
 
-use crate::bytes;
+use crate::{bytes, winners};
 use anyhow::Result;
+use std::collections::BTreeMap;
 use std::path::Path;
-use swae_store::{StepInfo, open, size_on_disk};
+use swae_codec::{History, Tally};
+use swae_store::{Reader, StepInfo, open, size_on_disk};
 
-/// Prints the steps and fields of a file, with sizes and ratios.
+/// Prints the steps and fields of a file, with sizes and ratios; with `winners` also who won the blocks of bounded fields.
 ///
 /// # Errors
 /// Where the file cannot be opened.
-pub fn info(path: &Path, json: bool) -> Result<()> {
-    let reader = open(path)?;
+pub fn info(path: &Path, json: bool, winners: bool) -> Result<()> {
+    let mut reader = open(path)?;
     let steps = reader.steps();
     if json {
         println!("{}", serde_json::to_string_pretty(steps)?);
@@ -20,7 +22,27 @@ pub fn info(path: &Path, json: bool) -> Result<()> {
     for step in steps {
         print_step(step);
     }
+    if winners {
+        let tally = tally(reader.as_mut())?;
+        println!("who won the blocks:");
+        winners::print(&tally);
+    }
     Ok(())
+}
+
+/// Of all steps and fields together.
+fn tally(reader: &mut dyn Reader) -> Result<Tally> {
+    let mut sum = Tally::default();
+    let mut histories: BTreeMap<_, History> = BTreeMap::new();
+    for index in 0..reader.steps().len() {
+        for (info, _) in reader.steps()[index].fields.clone() {
+            for (row, bytes) in reader.read_boxes(index, &info.name)? {
+                let history = histories.entry((info.name.clone(), row.start, row.count)).or_default();
+                sum = sum.and(&swae_codec::tally(&bytes, reader.models(), Some(history))?);
+            }
+        }
+    }
+    Ok(sum)
 }
 
 fn print_step(step: &StepInfo) {

@@ -1,14 +1,19 @@
 //! What the `swae` program does, one file per command.
 
+pub mod bench;
 pub mod compare;
 pub mod compress;
 pub mod decompress;
 pub mod info;
+mod memory;
 pub mod models;
 pub mod picture;
 pub mod quality;
+pub mod verify;
+pub mod winners;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use std::ops::Range;
 
 /// A range of steps as `--step` takes it: `N` or `A..B` (B included), numbers of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,24 @@ impl Steps {
     /// Whether a step is asked for; all are where there is no range.
     pub fn holds(range: Option<Self>, step: i64) -> bool {
         range.is_none_or(|r| (r.first..=r.last).contains(&step))
+    }
+}
+
+/// A part of the grid as `--region` takes it: `x0:x1,y0:y1,z0:z1`, the ends not included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region(pub [Range<usize>; 3]);
+
+impl std::str::FromStr for Region {
+    type Err = anyhow::Error;
+    fn from_str(s: &str) -> Result<Self> {
+        let axis = |part: &str| -> Result<Range<usize>> {
+            let (first, end) = part.split_once(':').context("an axis is FIRST:END")?;
+            Ok(first.trim().parse()?..end.trim().parse()?)
+        };
+        let axes = s.split(',').map(axis).collect::<Result<Vec<_>>>()?;
+        let axes: [Range<usize>; 3] = axes.try_into().ok().context("a region is x0:x1,y0:y1,z0:z1")?;
+        ensure!(axes.iter().all(|r| r.start < r.end), "the region is empty");
+        Ok(Self(axes))
     }
 }
 

@@ -1,10 +1,11 @@
 //! `swae`: what people do with compressed fields after the run.
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
 use std::path::PathBuf;
-use swae_codec::LatentCoding;
-use swae_tool::{Steps, compare, compress, decompress, info, models};
+use swae_codec::{Bound, Candidates, LatentCoding};
+use swae_tool::compress::{Coding, Layout};
+use swae_tool::{Region, Steps, bench, compare, compress, decompress, info, models, picture, verify};
 
 #[derive(Parser)]
 #[command(version, about = "Reads, writes and judges fields compressed by swae")]
@@ -22,6 +23,9 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// Also who won the blocks of bounded fields, and the bytes that they took; decodes everything
+        #[arg(long, conflicts_with = "json")]
+        winners: bool,
     },
     /// Decodes fields into .vti (a file per step), .npy (a file per field and step) or .h5
     Decompress {
@@ -36,6 +40,16 @@ enum Command {
         /// This step, or A..B with both ends
         #[arg(long)]
         step: Option<Steps>,
+        /// This part of the grid alone, x0:x1,y0:y1,z0:z1, ends not included
+        #[arg(long)]
+        region: Option<Region>,
+    },
+    /// Checks that every value of a compressed file keeps the bound that the file states
+    Verify {
+        /// The original: steps and fields of the same names, or .npy
+        original: PathBuf,
+        /// .swae, .h5 or .bp
+        compressed: PathBuf,
     },
     /// Says how good a reconstruction is: MSE, MAE, max error, PSNR against the original's range, correlation, SSIM
     Compare {
@@ -60,21 +74,80 @@ enum Command {
         png_fields: Vec<String>,
     },
     /// Compresses a field (.npy, .vti) into a .swae file
+    #[command(group(ArgGroup::new("bound").required(true)))]
     Compress {
         /// .npy or .vti
         input: PathBuf,
         /// .swae
         #[arg(short, long)]
         output: PathBuf,
+        /// What the slowest axis of a .npy file is
+        #[arg(long, value_enum, default_value_t)]
+        layout: Layout,
+        /// Largest error of any value
+        #[arg(long, group = "bound")]
+        abs: Option<f64>,
+        /// Largest error of any value, as a part of the field's range
+        #[arg(long, group = "bound")]
+        rel: Option<f64>,
+        /// Largest error of any value, as a part of that value
+        #[arg(long, group = "bound")]
+        pwrel: Option<f64>,
+        /// Least peak signal-to-noise ratio in dB
+        #[arg(long, group = "bound")]
+        psnr: Option<f64>,
         /// Stores latents at a fixed rate, without an error bound
-        #[arg(long, required = true)]
+        #[arg(long, group = "bound")]
         latent: bool,
-        /// Name of a built-in model, or a model file
-        #[arg(long, default_value = "gr-16")]
-        model: String,
+        /// Name of a built-in model, or a model file; with a bound, the network takes part where this is given
+        /// [default with --latent: gr-16]
+        #[arg(long)]
+        model: Option<String>,
         /// How latents are stored
         #[arg(long, default_value = "f16", value_parser = ["f32", "f16", "u8"])]
         coding: String,
+        /// Of a series: steps from one keyframe, which leans on no other step, to the next
+        #[arg(long, default_value_t = 16)]
+        keyframe_every: u32,
+        /// Leaves a candidate out of the competition for blocks, to see what it is worth; may be repeated
+        #[arg(long, value_parser = Candidates::NAMES)]
+        without: Vec<String>,
+    },
+    /// Measures swae beside SZ3, ZFP and SPERR (where this program was built with them)
+    Bench {
+        /// Files with fields of floats
+        #[arg(required = true)]
+        inputs: Vec<PathBuf>,
+        /// Bounds, as parts of each field's range
+        #[arg(long, value_delimiter = ',', default_value = "1e-2,1e-3,1e-4,1e-5,1e-6")]
+        rel: Vec<f64>,
+        /// The last step as a grid, all steps as a series, the last step cut into boxes of 8³
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "grid")]
+        layout: Vec<bench::Layout>,
+        /// Who else takes part
+        #[arg(long, value_delimiter = ',', default_value = "sz3,zfp,sperr")]
+        peers: Vec<String>,
+        /// Numbers of threads; 0 is all there are
+        #[arg(long, value_delimiter = ',', default_value = "1")]
+        threads: Vec<usize>,
+        /// This field alone; may be repeated
+        #[arg(long = "var")]
+        variables: Vec<String>,
+        /// This step, or A..B with both ends
+        #[arg(long)]
+        step: Option<Steps>,
+        /// Leaves a candidate out of our competition for blocks; may be repeated
+        #[arg(long, value_parser = Candidates::NAMES)]
+        without: Vec<String>,
+        /// Each timing is the best of so many
+        #[arg(long, default_value_t = 1)]
+        repeat: usize,
+        /// Writes every single result to a JSON file
+        #[arg(long)]
+        json: Option<PathBuf>,
+        /// Draws PSNR against bits per value
+        #[arg(long)]
+        png: Option<PathBuf>,
     },
     /// Lists the built-in models, or shows one
     Models {
@@ -99,9 +172,10 @@ fn main() -> Result<()> {
     sigpipe::reset();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     match Arguments::parse().command {
-        Command::Info { file, json } => info::info(&file, json),
-        Command::Decompress { input, output, variables, step } => {
-            for path in decompress::decompress(&input, output.as_deref(), &variables, step)? {
+        Command::Info { file, json, winners } => info::info(&file, json, winners),
+        Command::Decompress { input, output, variables, step, region } => {
+            let output = output.as_deref();
+            for path in decompress::decompress(&input, output, &variables, step, region.as_ref())? {
                 println!("{}", path.display());
             }
             Ok(())
@@ -116,9 +190,70 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        Command::Compress { input, output, latent: _, model, coding } => {
-            let coding = LatentCoding::from_name(&coding).expect("clap allows these names only");
-            compress::compress_file(&input, &output, &model, coding)
+        Command::Verify { original, compressed } => verify::verify(&original, &compressed),
+        Command::Compress {
+            input,
+            output,
+            layout,
+            abs,
+            rel,
+            pwrel,
+            psnr,
+            latent: _,
+            model,
+            coding,
+            keyframe_every,
+            without,
+        } => {
+            let bounds = [
+                abs.map(Bound::Absolute),
+                rel.map(Bound::Relative),
+                pwrel.map(Bound::PointwiseRelative),
+                psnr.map(Bound::Psnr),
+            ];
+            let coding = match bounds.into_iter().flatten().next() {
+                Some(bound) => {
+                    let candidates = candidates(&without);
+                    Coding::Bounded { bound, candidates, model, keyframe_every }
+                }
+                None => {
+                    let coding = LatentCoding::from_name(&coding).expect("clap allows these names only");
+                    Coding::Latent { model: model.unwrap_or_else(|| "gr-16".into()), coding }
+                }
+            };
+            compress::compress_file(&input, &output, layout, &coding)
+        }
+        Command::Bench {
+            inputs,
+            rel: bounds,
+            layout: layouts,
+            peers,
+            threads,
+            variables,
+            step: steps,
+            without,
+            repeat,
+            json,
+            png,
+        } => {
+            let candidates = candidates(&without);
+            let plan =
+                bench::Plan { inputs, bounds, layouts, peers, threads, variables, steps, candidates, repeat };
+            let rows = bench::run(&plan, |row| {
+                log::info!(
+                    "{} {:?} {:e} {}: {:.4} bits",
+                    row.field,
+                    row.layout,
+                    row.bound,
+                    row.codec,
+                    row.bits
+                );
+            })?;
+            bench::print(&rows);
+            if let Some(path) = json {
+                std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+            }
+            png.map_or(Ok(()), |path| picture::rate_distortion(&path, &rows))
         }
         Command::Models { command: None | Some(ModelsCommand::List) } => {
             models::list();
@@ -126,4 +261,12 @@ fn main() -> Result<()> {
         }
         Command::Models { command: Some(ModelsCommand::Show { model }) } => models::show(&model),
     }
+}
+
+fn candidates(without: &[String]) -> Candidates {
+    let mut candidates = Candidates::ALL;
+    for name in without {
+        candidates.remove(name);
+    }
+    candidates
 }

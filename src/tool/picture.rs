@@ -1,10 +1,12 @@
 //! Pictures: for each field its slice, the reconstruction, the error, each with a colour bar.
 
+use crate::bench;
 use anyhow::Result;
 use ndarray::Array2;
 use plotters::prelude::*;
 use plotters::style::colors::colormaps::ViridisRGB;
 use plotters::style::{FontStyle, register_font};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Once;
 
@@ -29,11 +31,7 @@ const ROWS: usize = 6;
 /// # Errors
 /// Where the file cannot be written.
 pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
-    static FONT: Once = Once::new();
-    FONT.call_once(|| {
-        // It fails only for bytes that are no font, and then texts are missing, nothing else.
-        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
-    });
+    font();
     let rows = &rows[..rows.len().min(ROWS)];
     let size = (3 * (PANEL + BAR), rows.len() as u32 * (PANEL + HEAD));
     let root = BitMapBackend::new(path, size).into_drawing_area();
@@ -51,6 +49,63 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
             draw_panel(&panel, &title, slice, range, signed)?;
         }
     }
+    root.present()?;
+    Ok(())
+}
+
+fn font() {
+    static FONT: Once = Once::new();
+    FONT.call_once(|| {
+        // It fails only for bytes that are no font, and then texts are missing, nothing else.
+        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
+    });
+}
+
+/// Draws PSNR against bits per value, a line for each codec and layout: means over the fields.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn rate_distortion(path: &Path, rows: &[bench::Row]) -> Result<()> {
+    font();
+    // By bound, the sums of bits and PSNR and the number of fields.
+    type Line = BTreeMap<u64, (f64, f64, f64)>;
+    let mut lines: BTreeMap<(bench::Layout, &str), Line> = BTreeMap::new();
+    let first = rows.first().map_or(0, |r| r.threads);
+    for row in rows.iter().filter(|r| r.threads == first && r.psnr.is_finite()) {
+        let line = lines.entry((row.layout, &row.codec)).or_default();
+        let (bits, psnr, n) = line.entry(row.bound.to_bits()).or_default();
+        (*bits, *psnr, *n) = (*bits + row.bits, *psnr + row.psnr, *n + 1.0);
+    }
+    let lines: Vec<_> = lines
+        .into_iter()
+        .map(|(key, line)| (key, line.into_values().map(|(b, p, n)| (b / n, p / n)).collect::<Vec<_>>()))
+        .collect();
+    let points = || lines.iter().flat_map(|(_, line)| line.iter().copied());
+    let extent = |of: fn((f64, f64)) -> f64| {
+        points().map(of).fold((f64::MAX, f64::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)))
+    };
+    let (bits, psnr) = (extent(|p| p.0), extent(|p| p.1));
+    let root = BitMapBackend::new(path, (1000, 700)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .margin(16)
+        .x_label_area_size(48)
+        .y_label_area_size(56)
+        .build_cartesian_2d((bits.0 * 0.8..bits.1 * 1.25).log_scale(), psnr.0 - 3.0..psnr.1 + 3.0)?;
+    chart.configure_mesh().x_desc("bits per value").y_desc("PSNR / dB").draw()?;
+    for (i, ((layout, codec), line)) in lines.into_iter().enumerate() {
+        let colour = Palette99::pick(i).to_rgba();
+        let drawn = chart.draw_series(LineSeries::new(line, colour.stroke_width(2)).point_size(3))?;
+        drawn
+            .label(format!("{codec}, {layout:?}"))
+            .legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], colour.filled()));
+    }
+    chart
+        .configure_series_labels()
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .position(SeriesLabelPosition::LowerRight)
+        .draw()?;
     root.present()?;
     Ok(())
 }

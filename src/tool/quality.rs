@@ -26,6 +26,11 @@ pub struct Quality {
     pub non_finite_lost: usize,
 }
 
+/// Peak signal-to-noise ratio in dB; infinite without any error.
+pub fn psnr(peak: f64, mse: f64) -> f64 {
+    10.0 * (peak * peak / mse).log10()
+}
+
 /// Compares a field with its original; both `[z, y, x]` of the same shape.
 pub fn quality(a: &Array3<f64>, b: &Array3<f64>) -> Quality {
     let same = |x: f64, y: f64| x == y || (x.is_nan() && y.is_nan());
@@ -65,7 +70,7 @@ pub fn quality(a: &Array3<f64>, b: &Array3<f64>) -> Quality {
     q.mae /= n;
     q.peak = hi - lo;
     if q.mse > 0.0 || q.mse.is_nan() {
-        q.psnr = 10.0 * (q.peak * q.peak / q.mse).log10();
+        q.psnr = psnr(q.peak, q.mse);
         q.correlation = correlation(a, b, sum_a / n, sum_b / n);
         q.ssim = ssim(a, b, q.peak);
     }
