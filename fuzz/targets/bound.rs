@@ -1,0 +1,28 @@
+//! Any values keep any bound.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use swae_codec::{Bound, Bounded, Field, FieldView, Mode, Models, Spread, Tolerance, Value, compress, decompress};
+
+fuzz_target!(|input: (u8, f64, u8, Vec<u64>)| {
+    let (kind, e, nx, bits) = input;
+    let bound = match kind % 3 {
+        0 => Bound::Absolute(e),
+        1 => Bound::Relative(e),
+        _ => Bound::PointwiseRelative(e),
+    };
+    let values: Vec<f64> = bits.into_iter().map(f64::from_bits).collect();
+    let nx = usize::from(nx % 20).max(1);
+    let count = [nx, values.len() / nx, 1];
+    let view = FieldView::dense(&values, count).expect("the shape fits");
+    let Ok(stream) = compress(&view, Mode::Bounded(Bounded::new(bound))) else { return };
+    let Ok(Field::F64(back)) = decompress(&stream, &Models::built_in()) else { panic!("what was written is read") };
+    for (t, b) in values.iter().zip(&back) {
+        let allowed = match bound.tolerance(Spread::of(&view)) {
+            Tolerance::Absolute(e) => e,
+            Tolerance::PointwiseRelative(r) => r * t.abs(),
+        };
+        let kept = t.same_bits(*b) || (!t.is_special() && (t - b).abs() <= allowed);
+        assert!(kept, "{t:e} came back as {b:e} within {bound:?}");
+    }
+});

@@ -1,0 +1,23 @@
+//! A stream of any bytes, its checksum made right, gives boxes of the declared shapes or an error.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use swae_codec::{Models, decompress_boxes, decompress_region, stream::header, tally};
+
+fuzz_target!(|bytes: &[u8]| {
+    let sealed = swae_fuzz::sealed(bytes);
+    let models = Models::built_in();
+    let Ok(header) = header(&sealed) else { return };
+    // What a stream declares is what its reader takes; a fuzzer has less.
+    if header.boxes.iter().map(|b| b.iter().product::<usize>()).sum::<usize>() > 1 << 20 {
+        return;
+    }
+    if let Ok(fields) = decompress_boxes(&sealed, &models, None) {
+        let shapes: Vec<_> = fields.iter().map(|f| f.count()).collect();
+        assert_eq!(shapes, header.boxes);
+        let _ = tally(&sealed, &models, None);
+    }
+    if let [count] = header.boxes[..] {
+        let _ = decompress_region(&sealed, &models, count.map(|n| n / 2..n), None);
+    }
+});
