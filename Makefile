@@ -3,12 +3,13 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build examples demo test evaluate header train-data clean
+.PHONY: help build examples demo test bench evaluate header train-data clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
 	echo 'make test    sets up everything, runs every test (half an hour the first time)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
+	echo 'make bench   swae beside SZ3, ZFP and SPERR, on evolved black holes, math functions and noise (half an hour)'
 	echo 'make evaluate  how good the model of math functions is'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
@@ -51,6 +52,24 @@ test:
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps $$SWAE_FEATURES
 	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
 	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
+
+# The README's tables of bounded mode: bench/*.json has every single result.
+bench: examples
+	@setup/packages.sh all
+	. setup/env.sh
+	mkdir -p build/bench && cd build/bench
+	[ -f bssn.h5 ] || { mpirun -n 2 ../examples/bssn/bssn ../../examples/bssn/bench.par && touch bssn.h5; }
+	bench() { (cd ../.. && cargo run --release -q -p swae-tool --features peers $${SWAE_FEATURES:+--features adios2} -- bench "$$@" | grep -v '^OpenMP enabled'); }
+	at=build/bench
+	python3 ../../setup/bench_inputs.py .
+	echo '== evolved black holes: single step and series of steps 0.5 M apart'
+	bench $$at/bssn.h5 --step 16..128 --layout grid,series,boxes --json $$at/bssn.json --png $$at/bssn.png
+	echo '== the same, speed: best of three, one thread and all'
+	bench $$at/bssn.h5 --step 128 --rel 1e-4 --threads 1,0 --repeat 3 --json $$at/speed.json
+	echo '== math functions'
+	bench $$at/waves.npy $$at/gaussian.npy --json $$at/math.json
+	echo '== white noise'
+	bench $$at/noise.npy --json $$at/noise.json
 
 header:
 	@. setup/env.sh
