@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build examples demo test bench evaluate header train-data clean
+.PHONY: help build examples demo test fuzz bench evaluate header train-data clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
@@ -48,6 +48,7 @@ test:
 	$(MAKE) --no-print-directory demo
 	. setup/env.sh
 	cargo fmt --all --check
+	$(MAKE) --no-print-directory fuzz
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps $$SWAE_FEATURES
 	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
@@ -70,6 +71,16 @@ bench: examples
 	bench $$at/waves.npy $$at/gaussian.npy --json $$at/math.json
 	echo '== white noise'
 	bench $$at/noise.npy --json $$at/noise.json
+
+# Any bytes for everything that reads them, so many seconds for each target.
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install -q cargo-fuzz --version 0.13.2 --locked
+	for target in stream series model bound; do
+	    echo "== fuzzing $$target"
+	    cargo fuzz run -s none --target-dir build/fuzz $$target -- \
+	        -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=4096 >build/fuzz.log 2>&1 ||
+	        { tail -40 build/fuzz.log; exit 1; }
+	done
 
 header:
 	@. setup/env.sh

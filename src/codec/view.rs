@@ -228,14 +228,15 @@ impl<'a, T: Value> FieldView<'a, T> {
     }
 }
 
-/// Whether a box of this shape can exist: its size in bytes fits the address space.
+/// Whether a box of this shape can exist: its size in bytes fits the address space, and would even if axes without
+/// values had one.
 ///
 /// # Errors
 /// [`Error::Shape`] where it does not.
 pub fn check_shape(count: [usize; 3]) -> Result<()> {
     count
         .iter()
-        .try_fold(8usize, |n, &c| n.checked_mul(c))
+        .try_fold(8usize, |n, &c| n.checked_mul(c.max(1)))
         .filter(|&bytes| isize::try_from(bytes).is_ok())
         .map(drop)
         .ok_or_else(|| Error::Shape(format!("a box of {count:?} values does not fit any memory")))

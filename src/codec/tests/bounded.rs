@@ -269,6 +269,15 @@ fn a_region_of_a_box_without_values_takes_no_time_however_long_its_axes_are() {
 }
 
 #[test]
+fn a_shape_without_values_whose_other_axes_overflow_is_an_error() {
+    // Found by fuzzing: 0 × 2⁴⁰ × 2⁴⁰.
+    let mut stream = b"SWAE\x01\0\0\0\x01\0".to_vec();
+    stream.extend_from_slice(b"\x80\x80\x80\x80\x80\x20\x80\x80\x80\x80\x80\x20");
+    stream.extend_from_slice(&crc32fast::hash(&stream).to_le_bytes());
+    assert!(decompress(&stream, &Models::built_in()).is_err());
+}
+
+#[test]
 fn any_number_of_threads_writes_and_reads_the_same_bytes() {
     let array = Array3::from_shape_fn((70, 70, 140), |(z, y, x)| (0.1 * (x + y) as f64).sin() * z as f64);
     let with = |threads: usize| {
