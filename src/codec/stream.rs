@@ -131,9 +131,15 @@ pub fn compress_bounded<T: Remembered>(
     let stream = seal(views, 2, &coded.payload);
     let report = coded.report;
     if let Some(history) = history {
-        Coded::commit(coded, history, crc32fast::hash(&stream));
+        Coded::commit(coded, history, checksum(&stream));
     }
     Ok((stream, report))
+}
+
+/// The checksum that a whole stream ends with: what names it to the step after. (A CRC of a stream together with its own
+/// CRC is the same number for all streams.)
+fn checksum(stream: &[u8]) -> u32 {
+    stream.last_chunk().map_or(0, |sum| u32::from_le_bytes(*sum))
 }
 
 fn seal<T: Value>(views: &[FieldView<'_, T>], mode: u8, payload: &[u8]) -> Vec<u8> {
@@ -252,7 +258,7 @@ fn one(mut fields: Vec<Field>) -> Result<Field> {
 pub fn decompress_boxes(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Vec<Field>> {
     let (header, payload) = open(bytes)?;
     let whole: Vec<_> = header.boxes.iter().map(|c| c.map(|n| 0..n)).collect();
-    let sum = crc32fast::hash(bytes);
+    let sum = checksum(bytes);
     fields(&header, payload, &whole, models, history.map(|h| (h, sum)), None)
 }
 
@@ -273,7 +279,7 @@ pub fn decompress_region(
     if (0..3).any(|a| region[a].start > region[a].end || region[a].end > count[a]) {
         return Err(Error::Shape(format!("the region {region:?} leaves the box of {count:?} values")));
     }
-    let sum = crc32fast::hash(bytes);
+    let sum = checksum(bytes);
     one(fields(&header, payload, &[region], models, history.map(|h| (h, sum)), None)?)
 }
 
@@ -285,7 +291,7 @@ pub fn advance(bytes: &[u8], models: &Models, history: &mut History) -> Result<(
     let (header, payload) = open(bytes)?;
     if let Kind::Bounded(_) = header.kind {
         let nothing: Vec<_> = header.boxes.iter().map(|_| [0..0, 0..0, 0..0]).collect();
-        fields(&header, payload, &nothing, models, Some((history, crc32fast::hash(bytes))), None)?;
+        fields(&header, payload, &nothing, models, Some((history, checksum(bytes))), None)?;
     }
     Ok(())
 }
@@ -297,7 +303,7 @@ pub fn advance(bytes: &[u8], models: &Models, history: &mut History) -> Result<(
 pub fn tally(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Tally> {
     let (header, payload) = open(bytes)?;
     let whole: Vec<_> = header.boxes.iter().map(|c| c.map(|n| 0..n)).collect();
-    let sum = crc32fast::hash(bytes);
+    let sum = checksum(bytes);
     let mut tally = Tally::default();
     fields(&header, payload, &whole, models, history.map(|h| (h, sum)), Some(&mut tally))?;
     Ok(tally)

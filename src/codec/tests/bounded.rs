@@ -165,6 +165,17 @@ fn a_reader_can_start_at_any_keyframe_and_needs_no_step_before_it() {
     let mut wrong = History::default();
     swae_codec::advance(&streams[4], &models, &mut wrong).unwrap();
     assert!(decompress_boxes(&streams[6], &models, Some(&mut wrong)).is_err());
+    // So is one of the same age, but of other values.
+    let view = [step(4)].map(|a| a + 1.0);
+    let (other, _) = compress_bounded(
+        &[FieldView::of_array(&view[0]).unwrap()],
+        &settings,
+        Some(&mut History::new(4)),
+    )
+    .unwrap();
+    let mut wrong = History::default();
+    swae_codec::advance(&other, &models, &mut wrong).unwrap();
+    assert!(decompress_boxes(&streams[5], &models, Some(&mut wrong)).is_err());
     // Steps that lean on others are worth it.
     let alone: usize = steps.iter().map(|a| check("step", a, &settings)).sum();
     assert!(streams.iter().map(Vec::len).sum::<usize>() < alone * 3 / 4);
