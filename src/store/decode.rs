@@ -28,7 +28,8 @@ pub fn read_field(reader: &mut dyn Reader, index: usize, field: &str) -> Result<
 }
 
 impl Decoder {
-    /// For reading one step after the other.
+    /// For reading one step after the other. What is remembered of a step is all of it: a reader that wants a region of a
+    /// single step takes [`Decoder::default`], which touches no other tile.
     pub fn remembering() -> Self {
         Self { remembers: true, ..Self::default() }
     }

@@ -45,7 +45,7 @@ pub fn decompress(
     };
     let many_steps = reader.steps().len() > 1;
     let array = ending == "npy" && input.extension().is_some_and(|e| e == "swae");
-    let mut decoder = Decoder::remembering();
+    let mut decoder = if chosen.len() > 1 { Decoder::remembering() } else { Decoder::default() };
     let mut series = Vec::new();
     let mut written = Vec::new();
     for index in chosen {
