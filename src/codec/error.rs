@@ -13,12 +13,12 @@ pub enum Error {
     /// The bytes are not a stream of ours, or were damaged.
     #[error("damaged or foreign stream: {0}")]
     Stream(String),
-    /// The stream was written by a newer library.
-    #[error("the stream has format version {found}, this library reads up to {known}; use a newer swae")]
+    /// The stream is of another format version.
+    #[error("the stream has format version {found}, this library reads version {known}")]
     Version {
         /// The version in the stream.
         found: u16,
-        /// The newest version that this library reads.
+        /// The version that this library reads.
         known: u16,
     },
     /// A model file is not one, or its network is not one that this library runs.

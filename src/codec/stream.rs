@@ -9,7 +9,7 @@ use crate::{
 use ndarray::Array3;
 use std::ops::Range;
 
-/// The newest format version that this library reads, and the one that it writes.
+/// The format version that this library writes and reads.
 pub const FORMAT_VERSION: u16 = 1;
 const MAGIC: [u8; 4] = *b"SWAE";
 const CHECKSUM: usize = 4;

@@ -372,7 +372,7 @@ impl<T: Compared + Remembered> Contestant<T> for Them<T> {
         self.peer.name().into()
     }
 
-    /// The first byte of the first stream says which way was taken.
+    /// The last byte of the first stream says which way was taken.
     fn compress(&self, task: &Task<'_, T>, threads: usize) -> Result<Vec<Vec<u8>>> {
         let mut best: Option<Vec<Vec<u8>>> = None;
         for (way, (together, shape)) in self.ways(task).into_iter().enumerate() {
