@@ -84,10 +84,10 @@ impl Engine {
 
 /// Compiles a function once for each engine, and puts the engine to run it with in front of its arguments.
 macro_rules! for_engines {
-    ($(#[$meta:meta])* fn $name:ident$(<$t:ident: $bound:path>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident$(<$t:ident: $bound:path>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments, clippy::needless_range_loop, reason = "indexed loops become the best vector code")]
-        fn $name$(<$t: $bound>)?(engine: $crate::engine::Engine, $($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name$(<$t: $bound>)?(engine: $crate::engine::Engine, $($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             fn body$(<$t: $bound>)?($($arg: $ty),*) $(-> $ret)? $body
             #[cfg(target_arch = "x86_64")]

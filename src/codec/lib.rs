@@ -9,31 +9,16 @@
 //! with x fastest in memory.
 
 pub mod blocks;
-mod bound;
 pub mod bounded;
-mod competition;
 pub mod engine;
-mod entropy;
 mod error;
 pub mod latent;
-mod legendre;
 pub mod model;
 pub mod network;
-mod order;
-#[cfg(feature = "learn")]
-pub mod priors;
-#[cfg(not(feature = "learn"))]
-mod priors;
-mod spatial;
 pub mod stream;
-mod swae;
-mod symbols;
-mod tile;
 mod view;
 
-pub use bound::{Bound, Spread, Tolerance};
-pub use bounded::{Bounded, Candidates, History, Remembered, Report};
-pub use competition::Tally;
+pub use bounded::{Bound, Bounded, Candidates, History, Remembered, Report, Spread, Tally, Tolerance};
 pub use error::{Error, Result};
 pub use latent::LatentCoding;
 pub use model::{Model, ModelId, Models};

@@ -1,8 +1,7 @@
-//! The stream: boxes of one field as bytes, with a version, shapes and a checksum. This file, `bounded.rs`, `latent.rs` and
+//! The stream: boxes of one field as bytes, with a version, shapes and a checksum. This file, `bounded/`, `latent.rs` and
 //! docs/format.md are the only places that know the layout.
 
-use crate::bounded::{self, Bounded, Coded, History, Preamble, Remembered, Report, write_varint};
-use crate::competition::Tally;
+use crate::bounded::{self, Bounded, Coded, History, Preamble, Remembered, Report, Tally};
 use crate::{
     Dtype, Error, FieldView, LatentCoding, Model, ModelId, Models, Result, Value, check_shape, latent,
 };
@@ -256,13 +255,11 @@ fn one(mut fields: Vec<Field>) -> Result<Field> {
 /// # Errors
 /// Those of [`decompress`].
 pub fn decompress_boxes(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Vec<Field>> {
-    let (header, payload) = open(bytes)?;
-    let whole: Vec<_> = header.boxes.iter().map(|c| c.map(|n| 0..n)).collect();
-    let sum = checksum(bytes);
-    fields(&header, payload, &whole, models, history.map(|h| (h, sum)), None)
+    Ok(decode(bytes, models, history, |header| Ok(whole(header)))?.0)
 }
 
-/// Decodes the part of a box that lies in a region, `[x, y, z]`; other tiles of the stream are not touched.
+/// Decodes the part of a box that lies in a region, `[x, y, z]`; without a history, other tiles of the stream are not
+/// touched.
 ///
 /// # Errors
 /// Those of [`decompress`]; [`Error::Shape`] where the region leaves the box.
@@ -272,15 +269,16 @@ pub fn decompress_region(
     region: [Range<usize>; 3],
     history: Option<&mut History>,
 ) -> Result<Field> {
-    let (header, payload) = open(bytes)?;
-    let [count] = header.boxes[..] else {
-        return Err(Error::Stream(format!("it holds {} boxes, not one", header.boxes.len())));
+    let wanted = |header: &Header| {
+        let [count] = header.boxes[..] else {
+            return Err(Error::Stream(format!("it holds {} boxes, not one", header.boxes.len())));
+        };
+        if (0..3).any(|a| region[a].start > region[a].end || region[a].end > count[a]) {
+            return Err(Error::Shape(format!("the region {region:?} leaves the box of {count:?} values")));
+        }
+        Ok(vec![region])
     };
-    if (0..3).any(|a| region[a].start > region[a].end || region[a].end > count[a]) {
-        return Err(Error::Shape(format!("the region {region:?} leaves the box of {count:?} values")));
-    }
-    let sum = checksum(bytes);
-    one(fields(&header, payload, &[region], models, history.map(|h| (h, sum)), None)?)
+    one(decode(bytes, models, history, wanted)?.0)
 }
 
 /// Takes a step into a history without giving its values: how a reader comes from a keyframe to the step it wants.
@@ -288,12 +286,8 @@ pub fn decompress_region(
 /// # Errors
 /// Those of [`decompress`].
 pub fn advance(bytes: &[u8], models: &Models, history: &mut History) -> Result<()> {
-    let (header, payload) = open(bytes)?;
-    if let Kind::Bounded(_) = header.kind {
-        let nothing: Vec<_> = header.boxes.iter().map(|_| [0..0, 0..0, 0..0]).collect();
-        fields(&header, payload, &nothing, models, Some((history, checksum(bytes))), None)?;
-    }
-    Ok(())
+    let nothing = |header: &Header| Ok(header.boxes.iter().map(|_| [0..0, 0..0, 0..0]).collect());
+    decode(bytes, models, Some(history), nothing).map(|_| ())
 }
 
 /// Which candidates won a bounded stream's blocks, and the bits that they took. A stream of another mode has none.
@@ -301,74 +295,82 @@ pub fn advance(bytes: &[u8], models: &Models, history: &mut History) -> Result<(
 /// # Errors
 /// Those of [`decompress`].
 pub fn tally(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Tally> {
+    Ok(decode(bytes, models, history, |header| Ok(whole(header)))?.1)
+}
+
+/// A part of a box, `[x, y, z]`.
+type Region = [Range<usize>; 3];
+
+fn whole(header: &Header) -> Vec<Region> {
+    header.boxes.iter().map(|c| c.map(|n| 0..n)).collect()
+}
+
+fn decode(
+    bytes: &[u8],
+    models: &Models,
+    history: Option<&mut History>,
+    wanted: impl FnOnce(&Header) -> Result<Vec<Region>>,
+) -> Result<(Vec<Field>, Tally)> {
     let (header, payload) = open(bytes)?;
-    let whole: Vec<_> = header.boxes.iter().map(|c| c.map(|n| 0..n)).collect();
-    let sum = checksum(bytes);
-    let mut tally = Tally::default();
-    fields(&header, payload, &whole, models, history.map(|h| (h, sum)), Some(&mut tally))?;
-    Ok(tally)
+    let regions = wanted(&header)?;
+    let history = history.map(|h| (h, checksum(bytes)));
+    match header.dtype {
+        Dtype::F32 => fields::<f32>(&header, payload, &regions, models, history),
+        Dtype::F64 => fields::<f64>(&header, payload, &regions, models, history),
+    }
 }
 
-fn fields(
+fn fields<T: Remembered>(
     header: &Header,
     payload: &[u8],
-    regions: &[[Range<usize>; 3]],
+    regions: &[Region],
     models: &Models,
     history: Option<(&mut History, u32)>,
-    tally: Option<&mut Tally>,
-) -> Result<Vec<Field>> {
-    Ok(match header.dtype {
-        Dtype::F32 => {
-            values::<f32>(header, payload, regions, models, history, tally)?.map(Field::F32).collect()
-        }
-        Dtype::F64 => {
-            values::<f64>(header, payload, regions, models, history, tally)?.map(Field::F64).collect()
-        }
-    })
-}
-
-fn values<T: Remembered>(
-    header: &Header,
-    payload: &[u8],
-    regions: &[[Range<usize>; 3]],
-    models: &Models,
-    history: Option<(&mut History, u32)>,
-    tally: Option<&mut Tally>,
-) -> Result<impl Iterator<Item = Array3<T>>> {
-    let whole = |values: Vec<Vec<T>>| -> Vec<Vec<T>> {
+) -> Result<(Vec<Field>, Tally)> {
+    let cut = |values: Vec<Vec<T>>| -> Vec<Vec<T>> {
         let boxes = header.boxes.iter().zip(regions);
         values.into_iter().zip(boxes).map(|(v, (&count, region))| cut(v, count, region)).collect()
     };
+    let mut tally = Tally::default();
     let values = match header.kind {
         Kind::Raw => {
             let mut reader = Reader::new(payload);
             let sizes = header.boxes.iter().map(|c| c.iter().product());
             let values = sizes.map(|n| reader.values(n)).collect::<Result<_>>()?;
             reader.finish()?;
-            whole(values)
+            cut(values)
         }
-        Kind::Latent(..) => whole(vec![latent::decode::<T>(payload, header.boxes[0], models)?]),
-        Kind::Bounded(_) => bounded::decode(payload, &header.boxes, regions, models, history, tally)?,
+        Kind::Latent(..) => cut(vec![latent::decode(payload, header.boxes[0], models)?]),
+        Kind::Bounded(_) => {
+            let values;
+            (values, tally) = bounded::decode(payload, &header.boxes, regions, models, history)?;
+            values
+        }
     };
-    let shapes: Vec<_> = regions.iter().map(|[x, y, z]| (z.len(), y.len(), x.len())).collect();
-    Ok(values
-        .into_iter()
-        .zip(shapes)
-        .map(|(v, shape)| Array3::from_shape_vec(shape, v).expect("a region's values were decoded")))
+    let fields = values.into_iter().zip(regions).map(|(v, [x, y, z])| {
+        let array = Array3::from_shape_vec((z.len(), y.len(), x.len()), v);
+        T::field(array.expect("a region's values were decoded"))
+    });
+    Ok((fields.collect(), tally))
 }
 
 /// The part of a box that lies in a region.
-fn cut<T: Value>(values: Vec<T>, count: [usize; 3], region: &[Range<usize>; 3]) -> Vec<T> {
+fn cut<T: Remembered>(values: Vec<T>, count: [usize; 3], region: &Region) -> Vec<T> {
     if (0..3).all(|a| region[a].len() == count[a]) {
         return values;
     }
-    let [x, y, z] = region.clone();
-    // Not to walk along an axis of any length for no value at all.
-    if x.is_empty() || y.is_empty() || z.is_empty() {
-        return Vec::new();
+    let mut out = vec![T::default(); region.iter().map(|r| r.len()).product()];
+    bounded::copy(&values, count, region, &mut out);
+    out
+}
+
+/// Numbers of 7 bits a byte, low ones first; the highest bit says that more follow.
+pub(crate) fn write_varint(mut v: u64, out: &mut Vec<u8>) {
+    while v >= 0x80 {
+        out.push(v as u8 | 0x80);
+        v >>= 7;
     }
-    let rows = z.flat_map(|z| y.clone().map(move |y| (z * count[1] + y) * count[0]));
-    rows.flat_map(|row| values[row + x.start..row + x.end].iter().copied()).collect()
+    out.push(v as u8);
 }
 
 /// Takes bytes off the front, never more than there are.

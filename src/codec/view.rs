@@ -22,6 +22,14 @@ impl Dtype {
         }
     }
 
+    /// Bits of a value's mantissa, without the leading one.
+    pub const fn mantissa_bits(self) -> u32 {
+        match self {
+            Dtype::F32 => 23,
+            Dtype::F64 => 52,
+        }
+    }
+
     /// The name in NumPy's manner: `float32`, `float64`.
     pub const fn name(self) -> &'static str {
         match self {

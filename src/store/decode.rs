@@ -1,11 +1,13 @@
 //! From a field's boxes to its values: whole or a region, of any step, keyframe or not.
 
 use crate::{BoxRow, Error, FieldInfo, Reader, Result, find};
-use ndarray::{Array3, Axis, concatenate, s};
+use ndarray::{Array3, s};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use swae_codec::stream::header;
-use swae_codec::{Dtype, Field, Header, History, Kind, Models, advance, decompress_boxes, decompress_region};
+use swae_codec::{
+    Dtype, Field, Header, History, Kind, Models, Remembered, advance, decompress_boxes, decompress_region,
+};
 
 /// A box of a field: the same from step to step, as long as the simulation does not regrid.
 type BoxId = (String, [usize; 3], [usize; 3]);
@@ -66,23 +68,22 @@ impl Decoder {
         self.lead(reader, index, &info, wanted.iter().map(|(header, row, ..)| (header, row)))?;
         let mut decoded = Vec::with_capacity(wanted.len());
         for (header, row, bytes, part) in wanted {
-            let values = self.decode(reader.models(), &info, &header, &row, &bytes, &part)?;
-            let start = std::array::from_fn(|a| row.start[a] + part[a].start - region[a].start);
-            decoded.push((start, values));
+            let mut start: [usize; 3] =
+                std::array::from_fn(|a| row.start[a] + part[a].start - region[a].start);
+            for field in self.decode(reader.models(), &info, &header, &row, &bytes, &part)? {
+                // Several boxes of one stream lie one behind the other along z.
+                let behind = start[2] + field.count()[2];
+                decoded.push((start, field));
+                start[2] = behind;
+            }
         }
         if !self.remembers {
             self.histories.clear();
         }
         let shape = region.map(|r| r.len());
         Ok(match info.dtype {
-            Dtype::F32 => Field::F32(join(shape, &decoded, |f| match f {
-                Field::F32(a) => Some(a),
-                Field::F64(_) => None,
-            })),
-            Dtype::F64 => Field::F64(join(shape, &decoded, |f| match f {
-                Field::F64(a) => Some(a),
-                Field::F32(_) => None,
-            })),
+            Dtype::F32 => join::<f32>(shape, &decoded),
+            Dtype::F64 => join::<f64>(shape, &decoded),
         })
     }
 
@@ -138,7 +139,7 @@ impl Decoder {
         row: &BoxRow,
         bytes: &[u8],
         part: &[Range<usize>; 3],
-    ) -> Result<Field> {
+    ) -> Result<Vec<Field>> {
         let wrong = || Error::Content {
             path: (&info.name).into(),
             reason: format!("box {row:?} does not hold what the table says"),
@@ -153,8 +154,10 @@ impl Decoder {
         let id = id(info, row);
         let mut history = (self.remembers || leans).then(|| self.histories.remove(&id).unwrap_or_default());
         let values = match header.boxes.len() {
-            1 => decompress_region(bytes, models, part.clone(), history.as_mut())?,
-            _ if (0..3).all(|a| part[a].len() == row.count[a]) => stack(bytes, models, history.as_mut())?,
+            1 => vec![decompress_region(bytes, models, part.clone(), history.as_mut())?],
+            _ if (0..3).all(|a| part[a].len() == row.count[a]) => {
+                decompress_boxes(bytes, models, history.as_mut())?
+            }
             _ => return Err(Error::Unsupported("a list of boxes has no regions".into())),
         };
         if let (true, Some(history)) = (self.remembers, history) {
@@ -166,23 +169,6 @@ impl Decoder {
 
 fn id(info: &FieldInfo, row: &BoxRow) -> BoxId {
     (info.name.clone(), row.start, row.count)
-}
-
-/// Several boxes of one stream, one behind the other along z.
-fn stack(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Field> {
-    let boxes = decompress_boxes(bytes, models, history)?;
-    macro_rules! stacked {
-        ($kind:path) => {{
-            let views = boxes.iter().filter_map(|f| if let $kind(a) = f { Some(a.view()) } else { None });
-            concatenate(Axis(0), &views.collect::<Vec<_>>()).map($kind)
-        }};
-    }
-    let field = match boxes.first() {
-        Some(Field::F32(_)) => stacked!(Field::F32),
-        Some(Field::F64(_)) => stacked!(Field::F64),
-        None => Ok(Field::F64(Array3::zeros((0, 0, 0)))),
-    };
-    field.map_err(|e| Error::Content { path: "boxes".into(), reason: e.to_string() })
 }
 
 /// Whether the boxes lie in the grid and hold as many values as it has.
@@ -200,18 +186,15 @@ fn check_cover(info: &FieldInfo, boxes: &[(BoxRow, Vec<u8>)]) -> std::result::Re
     Ok(())
 }
 
-fn join<T: Copy + Default>(
-    shape: [usize; 3],
-    boxes: &[([usize; 3], Field)],
-    of: impl Fn(&Field) -> Option<&Array3<T>>,
-) -> Array3<T> {
+/// Puts parts that begin at `[x, y, z]` together.
+fn join<T: Remembered>(shape: [usize; 3], parts: &[([usize; 3], Field)]) -> Field {
     let [nx, ny, nz] = shape;
     let mut whole = Array3::default((nz, ny, nx));
-    for ([x, y, z], part) in boxes {
-        if let Some(part) = of(part) {
+    for ([x, y, z], part) in parts {
+        if let Some(part) = T::array(part) {
             let (cz, cy, cx) = part.dim();
             whole.slice_mut(s![*z..z + cz, *y..y + cy, *x..x + cx]).assign(part);
         }
     }
-    whole
+    T::field(whole)
 }

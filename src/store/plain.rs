@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use swae_codec::stream::header;
-use swae_codec::{Dtype, Field, FieldView, Mode, Model, Models, Value, compress};
+use swae_codec::{Dtype, Field, FieldView, Mode, Model, Models, Remembered, Value, compress};
 use vtkio::model::{
     Attribute, Attributes, ByteOrder, DataArray, DataSet, Extent, ImageDataPiece, Piece, Version, Vtk,
 };
@@ -72,18 +72,14 @@ pub fn read_npy_list(path: &Path) -> Result<Vec<Field>> {
 /// [`Error::Io`]; [`Error::Unsupported`] where their shapes differ.
 pub fn write_npy_list(path: &Path, fields: &[Field]) -> Result<()> {
     let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
-    macro_rules! stacked {
-        ($kind:path, $t:ty) => {{
-            let views = fields.iter().filter_map(|f| if let $kind(a) = f { Some(a.view()) } else { None });
-            let array = stack(Axis(0), &views.collect::<Vec<_>>());
-            let array: Array4<$t> =
-                array.map_err(|_| Error::Unsupported("boxes of different shapes make no array".into()))?;
-            array.write_npy(file)
-        }};
+    fn stacked<T: Remembered>(fields: &[Field]) -> Result<Array4<T>> {
+        let views: Vec<_> = fields.iter().filter_map(T::array).map(|a| a.view()).collect();
+        stack(Axis(0), &views)
+            .map_err(|_| Error::Unsupported("boxes of different shapes make no array".into()))
     }
     match fields.first() {
-        Some(Field::F32(_)) => stacked!(Field::F32, f32),
-        Some(Field::F64(_)) => stacked!(Field::F64, f64),
+        Some(Field::F32(_)) => stacked::<f32>(fields)?.write_npy(file),
+        Some(Field::F64(_)) => stacked::<f64>(fields)?.write_npy(file),
         None => Array4::<f64>::zeros((0, 0, 0, 0)).write_npy(file),
     }
     .map_err(|e| io(path, &e))

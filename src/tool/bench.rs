@@ -336,7 +336,8 @@ impl<T: Remembered> Contestant<T> for Us {
         let mut out = Vec::new();
         for stream in streams {
             let fields = decompress_boxes(stream, &models, history.as_mut())?;
-            out.extend(fields.into_iter().map(|f| T::values(f).unwrap_or_default()));
+            let values = fields.iter().filter_map(T::array).map(|a| a.iter().copied().collect());
+            out.extend(values);
         }
         Ok(out)
     }

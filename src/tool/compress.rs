@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use std::path::Path;
 use swae_codec::{
-    Bound, Bounded, Candidates, Dtype, Field, FieldView, History, LatentCoding, Mode, Models, Remembered,
-    Tally, Tolerance, compress, compress_bounded,
+    Bound, Bounded, Candidates, Dtype, Field, FieldView, History, LatentCoding, Mode, Model, Models,
+    Remembered, Tally, Tolerance, compress, compress_bounded,
 };
 use swae_store::{open, plain, read_field};
 
@@ -68,20 +68,16 @@ pub fn compress_file(input: &Path, output: &Path, layout: Layout, coding: &Codin
     };
     let raw: u64 =
         fields.iter().map(|f| f.count().iter().product::<usize>() * f.dtype().size()).sum::<usize>() as u64;
-    let streams = match fields.first().map_or(Dtype::F64, Field::dtype) {
-        Dtype::F32 => {
-            streams(&views(&fields, |f| if let Field::F32(a) = f { Some(a) } else { None })?, layout, coding)
-        }
-        Dtype::F64 => {
-            streams(&views(&fields, |f| if let Field::F64(a) = f { Some(a) } else { None })?, layout, coding)
-        }
-    }?;
     let model = match coding {
         Coding::Latent { model, .. } | Coding::Bounded { model: Some(model), .. } => {
             Some(Models::named_or_file(model)?)
         }
         Coding::Bounded { model: None, .. } => None,
     };
+    let streams = match fields.first().map_or(Dtype::F64, Field::dtype) {
+        Dtype::F32 => streams::<f32>(&fields, layout, coding, model.as_deref()),
+        Dtype::F64 => streams::<f64>(&fields, layout, coding, model.as_deref()),
+    }?;
     plain::write_swae(output, &streams, model.as_deref())?;
     let stored = std::fs::metadata(output).with_context(|| output.display().to_string())?.len();
     println!("{} -> {}, ratio {:.1}", bytes(raw), bytes(stored), raw as f64 / stored as f64);
@@ -98,33 +94,27 @@ fn single(input: &Path) -> Result<Field> {
     Ok(read_field(reader.as_mut(), 0, &name)?)
 }
 
-fn views<'a, T: Remembered>(
-    fields: &'a [Field],
-    of: impl Fn(&'a Field) -> Option<&'a ndarray::Array3<T>>,
-) -> Result<Vec<FieldView<'a, T>>> {
-    fields.iter().filter_map(of).map(|a| Ok(FieldView::of_array(a)?)).collect()
-}
-
 /// A stream for each step; a list of boxes is one step.
 fn streams<T: Remembered>(
-    views: &[FieldView<'_, T>],
+    fields: &[Field],
     layout: Layout,
     coding: &Coding,
+    model: Option<&Model>,
 ) -> Result<Vec<Vec<u8>>> {
+    let arrays = fields.iter().filter_map(T::array);
+    let views = arrays.map(|a| Ok(FieldView::of_array(a)?)).collect::<Result<Vec<_>>>()?;
     match coding {
-        Coding::Latent { model, coding } => {
+        Coding::Latent { coding, .. } => {
             ensure!(layout != Layout::Boxes, "latent mode has no layout for boxes");
-            let model = Models::named_or_file(model)?;
-            let mode = Mode::Latent { model: &model, coding: *coding };
+            let model = model.context("latent mode needs a model")?;
+            let mode = Mode::Latent { model, coding: *coding };
             views.iter().map(|view| Ok(compress(view, mode)?)).collect()
         }
-        Coding::Bounded { bound, candidates, model, keyframe_every } => {
-            let model = model.as_deref().map(Models::named_or_file).transpose()?;
-            let settings =
-                Bounded { candidates: *candidates, model: model.as_deref(), ..Bounded::new(*bound) };
+        Coding::Bounded { bound, candidates, keyframe_every, .. } => {
+            let settings = Bounded { candidates: *candidates, model, ..Bounded::new(*bound) };
             let mut history = History::new(*keyframe_every);
             let steps: Vec<_> = match layout {
-                Layout::Boxes => vec![views],
+                Layout::Boxes => vec![&views[..]],
                 _ => views.chunks(1).collect(),
             };
             let (mut streams, mut tally) = (Vec::new(), Tally::default());

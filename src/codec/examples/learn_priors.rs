@@ -6,7 +6,8 @@
 use ndarray::Array3;
 use ndarray_npy::read_npy;
 use std::collections::BTreeMap;
-use swae_codec::{Bound, Bounded, FieldView, History, compress_bounded, priors::learning};
+use swae_codec::bounded::priors::learning;
+use swae_codec::{Bound, Bounded, FieldView, History, compress_bounded};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

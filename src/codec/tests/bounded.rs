@@ -167,12 +167,9 @@ fn a_reader_can_start_at_any_keyframe_and_needs_no_step_before_it() {
     assert!(decompress_boxes(&streams[6], &models, Some(&mut wrong)).is_err());
     // So is one of the same age, but of other values.
     let view = [step(4)].map(|a| a + 1.0);
-    let (other, _) = compress_bounded(
-        &[FieldView::of_array(&view[0]).unwrap()],
-        &settings,
-        Some(&mut History::new(4)),
-    )
-    .unwrap();
+    let (other, _) =
+        compress_bounded(&[FieldView::of_array(&view[0]).unwrap()], &settings, Some(&mut History::new(4)))
+            .unwrap();
     let mut wrong = History::default();
     swae_codec::advance(&other, &models, &mut wrong).unwrap();
     assert!(decompress_boxes(&streams[5], &models, Some(&mut wrong)).is_err());

@@ -5,10 +5,10 @@
 //! black-hole binaries instead, rounded coefficients in and true ones out, then made symmetric: they serve better, and
 //! any smooth field looks alike at this scale. Estimates along several axes are averaged.
 
+use super::legendre::Block;
+use super::order::{Sides, Visit};
 use crate::blocks::EDGE;
 use crate::engine::Engine;
-use crate::legendre::Block;
-use crate::order::{Sides, Visit};
 
 /// Degrees along an axis that take part.
 pub(crate) const LOW: usize = 4;

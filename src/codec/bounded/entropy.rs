@@ -104,8 +104,8 @@ pub(crate) trait Coder {
         ((1u64 << below | self.wide(shifted & ((1 << below) - 1), below)) - 1) as u32
     }
 
-    /// Any signed number.
-    fn signed(&mut self, zero: &mut Bit, negative: &mut Bit, models: &mut [Bit; 32], value: i32) -> i32 {
+    /// Any signed number. `models` are of: not 0, negative, and 32 of [`Coder::number`].
+    fn signed(&mut self, [zero, negative, models @ ..]: &mut [Bit; 34], value: i32) -> i32 {
         if !self.bit(zero, value != 0) {
             return 0;
         }
@@ -313,13 +313,9 @@ mod tests {
     /// Codes a list of numbers with everything that the trait offers.
     fn code<C: Coder>(coder: &mut C, numbers: &[(u32, i32, u64)]) -> Vec<(u32, i32, u64)> {
         let mut models = [Bit::NEW; 32];
-        let (mut zero, mut negative, mut size) = (Bit::NEW, Bit::NEW, [Bit::NEW; 32]);
+        let mut signed = [Bit::NEW; 34];
         let one = |&(a, b, c): &(u32, i32, u64)| {
-            (
-                coder.number(&mut models, a),
-                coder.signed(&mut zero, &mut negative, &mut size, b),
-                coder.wide(c, 64),
-            )
+            (coder.number(&mut models, a), coder.signed(&mut signed, b), coder.wide(c, 64))
         };
         numbers.iter().map(one).collect()
     }

@@ -4,12 +4,13 @@
 //! predictor in this way). Networks run on 16 blocks at once, so the latents of a tile stand in front of its other
 //! decisions: a reader decodes them all first.
 
+use super::entropy::{Bit, Coder, Reader, Writer};
+use super::legendre::{Block, forward};
+use super::symbols::quarter_octaves;
+use super::tile::Turn;
 use crate::blocks::{VALUES, deviation, gather, mean};
 use crate::engine::{Engine, LANES, Lanes};
-use crate::entropy::{Bit, Coder, Reader, Writer};
-use crate::legendre::{Block, forward};
 use crate::network::Network;
-use crate::tile::Turn;
 use crate::{FieldView, Model, Value};
 
 /// Latents are stored in steps of this.
@@ -50,12 +51,6 @@ pub(crate) struct Predictor {
     encoder: Option<Network>,
     decoder: Network,
     latents: usize,
-}
-
-/// 2^(scale/4), the same on every machine.
-fn quarter_octaves(scale: i32) -> f64 {
-    const QUARTERS: [f64; 4] = [1.0, 1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
-    f64::from_bits(((1023 + (scale >> 2)) as u64) << 52) * QUARTERS[(scale & 3) as usize]
 }
 
 impl Predictor {
@@ -168,8 +163,8 @@ impl Predictor {
         truth: impl Fn(usize) -> Option<&'a Code>,
     ) -> Vec<Option<Code>> {
         let mut flags = [Bit::NEW; 4];
-        let (mut zero, mut negative, mut size) = (Bit::NEW, Bit::NEW, [Bit::NEW; 32]);
-        let mut latents = vec![(Bit::NEW, Bit::NEW, [Bit::NEW; 32]); self.latents];
+        let mut scales = [Bit::NEW; 34];
+        let mut latents = vec![[Bit::NEW; 34]; self.latents];
         let (mut before, mut scale) = (0, 0);
         let mut out = Vec::with_capacity(turns);
         for turn in 0..turns {
@@ -181,12 +176,11 @@ impl Predictor {
                 continue;
             }
             let change = code.map_or(0, |c| c.scale - scale);
-            scale = (scale
-                + coder.signed(&mut zero, &mut negative, &mut size, change).clamp(-2 * SCALES, 2 * SCALES))
-            .clamp(-SCALES, SCALES);
-            let steps = latents.iter_mut().enumerate().map(|(i, (zero, negative, size))| {
+            let change = coder.signed(&mut scales, change).clamp(-2 * SCALES, 2 * SCALES);
+            scale = (scale + change).clamp(-SCALES, SCALES);
+            let steps = latents.iter_mut().enumerate().map(|(i, models)| {
                 let n = code.map_or(0, |c| c.latents[i]);
-                coder.signed(zero, negative, size, n).clamp(-MOST, MOST)
+                coder.signed(models, n).clamp(-MOST, MOST)
             });
             out.push(Some(Code { scale, latents: steps.collect() }));
         }

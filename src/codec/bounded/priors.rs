@@ -1,8 +1,8 @@
 //! The estimates that every tile starts from: those that tiles of evolved black holes ended with, on average
 //! (`cargo run --release -p swae-codec --features learn --example learn_priors`). They are part of the format.
 
-use crate::entropy::Bit;
-use crate::symbols::Contexts;
+use super::entropy::Bit;
+use super::symbols::Contexts;
 
 /// For each estimate its chance, u16 little-endian, and how many decisions it is taken to have seen, u8.
 static TABLE: &[u8] = include_bytes!("priors.bin");

@@ -125,6 +125,17 @@ pub(crate) static SCAN: LazyLock<Scan> = LazyLock::new(|| {
     Scan { place, degree, below }
 });
 
+/// Total degree + 1, by place.
+pub(crate) const SHELL: [u32; VALUES] = {
+    let mut out = [0; VALUES];
+    let mut k = 0;
+    while k < VALUES {
+        out[k] = (k % 8 + k / 8 % 8 + k / 64 + 1) as u32;
+        k += 1;
+    }
+    out
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,10 +4,10 @@
 //! the neighbours and in the step before, and how large those of lower degree are in the block itself (the magnitude contexts
 //! of embedded wavelet coders, Wu & Memon 1997, on a block's Legendre coefficients).
 
+use super::entropy::{Bit, Coder, Meter};
+use super::legendre::{DEGREES, SCAN};
 use crate::blocks::{EDGE, VALUES};
 use crate::engine::Engine;
-use crate::entropy::{Bit, Coder, Meter};
-use crate::legendre::{DEGREES, SCAN};
 use std::sync::LazyLock;
 
 /// Residual magnitudes by place in [`SCAN`], in bfloat16.
@@ -25,7 +25,7 @@ pub(crate) enum Symbols {
 }
 
 /// A block that is predicted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Coded {
     /// Number of the predictor.
     pub(crate) predictor: u8,
@@ -50,8 +50,9 @@ pub(crate) struct Coded {
 pub(crate) struct Known<'a> {
     /// True values of the block.
     pub(crate) values: usize,
-    /// Bits of a value.
+    /// Bits of a value, and of its mantissa.
     pub(crate) width: u32,
+    pub(crate) mantissa: u32,
     /// Mantissa bits that a literal keeps; none where it keeps all.
     pub(crate) kept: Option<u32>,
     /// Whether a correction has a unit.
@@ -159,7 +160,7 @@ pub(crate) struct Contexts(Vec<Bit>);
 impl Contexts {
     /// As they are at the start of every tile.
     pub(crate) fn new() -> Self {
-        static START: LazyLock<Vec<Bit>> = LazyLock::new(crate::priors::start);
+        static START: LazyLock<Vec<Bit>> = LazyLock::new(super::priors::start);
         Self(START.clone())
     }
 
@@ -181,10 +182,15 @@ fn level(magnitude: f32) -> usize {
     ((magnitude.to_bits() >> 23) as i32 - 121).max(0) as usize
 }
 
-/// 2^(shift/2), the same on every machine.
+/// 2^(quarters/4), the same on every machine.
+pub(crate) fn quarter_octaves(quarters: i32) -> f64 {
+    const PARTS: [f64; 4] = [1.0, 1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
+    f64::from_bits(((1023 + (quarters >> 2)) as u64) << 52) * PARTS[(quarters & 3) as usize]
+}
+
+/// 2^(shift/2).
 pub(crate) fn half_octaves(shift: i32) -> f64 {
-    let whole = f64::from_bits(((1023 + (shift >> 1)) as u64) << 52);
-    if shift & 1 == 0 { whole } else { whole * std::f64::consts::SQRT_2 }
+    quarter_octaves(2 * shift)
 }
 
 /// Around a block of magnitudes there is a rim of two zeros at the low sides.
@@ -219,24 +225,9 @@ pub(crate) fn code<C: Coder>(
 ) -> Symbols {
     let uncoded = !matches!(symbols, Some(Symbols::Coded(_)));
     if !coder.bit(&mut contexts.0[at::UNCODED + known.uncoded.min(2)], uncoded) {
-        let empty;
-        let coded = match symbols {
-            Some(Symbols::Coded(coded)) => coded,
-            _ => {
-                empty = Coded {
-                    predictor: 0,
-                    spatial: false,
-                    offset: None,
-                    shift: 0,
-                    coded: 0,
-                    residual: vec![0; VALUES],
-                    corrections: Vec::new(),
-                    literals: Vec::new(),
-                };
-                &empty
-            }
-        };
-        return Symbols::Coded(self::coded(coder, contexts, known, coded));
+        let nothing = Coded::default();
+        let truth = if let Some(Symbols::Coded(truth)) = symbols { truth } else { &nothing };
+        return Symbols::Coded(coded(coder, contexts, known, truth));
     }
     if !coder.bit(&mut contexts.0[at::RAW], matches!(symbols, Some(Symbols::Raw(_)))) {
         let bits = if let Some(Symbols::Constant(bits)) = symbols { *bits } else { 0 };
@@ -263,8 +254,7 @@ fn coded<C: Coder>(c: &mut C, contexts: &mut Contexts, known: &Known<'_>, truth:
     let mut shift = known.shift;
     let mut residual = if C::READS { vec![0; VALUES] } else { Vec::new() };
     if shells > 0 {
-        let [zero, negative, size @ ..] = contexts.some::<34>(at::SHIFT);
-        shift += c.signed(zero, negative, size, truth.shift.saturating_sub(known.shift));
+        shift += c.signed(contexts.some(at::SHIFT), truth.shift.saturating_sub(known.shift));
         shift = shift.clamp(-SHIFTS, SHIFTS);
         residuals(c, contexts, known, shift, coded, &truth.residual, &mut residual);
     }
@@ -325,7 +315,7 @@ fn residuals<C: Coder>(
         let around = level(lower as f32 * inner.share[k]).min(INNER - 1);
         let model = at::RESIDUAL + (usize::from(expected) * INNER + around) * RESIDUAL_BITS;
         let place = usize::from(SCAN.place[k]);
-        let value = truth[place];
+        let value = truth.get(place).copied().unwrap_or(0);
         let magnitude = value.unsigned_abs();
         let bits = c.unary(contexts.some::<RESIDUAL_BITS>(model), (32 - magnitude.leading_zeros()) as usize);
         if bits == 0 {
@@ -419,7 +409,7 @@ fn literal<C: Coder>(
 ) -> u64 {
     let sign = 1u64 << (known.width - 1);
     let class = contexts.some::<3>(at::CLASS);
-    let fields = if known.width == 64 { 52 } else { 23 };
+    let fields = known.mantissa;
     let below = known.kept.map(|kept| fields - kept.min(fields));
     // A normal number whose low bits are 0 is one that was rounded.
     let rounded = |low: u32| {
@@ -433,9 +423,8 @@ fn literal<C: Coder>(
         && c.bit(&mut class[1], rounded(low))
     {
         let negative = u64::from(c.flat(u32::from(bits & sign != 0), 1)) * sign;
-        let [zero, down, size @ ..] = contexts.some::<34>(at::EXPONENT);
         let e = (bits >> fields & (sign - 1) >> fields) as i32;
-        let e = exponent.wrapping_add(c.signed(zero, down, size, e - *exponent));
+        let e = exponent.wrapping_add(c.signed(contexts.some(at::EXPONENT), e - *exponent));
         let e = e.clamp(0, ((sign - 1) >> fields) as i32);
         *exponent = e;
         let mantissa = c.wide(bits >> low & ((1 << (fields - low)) - 1), fields - low);

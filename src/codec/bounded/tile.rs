@@ -3,20 +3,24 @@
 //! A grid is cut into tiles of 64³ values, a list of small boxes into groups of boxes. Writer and reader keep the same
 //! [`Tile`] of decoded coefficients, predict each block from it, and add what the stream says.
 
+use super::entropy::{Coder, Reader};
+use super::legendre::{Block, SCAN, forward, inverse};
+use super::order::{Sides, Visit, visits};
+use super::spatial::{self, CORNER};
+use super::symbols::{Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves};
 use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES, pad_block};
 use crate::engine::Engine;
-use crate::entropy::{Coder, Reader};
-use crate::legendre::{Block, SCAN, forward, inverse};
-use crate::order::{Sides, Visit, visits};
-use crate::spatial::{self, CORNER};
-use crate::symbols::{Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves};
 use crate::{Tolerance, Value};
+use std::sync::Arc;
 
 /// Predictors by number; a stream names those that it uses.
 pub(crate) const LEGENDRE: u8 = 0;
 pub(crate) const PREVIOUS: u8 = 1;
 pub(crate) const EXTRAPOLATION: u8 = 2;
 pub(crate) const SWAE: u8 = 3;
+
+/// The shift where nothing is known of any.
+const FIRST_SHIFT: i16 = 2;
 
 /// What all tiles of a stream share.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +47,9 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct PastTile<T> {
     /// Decoded coefficients of the last step, `[block][place]`.
-    newest: Vec<T>,
-    /// Of the step before that; empty where there is none.
-    before: Vec<T>,
+    newest: Arc<Vec<T>>,
+    /// Of the step before that.
+    before: Option<Arc<Vec<T>>>,
     magnitudes: Vec<Magnitudes>,
     states: Vec<State>,
     unit: f64,
@@ -54,7 +58,7 @@ pub(crate) struct PastTile<T> {
 impl<T> PastTile<T> {
     /// Whether there are two steps.
     pub(crate) fn is_long(&self) -> bool {
-        !self.before.is_empty()
+        self.before.is_some()
     }
 }
 
@@ -116,7 +120,7 @@ impl<'a, T: Value> Tile<'a, T> {
             past,
             coefficients: vec![T::default(); blocks * VALUES],
             magnitudes: vec![[0; VALUES]; blocks],
-            states: vec![State { shift: 2, ..State::default() }; blocks],
+            states: vec![State { shift: FIRST_SHIFT, ..State::default() }; blocks],
             constant: 0,
         }
     }
@@ -176,6 +180,7 @@ impl<'a, T: Value> Tile<'a, T> {
         Known {
             values: turn.place.len(),
             width: 8 * T::DTYPE.size() as u32,
+            mantissa: T::DTYPE.mantissa_bits(),
             kept,
             corrects: matches!(self.frame.tolerance, Tolerance::Absolute(_)),
             predictors: if network { 1 << SWAE } else { self.predictors() },
@@ -184,7 +189,7 @@ impl<'a, T: Value> Tile<'a, T> {
             predictor: if votes[most] > 0 { most as u8 } else { LEGENDRE },
             with_neighbours: 2 * with > neighbours,
             degree: (shells as usize).div_ceil(n as usize),
-            shift: if count == 0 { 2 } else { (2 * shift + n).div_euclid(2 * n) },
+            shift: if count == 0 { i32::from(FIRST_SHIFT) } else { (2 * shift + n).div_euclid(2 * n) },
             constant: self.constant,
             engine: self.engine,
             near,
@@ -196,8 +201,8 @@ impl<'a, T: Value> Tile<'a, T> {
     fn base(&self, predictor: u8, at: usize) -> f64 {
         match (self.past, predictor) {
             (Some(past), PREVIOUS) => past.newest[at].to_f64(),
-            (Some(past), EXTRAPOLATION) if past.is_long() => {
-                2.0 * past.newest[at].to_f64() - past.before[at].to_f64()
+            (Some(PastTile { newest, before: Some(before), .. }), EXTRAPOLATION) => {
+                2.0 * newest[at].to_f64() - before[at].to_f64()
             }
             _ => 0.0,
         }
@@ -295,8 +300,8 @@ impl<'a, T: Value> Tile<'a, T> {
     /// What remains for the next step.
     pub(crate) fn into_past(self) -> PastTile<T> {
         PastTile {
-            newest: self.coefficients,
-            before: self.past.map_or_else(Vec::new, |p| p.newest.clone()),
+            newest: Arc::new(self.coefficients),
+            before: self.past.map(|p| p.newest.clone()),
             magnitudes: self.magnitudes,
             states: self.states,
             unit: self.frame.unit,

@@ -1,0 +1,108 @@
+//! What a series of steps remembers: of the writer, or of a reader, the last decoded step.
+
+use super::preamble::Preamble;
+use super::tile::PastTile;
+use crate::{Error, Field, Result, Value};
+use ndarray::Array3;
+
+/// What the next step of a series leans on.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Steps from keyframe to keyframe.
+    pub(crate) every: u32,
+    f32: Option<Past<f32>>,
+    f64: Option<Past<f64>>,
+}
+
+impl History {
+    /// With a keyframe every so many steps; 0 or 1 makes every step one. A reader's may be anything.
+    pub fn new(every: u32) -> Self {
+        Self { every, f32: None, f64: None }
+    }
+
+    /// Whether a step with this preamble can be decoded next.
+    pub fn leads_to(&self, preamble: &Preamble) -> bool {
+        preamble.age == 0
+            || self.f32.as_ref().is_some_and(|p| p.leads_to(preamble))
+            || self.f64.as_ref().is_some_and(|p| p.leads_to(preamble))
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new(16)
+    }
+}
+
+/// The step before.
+#[derive(Clone, Debug)]
+pub struct Past<T> {
+    pub(crate) boxes: Vec<[usize; 3]>,
+    pub(crate) tiles: Vec<PastTile<T>>,
+    /// Steps since the keyframe.
+    pub(crate) age: u32,
+    /// Checksum of its stream.
+    pub(crate) sum: u32,
+}
+
+impl<T> Past<T> {
+    fn leads_to(&self, preamble: &Preamble) -> bool {
+        self.age + 1 == preamble.age && self.sum == preamble.sum_before
+    }
+
+    /// What a step that leans on another leans on; nothing for a keyframe.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] where the history does not hold that step.
+    pub(crate) fn before<'a>(
+        preamble: &Preamble,
+        boxes: &[[usize; 3]],
+        last: Option<&'a Self>,
+    ) -> Result<Option<&'a Self>> {
+        if preamble.age == 0 {
+            return Ok(None);
+        }
+        let last = last.filter(|past| past.leads_to(preamble) && past.boxes == boxes);
+        last.map(Some).ok_or_else(|| {
+            Error::Stream("it leans on the step before, which was not decoded; begin at its keyframe".into())
+        })
+    }
+}
+
+/// A type whose steps a [`History`] can hold.
+pub trait Remembered: Value {
+    /// Its place in a history.
+    fn past(history: &mut History) -> &mut Option<Past<Self>>;
+    /// An array of it as a field.
+    fn field(array: Array3<Self>) -> Field;
+    /// A field's values, `[z, y, x]`, where it is of this type.
+    fn array(field: &Field) -> Option<&Array3<Self>>;
+}
+
+impl Remembered for f32 {
+    fn past(history: &mut History) -> &mut Option<Past<Self>> {
+        &mut history.f32
+    }
+
+    fn field(array: Array3<Self>) -> Field {
+        Field::F32(array)
+    }
+
+    fn array(field: &Field) -> Option<&Array3<Self>> {
+        if let Field::F32(a) = field { Some(a) } else { None }
+    }
+}
+
+impl Remembered for f64 {
+    fn past(history: &mut History) -> &mut Option<Past<Self>> {
+        &mut history.f64
+    }
+
+    fn field(array: Array3<Self>) -> Field {
+        Field::F64(array)
+    }
+
+    fn array(field: &Field) -> Option<&Array3<Self>> {
+        if let Field::F64(a) = field { Some(a) } else { None }
+    }
+}

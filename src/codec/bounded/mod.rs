@@ -1,0 +1,375 @@
+//! Bounded mode: boxes cut into tiles, tiles coded side by side, and the steps before them remembered.
+//!
+//! Writer and reader share the [`tile`] and what it is made of: the [`order`] of its blocks, what neighbours say of one
+//! another ([`spatial`]), the [`legendre`] basis, the network ([`swae`]), the [`symbols`] of a block, and the
+//! [`entropy`] coder that turns them into bytes. What only a writer needs lies in [`encoder`]. The payload is laid out in
+//! docs/format.md.
+
+mod bound;
+mod encoder;
+mod entropy;
+mod history;
+mod legendre;
+mod order;
+mod pieces;
+mod preamble;
+#[cfg(feature = "learn")]
+pub mod priors;
+#[cfg(not(feature = "learn"))]
+mod priors;
+mod spatial;
+mod swae;
+mod symbols;
+mod tile;
+
+pub use bound::{Bound, Spread, Tolerance};
+pub use encoder::Tally;
+pub use history::{History, Remembered};
+pub use pieces::TILE;
+pub use preamble::Preamble;
+
+use crate::blocks::{EDGE, VALUES};
+use crate::stream::{Reader, write_varint};
+use crate::{Error, FieldView, Model, Models, Result};
+use encoder::{Encoded, Errors, Rules, encode};
+use history::Past;
+use pieces::{Piece, least_tiles, tiles, turns_of};
+use preamble::with_unit;
+use rayon::prelude::*;
+use std::ops::Range;
+use swae::Predictor;
+use tile::{EXTRAPOLATION, LEGENDRE, PREVIOUS, PastTile, SWAE, Tile, Turn};
+
+/// Which candidates take part in the competition for a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidates {
+    /// One value for a whole block.
+    pub constant: bool,
+    /// Polynomials, with what the neighbours foretell.
+    pub legendre: bool,
+    /// The step before.
+    pub previous: bool,
+    /// The two steps before, continued in a straight line.
+    pub extrapolation: bool,
+    /// The network; needs a model.
+    pub swae: bool,
+}
+
+impl Candidates {
+    /// All of them.
+    pub const ALL: Self =
+        Self { constant: true, legendre: true, previous: true, extrapolation: true, swae: true };
+    /// The names that options take.
+    pub const NAMES: [&'static str; 5] = ["constant", "legendre", "previous", "extrapolation", "swae"];
+
+    /// Switches one off by its name; false where there is none of this name.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let entry = match name {
+            "constant" => &mut self.constant,
+            "legendre" => &mut self.legendre,
+            "previous" => &mut self.previous,
+            "extrapolation" => &mut self.extrapolation,
+            "swae" => &mut self.swae,
+            _ => return false,
+        };
+        *entry = false;
+        true
+    }
+
+    fn mask(self, model: bool) -> u8 {
+        u8::from(self.legendre) << LEGENDRE
+            | u8::from(self.previous) << PREVIOUS
+            | u8::from(self.extrapolation) << EXTRAPOLATION
+            | u8::from(self.swae && model) << SWAE
+    }
+}
+
+/// How boxes are coded within a bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounded<'a> {
+    /// What error is allowed.
+    pub bound: Bound,
+    /// The range of the whole field, where the boxes are not all of it.
+    pub range: Option<Spread>,
+    /// Who may take part.
+    pub candidates: Candidates,
+    /// The network's model; none leaves it out.
+    pub model: Option<&'a Model>,
+}
+
+impl Bounded<'_> {
+    /// Everything takes part that needs no model.
+    pub fn new(bound: Bound) -> Self {
+        Self { bound, range: None, candidates: Candidates::ALL, model: None }
+    }
+}
+
+/// What a compressor found out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Report {
+    /// What was kept.
+    pub tolerance: Tolerance,
+    /// Largest error, in the tolerance's terms, of all values as a reader will decode them.
+    pub max_error: f64,
+    /// Mean squared error.
+    pub mse: f64,
+    /// Who won, and at what cost.
+    pub tally: Tally,
+}
+
+/// A coded payload, and the memory of it.
+pub(crate) struct Coded<T> {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) report: Report,
+    past: Option<Past<T>>,
+}
+
+impl<T: Remembered> Coded<T> {
+    /// Makes the step the history's last; `sum` is the checksum of its stream.
+    pub(crate) fn commit(self, history: &mut History, sum: u32) {
+        *T::past(history) = self.past.map(|past| Past { sum, ..past });
+    }
+}
+
+/// Codes boxes.
+///
+/// # Errors
+/// [`Error::Bound`], [`Error::Model`].
+pub(crate) fn code<T: Remembered>(
+    views: &[FieldView<'_, T>],
+    settings: &Bounded<'_>,
+    history: Option<&mut History>,
+) -> Result<Coded<T>> {
+    settings.bound.check()?;
+    let needs_range = settings.bound.needs_range() || matches!(settings.bound, Bound::PointwiseRelative(_));
+    let range = match settings.range {
+        Some(range) => range,
+        None if needs_range => views.iter().map(Spread::of).fold(Spread::EMPTY, Spread::and),
+        None => Spread::EMPTY,
+    };
+    let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
+    let every = history.as_ref().map(|h| h.every);
+    let past = history.and_then(|h| T::past(h).as_ref());
+    let past = past.filter(|p| p.boxes == boxes && every.is_some_and(|k| p.age + 1 < k));
+    let model = settings.model.filter(|m| settings.candidates.swae && m.encoder.is_some());
+    let constant = settings.candidates.constant;
+    let rules = Rules { constant, exact_constants: constant && is_constant(views) };
+    let work = Work {
+        views,
+        tiles: tiles(&boxes),
+        boxes,
+        rules,
+        candidates: settings.candidates,
+        past,
+        remembers: every.is_some(),
+    };
+    let with = |tolerance| work.code(with_unit(tolerance, range.magnitude()), model);
+    let Bound::Psnr(db) = settings.bound else {
+        return Ok(with(settings.bound.tolerance(range)));
+    };
+    // Errors are seldom as large as they may be: the tolerance grows until the target is just met.
+    let target = range.width() * 10f64.powf(-db / 20.0);
+    let sure = Tolerance::Absolute(target);
+    let Tolerance::Absolute(mut e) = settings.bound.tolerance(range) else { return Ok(with(sure)) };
+    let mut best: Option<Coded<T>> = None;
+    for _ in 0..5 {
+        let found = with(Tolerance::Absolute(e));
+        let rms = found.report.mse.sqrt();
+        let met = rms <= target;
+        if met && best.as_ref().is_none_or(|b| found.payload.len() < b.payload.len()) {
+            best = Some(found);
+        }
+        if rms == 0.0 || (met && rms > 0.95 * target) {
+            break;
+        }
+        e *= (0.975 * target / rms).clamp(0.1, 10.0);
+    }
+    Ok(best.unwrap_or_else(|| with(sure)))
+}
+
+/// Boxes to be coded.
+struct Work<'a, T> {
+    views: &'a [FieldView<'a, T>],
+    boxes: Vec<[usize; 3]>,
+    tiles: Vec<Vec<Piece>>,
+    rules: Rules,
+    candidates: Candidates,
+    /// The step before, if this one may lean on it.
+    past: Option<&'a Past<T>>,
+    /// Whether the next step may lean on this one.
+    remembers: bool,
+}
+
+impl<T: Remembered> Work<'_, T> {
+    fn code(&self, (tolerance, unit): (Tolerance, f64), model: Option<&Model>) -> Coded<T> {
+        let preamble = Preamble {
+            tolerance,
+            age: self.past.map_or(0, |p| p.age + 1),
+            models: model.map(|m| m.id()).into_iter().collect(),
+            unit,
+            predictors: self.candidates.mask(model.is_some()),
+            sum_before: self.past.map_or(0, |p| p.sum),
+        };
+        let network = model.map(Predictor::new);
+        let tile = |i: usize| self.tile(i, &preamble, network.as_ref());
+        let coded: Vec<_> = (0..self.tiles.len()).into_par_iter().map(tile).collect();
+        let saved: f64 = coded.iter().map(|tile| tile.saved).sum();
+        if model.is_some() && saved < 8.0 * (16 + coded.len()) as f64 {
+            // Less was saved than it takes to name the model.
+            return self.code((tolerance, unit), None);
+        }
+        let mut payload = Vec::new();
+        preamble.write(&mut payload);
+        coded.iter().for_each(|tile| write_varint(tile.bytes.len() as u64, &mut payload));
+        let (mut tally, mut errors) = (Tally::default(), Errors::default());
+        let mut pasts = Vec::new();
+        for tile in coded {
+            payload.extend_from_slice(&tile.bytes);
+            tally = tally.and(&tile.tally);
+            errors = errors.and(tile.errors);
+            pasts.extend(tile.past);
+        }
+        let values: usize = self.boxes.iter().map(|c| c.iter().product::<usize>()).sum();
+        let report = Report {
+            tolerance,
+            max_error: errors.largest,
+            mse: errors.squares / values.max(1) as f64,
+            tally,
+        };
+        let past = Past { boxes: self.boxes.clone(), tiles: pasts, age: preamble.age, sum: 0 };
+        Coded { payload, report, past: self.remembers.then_some(past) }
+    }
+
+    /// A tile; where there is a network, the latents stand in front of its bytes, and their length before them.
+    fn tile(&self, i: usize, preamble: &Preamble, network: Option<&Predictor>) -> Encoded<T> {
+        let pieces = &self.tiles[i];
+        let turns = turns_of(pieces);
+        let views: Vec<_> = pieces.iter().map(|p| self.views[p.of].part(p.start, p.count)).collect();
+        let tile = Tile::new(preamble.frame(), turns.len(), self.past.map(|p| &p.tiles[i]));
+        let guess = |n: &Predictor| n.guesses(tile.engine, &turns, &views, preamble.unit);
+        let guesses = network.filter(|_| preamble.unit.is_normal()).map_or_else(Vec::new, guess);
+        let mut encoded = encode(tile, &turns, &views, self.rules, guesses);
+        if let Some(network) = network {
+            let latents = network.write(&encoded.codes);
+            let mut whole = Vec::new();
+            write_varint(latents.len() as u64, &mut whole);
+            whole.extend_from_slice(&latents);
+            whole.append(&mut encoded.bytes);
+            encoded.bytes = whole;
+        }
+        encoded.past.take_if(|_| !self.remembers);
+        encoded
+    }
+}
+
+/// Whether all values of all boxes are the same.
+fn is_constant<T: Remembered>(views: &[FieldView<'_, T>]) -> bool {
+    let mut values = views.iter().flat_map(|v| v.values());
+    values.next().is_some_and(|first| values.all(|v| v.same_bits(first)))
+}
+
+/// Decodes the part of each box that lies in `regions`: its values, x fastest. Without a history, tiles outside are not
+/// touched; a history, which comes with this stream's checksum, remembers all of them.
+///
+/// # Errors
+/// [`Error::Stream`] where the payload is damaged, or leans on a step that the history does not hold.
+pub(crate) fn decode<T: Remembered>(
+    payload: &[u8],
+    boxes: &[[usize; 3]],
+    regions: &[[Range<usize>; 3]],
+    models: &Models,
+    history: Option<(&mut History, u32)>,
+) -> Result<(Vec<Vec<T>>, Tally)> {
+    let mut reader = Reader::new(payload);
+    let preamble = Preamble::read(&mut reader)?;
+    if least_tiles(boxes) > payload.len() {
+        return Err(Error::Stream("it is too short for its shape".into()));
+    }
+    let tiles = tiles(boxes);
+    let lengths = tiles.iter().map(|_| reader.size()).collect::<Result<Vec<_>>>()?;
+    let bytes = lengths.into_iter().map(|n| reader.take(n, 1)).collect::<Result<Vec<_>>>()?;
+    reader.finish()?;
+    let network = preamble.network(models)?;
+    let keeps = history.is_some();
+    let mut history = history;
+    let past = history.as_mut().and_then(|(history, _)| T::past(history).as_ref());
+    let past = Past::before(&preamble, boxes, past)?;
+    let one = |i: usize| -> Result<Option<Decoded<T>>> {
+        let pieces = &tiles[i];
+        let wanted = pieces.iter().any(|p| p.touches(&regions[p.of]));
+        if !wanted && !keeps {
+            return Ok(None);
+        }
+        let turns = turns_of(pieces);
+        let tile = Tile::new(preamble.frame(), turns.len(), past.map(|p| &p.tiles[i]));
+        let (mut bytes, mut guesses) = (bytes[i], Vec::new());
+        if let Some(network) = &network {
+            let mut reader = Reader::new(bytes);
+            let latents = reader.size()?;
+            let latents = reader.take(latents, 1)?;
+            guesses = network.read(tile.engine, latents, turns.len(), preamble.unit);
+            bytes = reader.rest();
+        }
+        let room = |p: &Piece| vec![T::default(); p.count.iter().product()];
+        let mut values: Vec<Vec<T>> = if wanted { pieces.iter().map(room).collect() } else { Vec::new() };
+        let mut tally = Tally::default();
+        let mut give = |turn: &Turn, block: &[T; VALUES]| {
+            put(block, turn, pieces[turn.piece].count, &mut values[turn.piece]);
+        };
+        let give: Option<tile::Taker<'_, T>> = if wanted { Some(&mut give) } else { None };
+        let past = tile::decode(tile, &turns, bytes, &guesses, give, |s, bits| tally.count(s, bits));
+        Ok(Some((values, keeps.then_some(past), tally)))
+    };
+    let decoded: Vec<_> = (0..tiles.len()).into_par_iter().map(one).collect::<Result<_>>()?;
+    let mut out: Vec<Vec<T>> = Vec::with_capacity(boxes.len());
+    for region in regions {
+        let n = region.iter().map(|r| r.len()).product();
+        let mut values = Vec::new();
+        values.try_reserve_exact(n).map_err(|_| Error::Stream(format!("no memory for {n} values")))?;
+        values.resize(n, T::default());
+        out.push(values);
+    }
+    let (mut tally, mut pasts) = (Tally::default(), Vec::new());
+    for (pieces, decoded) in tiles.iter().zip(decoded) {
+        let Some((values, past, counted)) = decoded else { continue };
+        for (piece, values) in pieces.iter().zip(&values) {
+            piece.copy(values, &regions[piece.of], &mut out[piece.of]);
+        }
+        tally = tally.and(&counted);
+        pasts.extend(past);
+    }
+    if let Some((history, sum)) = history {
+        *T::past(history) = Some(Past { boxes: boxes.to_vec(), tiles: pasts, age: preamble.age, sum });
+    }
+    Ok((out, tally))
+}
+
+/// Copies the part of a whole box that lies in a region.
+pub(crate) fn copy<T: Remembered>(
+    values: &[T],
+    count: [usize; 3],
+    region: &[Range<usize>; 3],
+    out: &mut [T],
+) {
+    Piece { of: 0, start: [0; 3], count }.copy(values, region, out);
+}
+
+/// A tile's values by piece, what remains of it, and who won.
+type Decoded<T> = (Vec<Vec<T>>, Option<PastTile<T>>, Tally);
+
+/// Puts a block's values to their places in a piece of `count` values.
+fn put<T: Remembered>(block: &[T; VALUES], turn: &Turn, [nx, ny, _]: [usize; 3], piece: &mut [T]) {
+    let ([x, y, z], [cx, cy, cz]) = (turn.place.start, turn.place.count);
+    for k in 0..cz {
+        for j in 0..cy {
+            let to = ((z + k) * ny + y + j) * nx + x;
+            let row = &block[(k * EDGE + j) * EDGE..];
+            let to = &mut piece[to..to + cx];
+            match (to.first_chunk_mut::<EDGE>(), row.first_chunk()) {
+                // A length that the compiler knows costs no call.
+                (Some(whole), Some(row)) => *whole = *row,
+                _ => to.copy_from_slice(&row[..cx]),
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a bounded payload begins with.
+
+use super::swae::Predictor;
+use super::tile::{Frame, SWAE};
+use crate::stream::{Reader, write_varint};
+use crate::{Error, ModelId, Models, Result, Tolerance};
+
+/// The first predictor that a model makes.
+const FIRST_LEARNED: u8 = SWAE;
+
+/// A number of the upper half of its bits, never greater in magnitude: what the header stores.
+fn upper_half(v: f64) -> u32 {
+    (v.to_bits() >> 32) as u32
+}
+
+fn from_upper_half(bits: u32) -> f64 {
+    f64::from_bits(u64::from(bits) << 32)
+}
+
+/// What the header's form of a number keeps.
+fn stored(v: f64) -> f64 {
+    from_upper_half(upper_half(v))
+}
+
+/// A tolerance as the header holds it, and the unit that goes with it: twice the tolerance, or for one relative to each
+/// value twice what is allowed of the `largest` magnitude.
+pub(crate) fn with_unit(tolerance: Tolerance, largest: f64) -> (Tolerance, f64) {
+    match tolerance {
+        Tolerance::Absolute(e) => {
+            // Beyond this the unit would be infinite.
+            let e = stored(e.min(f64::MAX / 4.0));
+            (Tolerance::Absolute(e), 2.0 * e)
+        }
+        Tolerance::PointwiseRelative(r) => {
+            (Tolerance::PointwiseRelative(stored(r)), stored(2.0 * r * largest.min(f64::MAX / 4.0)))
+        }
+    }
+}
+
+/// What a payload begins with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preamble {
+    /// The bound that was kept.
+    pub tolerance: Tolerance,
+    /// Steps since the keyframe; 0 is one.
+    pub age: u32,
+    /// The models that predict.
+    pub models: Vec<ModelId>,
+    pub(crate) unit: f64,
+    /// A bit for each predictor that blocks may use.
+    pub(crate) predictors: u8,
+    /// Checksum of the stream of the step before.
+    pub(crate) sum_before: u32,
+}
+
+const RELATIVE: u8 = 1;
+const LEANS: u8 = 2;
+
+impl Preamble {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let (tolerance, relative) = match self.tolerance {
+            Tolerance::Absolute(e) => (e, 0),
+            Tolerance::PointwiseRelative(r) => (r, RELATIVE),
+        };
+        out.push(relative | if self.age > 0 { LEANS } else { 0 });
+        out.extend_from_slice(&upper_half(tolerance).to_le_bytes());
+        if relative != 0 {
+            out.extend_from_slice(&upper_half(self.unit).to_le_bytes());
+        }
+        out.push(self.predictors);
+        self.models.iter().for_each(|id| out.extend_from_slice(&id.0));
+        if self.age > 0 {
+            write_varint(u64::from(self.age), out);
+            out.extend_from_slice(&self.sum_before.to_le_bytes());
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let damaged = |what: &str| Error::Stream(what.into());
+        let [flags] = reader.array()?;
+        if flags & !(RELATIVE | LEANS) != 0 {
+            return Err(damaged("unknown flags"));
+        }
+        let tolerance = from_upper_half(u32::from_le_bytes(reader.array()?));
+        if !tolerance.is_finite() || tolerance < 0.0 {
+            return Err(damaged("impossible bound"));
+        }
+        let (tolerance, unit) = if flags & RELATIVE == 0 {
+            (Tolerance::Absolute(tolerance), 2.0 * tolerance)
+        } else {
+            let unit = from_upper_half(u32::from_le_bytes(reader.array()?));
+            (Tolerance::PointwiseRelative(tolerance), unit)
+        };
+        let [predictors] = reader.array()?;
+        if predictors >> (SWAE + 1) != 0 {
+            return Err(damaged("it uses a predictor that this library does not know; use a newer swae"));
+        }
+        let learned = (predictors >> FIRST_LEARNED).count_ones();
+        let models = (0..learned).map(|_| Ok(ModelId(reader.array()?))).collect::<Result<_>>()?;
+        let (mut age, mut sum_before) = (0, 0);
+        if flags & LEANS != 0 {
+            age = u32::try_from(reader.varint()?).unwrap_or(0);
+            if age == 0 {
+                return Err(damaged("impossible age"));
+            }
+            sum_before = u32::from_le_bytes(reader.array()?);
+        }
+        Ok(Self { tolerance, age, models, unit, predictors, sum_before })
+    }
+
+    /// What the tiles share.
+    pub(crate) fn frame(&self) -> Frame {
+        Frame { tolerance: self.tolerance, unit: self.unit, predictors: self.predictors }
+    }
+
+    /// The model that predicts, ready to run.
+    ///
+    /// # Errors
+    /// [`Error::MissingModel`].
+    pub(crate) fn network(&self, models: &Models) -> Result<Option<Predictor>> {
+        match self.models[..] {
+            [id] => Ok(Some(Predictor::new(&*models.by_id(id)?))),
+            _ => Ok(None),
+        }
+    }
+}
