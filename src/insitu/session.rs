@@ -8,7 +8,7 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use ndarray::Array3;
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +32,13 @@ pub enum Coding {
         /// Steps from keyframe to keyframe; 1 makes every step one.
         keyframe_every: u32,
     },
+}
+
+impl Coding {
+    /// Whether boxes must wait until all ranks have told the range of theirs.
+    fn needs_range(self) -> bool {
+        matches!(self, Self::Bounded { bound, .. } if bound.needs_range())
+    }
 }
 
 /// How a session works; all ranks pass the same.
@@ -76,8 +83,8 @@ struct Put {
 
 /// A box whose bound is not known before all ranks have told the range of their boxes: its values, until then.
 struct Waiting {
-    name: String,
-    place: Placement,
+    info: FieldInfo,
+    start: [usize; 3],
     field: Field,
 }
 
@@ -91,6 +98,17 @@ struct Step {
     /// In the order of the puts.
     puts: Vec<Put>,
     waiting: Vec<Waiting>,
+}
+
+impl Step {
+    fn new(step: i64, time: f64, failure: Option<Error>) -> Self {
+        Self { step, time, failure, puts: Vec::new(), waiting: Vec::new() }
+    }
+}
+
+fn widen(ranges: &mut BTreeMap<String, Spread>, name: String, range: Spread) {
+    let entry = ranges.entry(name).or_insert(Spread::EMPTY);
+    *entry = entry.and(range);
 }
 
 /// One output of a simulation, open on every rank of a communicator.
@@ -174,8 +192,7 @@ impl Session {
                 self.last_step.map_or("-1".into(), |s| s.to_string())
             ))
         });
-        self.step =
-            Some(Step { step, time, failure: failure.clone(), puts: Vec::new(), waiting: Vec::new() });
+        self.step = Some(Step::new(step, time, failure.clone()));
         failure.map_or(Ok(()), Err)
     }
 
@@ -213,39 +230,37 @@ impl Session {
 
     fn take<T: Remembered>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
         let info = self.check(name, place, view.count(), T::DTYPE)?;
-        if matches!(self.coding, Coding::Bounded { bound, .. } if bound.needs_range()) {
+        if self.coding.needs_range() {
             let [nx, ny, nz] = view.count();
             let copy = Array3::from_shape_vec((nz, ny, nx), view.values().collect());
             let field = T::field(copy.expect("a view has as many values as its shape says"));
-            let waiting = Waiting { name: name.into(), place: place.clone(), field };
+            let waiting = Waiting { info, start: place.start, field };
             self.step.as_mut().expect("put checks for a step").waiting.push(waiting);
             return Ok(());
         }
-        self.encode(info, place, view, None)
+        self.encode(info, place.start, view, None)
     }
 
     fn encode<T: Remembered>(
         &mut self,
         info: FieldInfo,
-        place: &Placement,
+        start: [usize; 3],
         view: FieldView<'_, T>,
         range: Option<Spread>,
     ) -> Result<()> {
         let name = info.name.clone();
-        let mode = match (&self.latent, self.coding) {
-            (Some((coding, model)), _) => Mode::Latent { model, coding: *coding },
-            (None, Coding::Bounded { bound, .. }) => Mode::Bounded(Bounded { range, ..Bounded::new(bound) }),
-            (None, _) => Mode::Raw,
-        };
-        let bytes = match (mode, self.coding) {
-            (Mode::Bounded(settings), Coding::Bounded { keyframe_every, .. }) => {
-                let id = (name.clone(), place.start, view.count());
-                let fresh = || History::new(keyframe_every);
-                let history = self.histories.entry(id).or_insert_with(fresh);
+        let bytes = match (self.coding, &self.latent) {
+            (Coding::Bounded { bound, keyframe_every }, _) => {
+                let settings = Bounded { range, ..Bounded::new(bound) };
+                let id = (name.clone(), start, view.count());
+                let history = self.histories.entry(id).or_insert_with(|| History::new(keyframe_every));
                 let history = (keyframe_every > 1).then_some(history);
                 self.pool.install(|| compress_bounded(&[view], &settings, history))?.0
             }
-            _ => self.pool.install(|| compress(&view, mode))?,
+            (_, Some((coding, model))) => {
+                self.pool.install(|| compress(&view, Mode::Latent { model, coding: *coding }))?
+            }
+            (_, None) => self.pool.install(|| compress(&view, Mode::Raw))?,
         };
         let puts = &mut self.step.as_mut().expect("put checks for a step").puts;
         let at = match puts.iter().position(|p| p.info.name == name) {
@@ -262,7 +277,7 @@ impl Session {
             )));
         }
         let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
-        put.boxes.push(BoxRow { start: place.start, count: view.count(), offset, length });
+        put.boxes.push(BoxRow { start, count: view.count(), offset, length });
         put.bytes.extend_from_slice(&bytes);
         Ok(())
     }
@@ -319,7 +334,7 @@ impl Session {
     /// [`Error::State`] outside a step; [`Error::Disagreement`] where ranks, fields or boxes do not fit together; the
     /// first failed put of any rank; [`Error::Io`]. The same on all ranks.
     pub fn end_step(&mut self) -> Result<()> {
-        if matches!(self.coding, Coding::Bounded { bound, .. } if bound.needs_range()) {
+        if self.coding.needs_range() {
             let encoded = self.encode_waiting();
             if let (Err(e), Some(step)) = (encoded, &mut self.step) {
                 step.failure.get_or_insert(e);
@@ -328,7 +343,7 @@ impl Session {
         // A rank without a step takes part all the same: others may be waiting in the exchange.
         let Step { step, time, failure, puts, .. } = self.step.take().unwrap_or_else(|| {
             let failure = Some(Error::State("end_step without begin_step".into()));
-            Step { step: -1, time: 0.0, failure, puts: Vec::new(), waiting: Vec::new() }
+            Step::new(-1, 0.0, failure)
         });
         let fields = puts.iter().map(|p| (p.info.clone(), p.boxes.clone())).collect();
         let ended = self.write(step, time, failure, fields, puts);
@@ -342,45 +357,30 @@ impl Session {
     /// Encodes the boxes that waited for the range of their fields. Collective.
     fn encode_waiting(&mut self) -> Result<()> {
         let waiting = self.step.as_mut().map_or_else(Vec::new, |s| std::mem::take(&mut s.waiting));
-        let mut ranges: BTreeMap<String, Spread> = BTreeMap::new();
-        for Waiting { name, field, .. } in &waiting {
+        let mut ranges = BTreeMap::new();
+        for Waiting { info, field, .. } in &waiting {
             let range = match field {
                 Field::F32(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
                 Field::F64(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
             };
             // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
-            let range = range.unwrap_or(Spread::EMPTY);
-            let entry = ranges.entry(name.clone()).or_insert(Spread::EMPTY);
-            *entry = entry.and(range);
+            widen(&mut ranges, info.name.clone(), range.unwrap_or(Spread::EMPTY));
         }
-        let mut all: BTreeMap<String, Spread> = BTreeMap::new();
+        let mut all = BTreeMap::new();
         for (name, range) in exchange(&self.comm, &ranges)?.into_iter().flatten() {
-            let entry = all.entry(name).or_insert(Spread::EMPTY);
-            *entry = entry.and(range);
+            widen(&mut all, name, range);
         }
-        for Waiting { name, place, field } in waiting {
-            let range = all.get(&name).copied();
+        for Waiting { info, start, field } in waiting {
+            let range = all.get(&info.name).copied();
             let done = match &field {
-                Field::F32(a) => self.encode_array(&name, &place, a, range),
-                Field::F64(a) => self.encode_array(&name, &place, a, range),
+                Field::F32(a) => self.encode(info, start, FieldView::of_array(a)?, range),
+                Field::F64(a) => self.encode(info, start, FieldView::of_array(a)?, range),
             };
             if let (Err(e), Some(step)) = (done, &mut self.step) {
                 step.failure.get_or_insert(e);
             }
         }
         Ok(())
-    }
-
-    fn encode_array<T: Remembered>(
-        &mut self,
-        name: &str,
-        place: &Placement,
-        array: &Array3<T>,
-        range: Option<Spread>,
-    ) -> Result<()> {
-        let view = FieldView::of_array(array)?;
-        let info = self.check(name, place, view.count(), T::DTYPE)?;
-        self.encode(info, place, view, range)
     }
 
     fn write(
@@ -413,6 +413,14 @@ impl Session {
         if let Err(e) = writer.seal() {
             log::warn!("{e}");
         }
+        // A box that was not put again with its field is gone, as after a regrid; none will lean on it.
+        let put: BTreeSet<_> = agreed_fields
+            .iter()
+            .flat_map(|(info, part)| part.boxes.iter().map(move |b| (&info.name, b.start, b.count)))
+            .collect();
+        let names: BTreeSet<_> = agreed_fields.iter().map(|(info, _)| &info.name).collect();
+        self.histories
+            .retain(|(name, start, count), _| !names.contains(name) || put.contains(&(name, *start, *count)));
         for (info, _) in agreed_fields {
             self.known.entry(info.name.clone()).or_insert(info);
         }
