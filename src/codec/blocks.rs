@@ -5,6 +5,7 @@
 //! smooth field with a continuous slope; a jump would cost latents.
 
 use crate::{FieldView, Value};
+use std::hint::black_box;
 
 /// Values along each edge of a block.
 pub const EDGE: usize = 8;
@@ -77,24 +78,42 @@ impl BlockGrid {
 
 /// Copies a block's true values out of the view; padding stays 0.
 pub fn values<T: Value>(view: &FieldView<'_, T>, place: BlockBox, block: &mut [T; VALUES]) {
-    block.fill(T::default());
     let [nx, ny, nz] = place.count;
     let [x0, y0, z0] = place.start;
-    for (line, row) in block.chunks_exact_mut(EDGE).enumerate() {
-        let (y, z) = (line % EDGE, line / EDGE);
-        if y >= ny || z >= nz {
-            continue;
-        }
-        let at = [x0, y0 + y, z0 + z];
-        match view.row(at, nx) {
+    let line = |i: usize| view.row([x0, y0 + i % EDGE, z0 + i / EDGE], nx);
+    let whole = place.len() == VALUES;
+    if whole && line(0).is_some() {
+        for (i, row) in block.chunks_exact_mut(EDGE).enumerate() {
             // A length that the compiler knows costs no call.
-            Some(values) => match (values.first_chunk::<EDGE>(), row.first_chunk_mut::<EDGE>()) {
-                (Some(values), Some(row)) => *row = *values,
-                _ => row[..nx].copy_from_slice(values),
-            },
-            None => (0..nx).for_each(|x| row[x] = view.get([x0 + x, at[1], at[2]])),
+            if let (Some(row), Some(values)) =
+                (row.first_chunk_mut::<EDGE>(), line(i).and_then(<[T]>::first_chunk))
+            {
+                *row = *values;
+            }
+        }
+        return;
+    }
+    block.fill(T::default());
+    for z in 0..nz {
+        for y in 0..ny {
+            for x in 0..nx {
+                block[(z * EDGE + y) * EDGE + x] = view.get([x0 + x, y0 + y, z0 + z]);
+            }
         }
     }
+}
+
+/// Reads a value of each of a block's lines along x, so that the processor fetches them from memory while it is busy with
+/// something else: their addresses follow no pattern that it would foresee.
+pub(crate) fn touch<T: Value>(view: &FieldView<'_, T>, place: BlockBox) {
+    let ([x, y, z], [nx, ny, nz]) = (place.start, place.count);
+    let mut sum = 0u64;
+    for k in 0..nz {
+        for j in 0..ny {
+            sum |= view.get([x, y + j, z + k]).bits() | view.get([x + nx - 1, y + j, z + k]).bits();
+        }
+    }
+    black_box(sum);
 }
 
 /// Copies a block out of the view, in double precision, with its padding.

@@ -355,13 +355,17 @@ fn fields<T: Remembered>(
 }
 
 /// The part of a box that lies in a region.
-fn cut<T: Remembered>(values: Vec<T>, count: [usize; 3], region: &Region) -> Vec<T> {
+fn cut<T: Value>(values: Vec<T>, count: [usize; 3], region: &Region) -> Vec<T> {
     if (0..3).all(|a| region[a].len() == count[a]) {
         return values;
     }
-    let mut out = vec![T::default(); region.iter().map(|r| r.len()).product()];
-    bounded::copy(&values, count, region, &mut out);
-    out
+    let [x, y, z] = region.clone();
+    // Not to walk along an axis of any length for no value at all.
+    if x.is_empty() || y.is_empty() || z.is_empty() {
+        return Vec::new();
+    }
+    let rows = z.flat_map(|z| y.clone().map(move |y| (z * count[1] + y) * count[0]));
+    rows.flat_map(|row| &values[row + x.start..row + x.end]).copied().collect()
 }
 
 /// Numbers of 7 bits a byte, low ones first; the highest bit says that more follow.

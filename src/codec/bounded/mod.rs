@@ -28,12 +28,12 @@ pub use history::{History, Remembered};
 pub use pieces::TILE;
 pub use preamble::Preamble;
 
-use crate::blocks::{EDGE, VALUES};
+use crate::blocks::VALUES;
 use crate::stream::{Reader, write_varint};
 use crate::{Error, FieldView, Model, Models, Result};
 use encoder::{Encoded, Errors, Rules, encode};
 use history::Past;
-use pieces::{Piece, least_tiles, tiles, turns_of};
+use pieces::{Piece, Window, least_tiles, tiles, turns_of, windows};
 use preamble::with_unit;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -294,33 +294,6 @@ pub(crate) fn decode<T: Remembered>(
     let mut history = history;
     let past = history.as_mut().and_then(|(history, _)| T::past(history).as_ref());
     let past = Past::before(&preamble, boxes, past)?;
-    let one = |i: usize| -> Result<Option<Decoded<T>>> {
-        let pieces = &tiles[i];
-        let wanted = pieces.iter().any(|p| p.touches(&regions[p.of]));
-        if !wanted && !keeps {
-            return Ok(None);
-        }
-        let turns = turns_of(pieces);
-        let tile = Tile::new(preamble.frame(), turns.len(), past.map(|p| &p.tiles[i]));
-        let (mut bytes, mut guesses) = (bytes[i], Vec::new());
-        if let Some(network) = &network {
-            let mut reader = Reader::new(bytes);
-            let latents = reader.size()?;
-            let latents = reader.take(latents, 1)?;
-            guesses = network.read(tile.engine, latents, turns.len(), preamble.unit);
-            bytes = reader.rest();
-        }
-        let room = |p: &Piece| vec![T::default(); p.count.iter().product()];
-        let mut values: Vec<Vec<T>> = if wanted { pieces.iter().map(room).collect() } else { Vec::new() };
-        let mut tally = Tally::default();
-        let mut give = |turn: &Turn, block: &[T; VALUES]| {
-            put(block, turn, pieces[turn.piece].count, &mut values[turn.piece]);
-        };
-        let give: Option<tile::Taker<'_, T>> = if wanted { Some(&mut give) } else { None };
-        let past = tile::decode(tile, &turns, bytes, &guesses, give, |s, bits| tally.count(s, bits));
-        Ok(Some((values, keeps.then_some(past), tally)))
-    };
-    let decoded: Vec<_> = (0..tiles.len()).into_par_iter().map(one).collect::<Result<_>>()?;
     let mut out: Vec<Vec<T>> = Vec::with_capacity(boxes.len());
     for region in regions {
         let n = region.iter().map(|r| r.len()).product();
@@ -329,12 +302,33 @@ pub(crate) fn decode<T: Remembered>(
         values.resize(n, T::default());
         out.push(values);
     }
+    let mut windows = windows(&tiles, boxes, regions, &mut out);
+    // What remains of a tile, and who won.
+    let one =
+        |(i, windows): (usize, &mut Vec<Window<'_, T>>)| -> Result<Option<(Option<PastTile<T>>, Tally)>> {
+            let wanted = !windows.iter().all(Window::is_empty);
+            if !wanted && !keeps {
+                return Ok(None);
+            }
+            let turns = turns_of(&tiles[i]);
+            let tile = Tile::new(preamble.frame(), turns.len(), past.map(|p| &p.tiles[i]));
+            let (mut bytes, mut guesses) = (bytes[i], Vec::new());
+            if let Some(network) = &network {
+                let mut reader = Reader::new(bytes);
+                let latents = reader.size()?;
+                let latents = reader.take(latents, 1)?;
+                guesses = network.read(tile.engine, latents, turns.len(), preamble.unit);
+                bytes = reader.rest();
+            }
+            let mut tally = Tally::default();
+            let mut give = |turn: &Turn, block: &[T; VALUES]| windows[turn.piece].put(turn.place, block);
+            let give: Option<tile::Taker<'_, T>> = if wanted { Some(&mut give) } else { None };
+            let past = tile::decode(tile, &turns, bytes, &guesses, give, |s, bits| tally.count(s, bits));
+            Ok(Some((keeps.then_some(past), tally)))
+        };
+    let decoded: Vec<_> = windows.par_iter_mut().enumerate().map(one).collect::<Result<_>>()?;
     let (mut tally, mut pasts) = (Tally::default(), Vec::new());
-    for (pieces, decoded) in tiles.iter().zip(decoded) {
-        let Some((values, past, counted)) = decoded else { continue };
-        for (piece, values) in pieces.iter().zip(&values) {
-            piece.copy(values, &regions[piece.of], &mut out[piece.of]);
-        }
+    for (past, counted) in decoded.into_iter().flatten() {
         tally = tally.and(&counted);
         pasts.extend(past);
     }
@@ -342,34 +336,4 @@ pub(crate) fn decode<T: Remembered>(
         *T::past(history) = Some(Past { boxes: boxes.to_vec(), tiles: pasts, age: preamble.age, sum });
     }
     Ok((out, tally))
-}
-
-/// Copies the part of a whole box that lies in a region.
-pub(crate) fn copy<T: Remembered>(
-    values: &[T],
-    count: [usize; 3],
-    region: &[Range<usize>; 3],
-    out: &mut [T],
-) {
-    Piece { of: 0, start: [0; 3], count }.copy(values, region, out);
-}
-
-/// A tile's values by piece, what remains of it, and who won.
-type Decoded<T> = (Vec<Vec<T>>, Option<PastTile<T>>, Tally);
-
-/// Puts a block's values to their places in a piece of `count` values.
-fn put<T: Remembered>(block: &[T; VALUES], turn: &Turn, [nx, ny, _]: [usize; 3], piece: &mut [T]) {
-    let ([x, y, z], [cx, cy, cz]) = (turn.place.start, turn.place.count);
-    for k in 0..cz {
-        for j in 0..cy {
-            let to = ((z + k) * ny + y + j) * nx + x;
-            let row = &block[(k * EDGE + j) * EDGE..];
-            let to = &mut piece[to..to + cx];
-            match (to.first_chunk_mut::<EDGE>(), row.first_chunk()) {
-                // A length that the compiler knows costs no call.
-                (Some(whole), Some(row)) => *whole = *row,
-                _ => to.copy_from_slice(&row[..cx]),
-            }
-        }
-    }
 }

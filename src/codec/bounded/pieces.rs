@@ -1,8 +1,8 @@
 //! How boxes are cut into tiles, and put back together.
 
 use super::tile::{Turn, turns};
-use crate::Value;
-use crate::blocks::BlockGrid;
+use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES};
+use std::array::from_fn;
 use std::ops::Range;
 
 /// Values along each edge of a tile.
@@ -47,7 +47,7 @@ pub(crate) fn tiles(boxes: &[[usize; 3]]) -> Vec<Vec<Piece>> {
             for y in along(1) {
                 for x in along(0) {
                     let start = [x, y, z];
-                    let part = std::array::from_fn(|a| (count[a] - start[a]).min(TILE));
+                    let part = from_fn(|a| (count[a] - start[a]).min(TILE));
                     out.push(vec![Piece { of, start, count: part }]);
                 }
             }
@@ -68,33 +68,83 @@ pub(crate) fn turns_of(tile: &[Piece]) -> Vec<Turn> {
     turns(&tile.iter().map(|p| p.count).collect::<Vec<_>>())
 }
 
-impl Piece {
-    /// What it shares with a region of its box: `(first, behind the last)`, or nothing.
-    fn shared(&self, region: &[Range<usize>; 3]) -> Option<([usize; 3], [usize; 3])> {
-        let lo: [usize; 3] = std::array::from_fn(|a| self.start[a].max(region[a].start));
-        let hi: [usize; 3] = std::array::from_fn(|a| (self.start[a] + self.count[a]).min(region[a].end));
-        (0..3).all(|a| lo[a] < hi[a]).then_some((lo, hi))
+/// Where a piece's values go: the rows of it that lie in the region that is asked for.
+pub(crate) struct Window<'a, T> {
+    /// First and behind the last point, `[x, y, z]` in the piece.
+    lo: [usize; 3],
+    hi: [usize; 3],
+    /// `[z, y]`, each of all x between `lo` and `hi`.
+    rows: Vec<&'a mut [T]>,
+}
+
+impl<T: Copy> Window<'_, T> {
+    /// Whether nothing of the piece is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
-    /// Whether any of it lies in a region of its box.
-    pub(crate) fn touches(&self, region: &[Range<usize>; 3]) -> bool {
-        self.shared(region).is_some()
-    }
-
-    /// Copies the part that lies in a region of its box.
-    pub(crate) fn copy<T: Value>(&self, values: &[T], region: &[Range<usize>; 3], out: &mut [T]) {
-        let Some((lo, hi)) = self.shared(region) else { return };
-        let n = hi[0] - lo[0];
-        for z in lo[2]..hi[2] {
-            for y in lo[1]..hi[1] {
-                let [px, py, pz] = self.start;
-                let from = ((z - pz) * self.count[1] + y - py) * self.count[0] + lo[0] - px;
-                let [rx, ry, rz] = [&region[0], &region[1], &region[2]];
-                let to = ((z - rz.start) * ry.len() + y - ry.start) * rx.len() + lo[0] - rx.start;
-                out[to..to + n].copy_from_slice(&values[from..from + n]);
+    /// Takes what it needs of a block.
+    pub(crate) fn put(&mut self, place: BlockBox, block: &[T; VALUES]) {
+        let lo: [usize; 3] = from_fn(|a| place.start[a].max(self.lo[a]));
+        let hi: [usize; 3] = from_fn(|a| (place.start[a] + place.count[a]).min(self.hi[a]));
+        if (0..3).any(|a| lo[a] >= hi[a]) {
+            return;
+        }
+        let [x, y, z] = place.start;
+        let columns = self.hi[1] - self.lo[1];
+        for k in lo[2]..hi[2] {
+            for j in lo[1]..hi[1] {
+                let to = &mut self.rows[(k - self.lo[2]) * columns + j - self.lo[1]];
+                let to = &mut to[lo[0] - self.lo[0]..hi[0] - self.lo[0]];
+                let from = &block[((k - z) * EDGE + j - y) * EDGE..][..EDGE];
+                match (to.first_chunk_mut::<EDGE>(), from.first_chunk()) {
+                    // A length that the compiler knows costs no call.
+                    (Some(to), Some(from)) => *to = *from,
+                    _ => to.copy_from_slice(&from[lo[0] - x..hi[0] - x]),
+                }
             }
         }
     }
+}
+
+/// The windows of all pieces of [`tiles`], tile by tile, on a part of each box: `out` holds the values of the regions.
+pub(crate) fn windows<'a, T>(
+    tiles: &[Vec<Piece>],
+    boxes: &[[usize; 3]],
+    regions: &[[Range<usize>; 3]],
+    out: &'a mut [Vec<T>],
+) -> Vec<Vec<Window<'a, T>>> {
+    let window = |piece: &Piece| {
+        let region = &regions[piece.of];
+        let within =
+            |a: usize, at: usize| at.clamp(piece.start[a], piece.start[a] + piece.count[a]) - piece.start[a];
+        let (lo, hi) = (from_fn(|a| within(a, region[a].start)), from_fn(|a| within(a, region[a].end)));
+        Window { lo, hi, rows: Vec::new() }
+    };
+    let mut windows: Vec<Vec<_>> = tiles.iter().map(|t| t.iter().map(window).collect()).collect();
+    // Pieces come in the order of their boxes and, in a box, of their place.
+    let mut pieces: Vec<&mut Window<'a, T>> = windows.iter_mut().flatten().collect();
+    let mut first = 0;
+    for ((count, [rx, ry, rz]), out) in boxes.iter().zip(regions).zip(out) {
+        let [tx, ty, tz] = if count.contains(&0) { [0; 3] } else { count.map(|n| n.div_ceil(TILE)) };
+        let mut left = &mut out[..];
+        // Not to walk along an axis of any length for no value at all.
+        if !left.is_empty() {
+            for z in rz.clone() {
+                for y in ry.clone() {
+                    let row = first + (z / TILE * ty + y / TILE) * tx;
+                    for x in rx.start / TILE..rx.end.div_ceil(TILE) {
+                        let n = rx.end.min((x + 1) * TILE) - rx.start.max(x * TILE);
+                        let (part, rest) = left.split_at_mut(n);
+                        pieces[row + x].rows.push(part);
+                        left = rest;
+                    }
+                }
+            }
+        }
+        first += tx * ty * tz;
+    }
+    windows
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ static TABLE: &[u8] = include_bytes!("priors.bin");
 
 /// All of them.
 pub(crate) fn start() -> Vec<Bit> {
-    let bit = |b: &[u8]| Bit::from_table(u16::from_le_bytes([b[0], b[1]]), u16::from(b[2]));
+    let bit = |b: &[u8]| Bit::from_table(u16::from_le_bytes([b[0], b[1]]), b[2]);
     TABLE.chunks_exact(3).map(bit).collect()
 }
 

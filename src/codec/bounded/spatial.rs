@@ -7,6 +7,7 @@
 
 use super::legendre::Block;
 use super::order::{Sides, Visit};
+use crate::Value;
 use crate::blocks::EDGE;
 use crate::engine::Engine;
 
@@ -41,8 +42,22 @@ const BEYOND: [Weights; 3] = [
 ];
 
 /// Place in a block of a corner's entry.
-pub(crate) const fn place(entry: usize) -> usize {
+const fn place(entry: usize) -> usize {
     (entry / (LOW * LOW) * EDGE + entry / LOW % LOW) * EDGE + entry % LOW
+}
+
+crate::engine::for_engines! {
+    /// The corner of a block.
+    pub(crate) fn corner<T: Value>(block: &[T]) -> Corner {
+        let mut out = [0.0; CORNER];
+        for row in 0..LOW * LOW {
+            let from = &block[place(row * LOW)..][..LOW];
+            for i in 0..LOW {
+                out[row * LOW + i] = from[i].to_f64();
+            }
+        }
+        out
+    }
 }
 
 /// Whether neighbours of this level are close enough to say anything.

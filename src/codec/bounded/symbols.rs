@@ -35,9 +35,7 @@ pub(crate) struct Coded {
     pub(crate) offset: Option<u64>,
     /// The quantisation step is the unit · 2^(shift/2).
     pub(crate) shift: i32,
-    /// Number of leading entries of [`SCAN`] that may be other than 0.
-    pub(crate) coded: usize,
-    /// Residuals in steps, by place in the block.
+    /// Residuals in steps, in the order of [`SCAN`]; those left out at the end, of whole degrees, are 0.
     pub(crate) residual: Vec<i32>,
     /// Values to move by so many units: `(index among the true values, units)`, ascending.
     pub(crate) corrections: Vec<(u16, i32)>,
@@ -215,8 +213,7 @@ static INNER_PLACES: LazyLock<Inner> = LazyLock::new(|| {
     }
 });
 
-/// Codes a block: reads it, or, where `symbols` says what it is, writes or measures it; what is given back then lacks the
-/// residuals.
+/// Codes a block: reads it, or, where `symbols` says what it is, writes or measures it.
 pub(crate) fn code<C: Coder>(
     coder: &mut C,
     contexts: &mut Contexts,
@@ -245,25 +242,25 @@ fn coded<C: Coder>(c: &mut C, contexts: &mut Contexts, known: &Known<'_>, truth:
     let offset = (!known.spatial && c.bit(&mut contexts.0[at::OFFSET], truth.offset.is_some()))
         .then(|| c.wide(truth.offset.unwrap_or(0), known.width));
     let degrees = contexts.some::<DEGREES>(at::DEGREE + known.degree.min(15) * DEGREES);
-    let shells = match truth.coded {
-        0 => 0,
-        n => usize::from(SCAN.degree[n - 1]) + 1,
-    };
-    let shells = c.unary(degrees, shells);
-    let coded = usize::from(SCAN.below[shells]);
+    let shells = c.unary(degrees, shells(truth.residual.len()));
     let mut shift = known.shift;
-    let mut residual = if C::READS { vec![0; VALUES] } else { Vec::new() };
+    let mut residual = Vec::new();
     if shells > 0 {
         shift += c.signed(contexts.some(at::SHIFT), truth.shift.saturating_sub(known.shift));
         shift = shift.clamp(-SHIFTS, SHIFTS);
-        residuals(c, contexts, known, shift, coded, &truth.residual, &mut residual);
+        residual = residuals(c, contexts, known, shift, usize::from(SCAN.below[shells]), &truth.residual);
     }
     let corrections = match known.corrects {
         true => corrections(c, contexts, known, shells, &truth.corrections),
         false => Vec::new(),
     };
     let literals = literals(c, contexts, known, &truth.literals);
-    Coded { predictor, spatial, offset, shift, coded, residual, corrections, literals }
+    Coded { predictor, spatial, offset, shift, residual, corrections, literals }
+}
+
+/// Greatest degree + 1 of so many entries of [`SCAN`].
+pub(crate) fn shells(coded: usize) -> usize {
+    coded.checked_sub(1).map_or(0, |last| usize::from(SCAN.degree[last]) + 1)
 }
 
 /// Bits that the choice of a predictor takes.
@@ -299,8 +296,8 @@ fn residuals<C: Coder>(
     shift: i32,
     coded: usize,
     truth: &[i32],
-    out: &mut [i32],
-) {
+) -> Vec<i32> {
+    let mut out = vec![0; coded];
     let levels = known.near.levels(known.engine, shift, coded);
     let inner = &*INNER_PLACES;
     let mut magnitudes = [0u32; PADDED * PADDED * PADDED];
@@ -314,8 +311,7 @@ fn residuals<C: Coder>(
             + magnitudes[at - 2 * PADDED * PADDED];
         let around = level(lower as f32 * inner.share[k]).min(INNER - 1);
         let model = at::RESIDUAL + (usize::from(expected) * INNER + around) * RESIDUAL_BITS;
-        let place = usize::from(SCAN.place[k]);
-        let value = truth.get(place).copied().unwrap_or(0);
+        let value = truth.get(k).copied().unwrap_or(0);
         let magnitude = value.unsigned_abs();
         let bits = c.unary(contexts.some::<RESIDUAL_BITS>(model), (32 - magnitude.leading_zeros()) as usize);
         if bits == 0 {
@@ -324,10 +320,9 @@ fn residuals<C: Coder>(
         let magnitude = mantissa(c, contexts.some(at::MANTISSA + 3 * bits), magnitude, bits as u32);
         magnitudes[at] = magnitude;
         let negative = c.flat(u32::from(value < 0), 1) != 0;
-        if C::READS {
-            out[place] = if negative { -(magnitude as i32) } else { magnitude as i32 };
-        }
+        out[k] = if negative { -(magnitude as i32) } else { magnitude as i32 };
     }
+    out
 }
 
 /// A number of `bits` ≥ 1 bits: the two behind the leading one have estimates.

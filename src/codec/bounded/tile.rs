@@ -6,11 +6,12 @@
 use super::entropy::{Coder, Reader};
 use super::legendre::{Block, SCAN, forward, inverse};
 use super::order::{Sides, Visit, visits};
-use super::spatial::{self, CORNER};
-use super::symbols::{Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves};
+use super::spatial::{self, Corner};
+use super::symbols::{Coded, Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves, shells};
 use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES, pad_block};
 use crate::engine::Engine;
 use crate::{Tolerance, Value};
+use std::array::from_fn;
 use std::sync::Arc;
 
 /// Predictors by number; a stream names those that it uses.
@@ -238,13 +239,46 @@ impl<'a, T: Value> Tile<'a, T> {
     }
 
     fn add_corner(&self, turn: &Turn, predictor: u8, out: &mut Block) {
-        let corner = |n: usize| -> [f64; CORNER] {
-            std::array::from_fn(|e| {
-                let at = n * VALUES + spatial::place(e);
-                self.coefficients[at].to_f64() - self.base(predictor, at)
-            })
-        };
+        let corner = |n: usize| self.corner(n, predictor);
         spatial::predict(self.engine, &turn.visit, corner, out);
+    }
+
+    /// What a coded block's low coefficients are beyond a predictor.
+    fn corner(&self, block: usize, predictor: u8) -> Corner {
+        let low = |of: &[T]| spatial::corner(self.engine, &of[block * VALUES..][..VALUES]);
+        let own = low(&self.coefficients);
+        match (self.past, predictor) {
+            (Some(past), PREVIOUS) => {
+                let newest = low(&past.newest);
+                from_fn(|e| own[e] - newest[e])
+            }
+            (Some(PastTile { newest, before: Some(before), .. }), EXTRAPOLATION) => {
+                let (newest, before) = (low(newest), low(before));
+                from_fn(|e| own[e] - (2.0 * newest[e] - before[e]))
+            }
+            _ => own,
+        }
+    }
+
+    /// The coefficients of a coded block; `guess` are those of the network.
+    fn reconstruct(&self, turn: &Turn, coded: &Coded, guess: Option<&Block>, out: &mut Block) {
+        match (coded.predictor, guess) {
+            (SWAE, Some(guess)) => out.copy_from_slice(&guess[..]),
+            (other, _) => self.of_past(turn, other, out),
+        }
+        if coded.spatial {
+            self.add_spatial(turn, coded.predictor, out);
+        }
+        if let Some(bits) = coded.offset {
+            out[0] = T::of_bits(bits).to_f64();
+        }
+        let step = self.frame.unit * half_octaves(coded.shift);
+        for (&n, &place) in coded.residual.iter().zip(&SCAN.place) {
+            if n != 0 {
+                let c = &mut out[usize::from(place)];
+                *c = f64::from(n).mul_add(step, *c);
+            }
+        }
     }
 
     /// Remembers a block.
@@ -254,15 +288,14 @@ impl<'a, T: Value> Tile<'a, T> {
             Symbols::Coded(coded) => {
                 let unit = half_octaves(coded.shift) as f32;
                 let magnitudes = &mut self.magnitudes[block];
-                for (m, &place) in magnitudes[..coded.coded].iter_mut().zip(&SCAN.place) {
-                    let steps = coded.residual[usize::from(place)].unsigned_abs() as f32;
-                    *m = ((steps * unit).to_bits() >> 16) as u16;
+                for (m, n) in magnitudes.iter_mut().zip(&coded.residual) {
+                    *m = ((n.unsigned_abs() as f32 * unit).to_bits() >> 16) as u16;
                 }
                 let to = &mut self.coefficients[block * VALUES..(block + 1) * VALUES];
                 for (to, &c) in to.iter_mut().zip(coefficients) {
                     *to = T::from_f64(c);
                 }
-                let shells = coded.coded.checked_sub(1).map_or(0, |last| SCAN.degree[last] + 1);
+                let shells = shells(coded.residual.len()) as u8;
                 let (predictor, spatial) = (coded.predictor, coded.spatial);
                 self.states[block] =
                     State { coded: true, predictor, spatial, shift: coded.shift as i16, shells };
@@ -309,15 +342,6 @@ impl<'a, T: Value> Tile<'a, T> {
     }
 }
 
-crate::engine::for_engines! {
-    /// The coefficients of a coded block, from its prediction.
-    fn dequantise(coefficients: &mut Block, residual: &[i32], step: f64) {
-        for (c, &n) in coefficients.iter_mut().zip(residual) {
-            *c = f64::from(n).mul_add(step, *c);
-        }
-    }
-}
-
 /// The value that a correction makes of another.
 #[inline(always)]
 pub(crate) fn corrected(value: f64, units: i32, unit: f64) -> f64 {
@@ -338,44 +362,32 @@ pub(crate) fn decode<T: Value>(
 ) -> PastTile<T> {
     let mut reader = Reader::new(bytes);
     let mut contexts = Contexts::new();
+    let mut values = [T::default(); VALUES];
+    let (mut coefficients, mut decoded) = ([0.0; VALUES], [0.0; VALUES]);
     for (number, turn) in turns.iter().enumerate() {
-        let guess = network.get(number).and_then(Option::as_ref);
+        let guess = network.get(number).and_then(Option::as_deref);
         let known = tile.known(turn, guess.is_some());
         let before = reader.spent();
         let symbols = code(&mut reader, &mut contexts, &known, None);
         told(&symbols, reader.spent() - before);
-        let mut values = [T::default(); VALUES];
-        let (mut coefficients, mut decoded) = ([0.0; VALUES], [0.0; VALUES]);
+        let places = Places::of(turn.place);
         match &symbols {
             Symbols::Coded(coded) => {
-                match coded.predictor {
-                    SWAE => coefficients = guess.map_or([0.0; VALUES], |g| **g),
-                    other => tile.of_past(turn, other, &mut coefficients),
-                }
-                if coded.spatial {
-                    tile.add_spatial(turn, coded.predictor, &mut coefficients);
-                }
-                if let Some(bits) = coded.offset {
-                    coefficients[0] = T::of_bits(bits).to_f64();
-                }
-                let step = tile.frame.unit * half_octaves(coded.shift);
-                dequantise(tile.engine, &mut coefficients, &coded.residual, step);
+                tile.reconstruct(turn, coded, guess, &mut coefficients);
                 if give.is_some() {
                     inverse(tile.engine, &coefficients, &mut decoded);
-                    let places = Places::of(turn.place);
                     for &(i, units) in &coded.corrections {
                         let at = places.block(i);
                         decoded[at] = corrected(decoded[at], units, tile.frame.unit);
                     }
-                    values = decoded.map(T::from_f64);
+                    narrow(tile.engine, &decoded, &mut values);
                     for &(i, bits) in &coded.literals {
                         values[places.block(i)] = T::of_bits(bits);
                     }
                 }
             }
-            Symbols::Constant(bits) => values = [T::of_bits(*bits); VALUES],
+            Symbols::Constant(bits) => values.fill(T::of_bits(*bits)),
             Symbols::Raw(raw) => {
-                let places = Places::of(turn.place);
                 for (i, &bits) in raw.iter().enumerate() {
                     values[places.block(i as u16)] = T::of_bits(bits);
                 }
@@ -387,6 +399,14 @@ pub(crate) fn decode<T: Value>(
         tile.keep(turn, &symbols, &coefficients);
     }
     tile.into_past()
+}
+
+crate::engine::for_engines! {
+    fn narrow<T: Value>(block: &Block, out: &mut [T; VALUES]) {
+        for (out, &v) in out.iter_mut().zip(block) {
+            *out = T::from_f64(v);
+        }
+    }
 }
 
 /// Where the true values of a block lie in it.

@@ -17,14 +17,14 @@ use super::Tolerance;
 use super::entropy::{Coder, Meter, Writer};
 use super::legendre::{Block, forward};
 use super::swae::{Code, Guess};
-use super::symbols::{Contexts, Known, SHIFTS, Symbols, choice, code, half_octaves};
+use super::symbols::{Contexts, Known, SHIFTS, Symbols, choice, code};
 use super::tile::{PastTile, Places, SWAE, Tile, Turn};
-use crate::blocks::VALUES;
+use crate::blocks::{VALUES, touch};
 use crate::{FieldView, Value};
 use source::Source;
 use std::mem::swap;
 use std::ops::RangeInclusive;
-use trial::{Trial, distance};
+use trial::{Foreseen, Settled, Trial};
 
 /// What the encoder may do.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,9 @@ pub(crate) fn encode<T: Value>(
     let (mut tally, mut errors, mut saved) = (Tally::default(), Errors::default(), 0.0);
     for (number, turn) in turns.iter().enumerate() {
         source.read(&pieces[turn.piece], turn, tile.engine);
+        if let Some(next) = turns.get(number + 1) {
+            touch(&pieces[next.piece], next.place);
+        }
         let known = tile.known(turn, false);
         let guess = guesses.get(number).and_then(Option::as_ref);
         let contest = Contest { tile: &tile, turn, known: &known, source: &source };
@@ -81,7 +84,7 @@ pub(crate) fn encode<T: Value>(
         tally.count(&outcome.symbols, writer.spent() - before);
         errors = errors.and(outcome.errors);
         saved += f64::from(outcome.saved);
-        tile.keep(turn, &outcome.symbols, &desk.best.coefficients);
+        tile.keep(turn, &outcome.symbols, &desk.settled.coefficients);
     }
     #[cfg(feature = "learn")]
     super::priors::learning::gather(&contexts);
@@ -93,29 +96,27 @@ pub(crate) fn encode<T: Value>(
 struct Desk {
     /// The truth's coefficients.
     transformed: Block,
-    /// The prediction that is looked at, and that of the best trial.
-    looked_at: Box<Block>,
-    prediction: Box<Block>,
-    /// Trials: the one that is looked at, the best, and the best before the network came.
-    next: Box<Trial>,
-    best: Box<Trial>,
-    kept: Box<Trial>,
+    /// The best prediction, and the one that is looked at.
+    foreseen: Box<Foreseen>,
+    looked_at: Box<Foreseen>,
+    errors: trial::Errors,
+    settled: Box<Settled>,
 }
 
 impl Desk {
     fn new() -> Self {
         Self {
             transformed: [0.0; VALUES],
-            looked_at: Box::new([0.0; VALUES]),
-            prediction: Box::new([0.0; VALUES]),
-            next: Trial::empty(),
-            best: Trial::empty(),
-            kept: Trial::empty(),
+            foreseen: Foreseen::empty(),
+            looked_at: Foreseen::empty(),
+            errors: std::array::from_fn(|_| Box::new([0.0; VALUES])),
+            settled: Settled::empty(),
         }
     }
 }
 
 /// Who predicts.
+#[derive(Clone, Copy)]
 struct Candidate {
     predictor: u8,
     spatial: bool,
@@ -167,16 +168,16 @@ impl<T: Value> Contest<'_, T> {
         let mut best = None;
         let possible = source.finite && tile.frame.unit.is_normal();
         let candidate = if possible { self.predict(contexts, desk, guess) } else { None };
-        if let Some(candidate) = candidate.filter(|_| desk.best.cost.is_finite()) {
-            let (coded, errors) = self.prove(&candidate, &desk.best);
-            let clear = desk.best.cost < 0.5 * raw && !constant && coded.literals.is_empty();
+        if let Some((candidate, trial)) = candidate.filter(|(_, trial)| trial.cost.is_finite()) {
+            let (coded, errors) = self.prove(&candidate, &desk.settled);
+            let clear = trial.cost < 0.5 * raw && !constant && coded.literals.is_empty();
             let symbols = Symbols::Coded(coded);
             let mut meter = Meter::default();
             if !clear {
                 let known = self.tile.known(self.turn, candidate.predictor == SWAE);
                 code(&mut meter, contexts, &known, Some(&symbols));
             }
-            if meter.bits < cost && storable::<T>(tile.engine, &desk.best.coefficients) {
+            if meter.bits < cost && storable::<T>(tile.engine, &desk.settled.coefficients) {
                 cost = meter.bits;
                 best = Some(Outcome { symbols, errors, saved: candidate.saved });
             }
@@ -191,92 +192,95 @@ impl<T: Value> Contest<'_, T> {
         })
     }
 
-    /// The best prediction by estimate; with its best step it becomes the desk's best trial.
-    fn predict(&self, contexts: &mut Contexts, desk: &mut Desk, guess: Option<&Guess>) -> Option<Candidate> {
+    /// The best prediction and its best step by estimate, which the desk settles on.
+    fn predict(
+        &self,
+        contexts: &mut Contexts,
+        desk: &mut Desk,
+        guess: Option<&Guess>,
+    ) -> Option<(Candidate, Trial)> {
         let Self { tile, turn, known, source } = self;
+        let unit = tile.frame.unit;
         forward(tile.engine, &source.block, &mut desk.transformed);
-        let mut winner = self.rank(contexts, desk);
-        swap(&mut desk.looked_at, &mut desk.prediction);
         let start = match tile.frame.tolerance {
-            Tolerance::Absolute(_) => None,
-            Tolerance::PointwiseRelative(r) => first_shift(source, r / tile.frame.unit).or(Some(known.shift)),
+            Tolerance::Absolute(_) => known.shift,
+            Tolerance::PointwiseRelative(r) => first_shift(source, r / unit).unwrap_or(known.shift),
         };
-        if winner.is_some() {
-            if let Some(shift) = start {
-                self.attempt(desk, shift);
-                swap(&mut desk.best, &mut desk.next);
-            }
-            self.climb(desk);
-        }
+        let mut winner = self.rank(contexts, desk).map(|(candidate, trial)| {
+            let trial = trial.unwrap_or_else(|| self.attempt(&desk.foreseen, &mut desk.errors, start));
+            (candidate, self.climb(&desk.foreseen, &mut desk.errors, trial))
+        });
         // The network comes last: what the others need tells whether its latents can pay at all.
+        let others = winner.as_ref().map_or(f32::INFINITY, |(_, trial)| trial.cost);
         if let Some(guess) = guess
-            && (winner.is_none() || desk.best.cost > guess.cost())
+            && others > guess.cost()
         {
-            swap(&mut desk.best, &mut desk.kept);
-            desk.looked_at.copy_from_slice(&guess.coefficients[..]);
+            desk.looked_at.prediction.copy_from_slice(&guess.coefficients[..]);
             if known.spatial {
-                tile.add_spatial(turn, SWAE, &mut desk.looked_at);
+                tile.add_spatial(turn, SWAE, &mut desk.looked_at.prediction);
             }
-            self.attempt(desk, start.unwrap_or(if winner.is_some() { desk.kept.shift } else { known.shift }));
-            swap(&mut desk.best, &mut desk.next);
-            self.climb(desk);
-            let saved = desk.kept.cost - desk.best.cost - guess.cost();
-            if winner.is_none() || saved > 0.0 {
-                winner = Some(Candidate { predictor: SWAE, spatial: known.spatial, offset: None, saved });
-            } else {
-                swap(&mut desk.best, &mut desk.kept);
+            desk.looked_at.compare::<T>(tile.engine, &desk.transformed, unit);
+            let trial = self.attempt(&desk.looked_at, &mut desk.errors, start);
+            let trial = self.climb(&desk.looked_at, &mut desk.errors, trial);
+            let saved = others - trial.cost - guess.cost();
+            if saved > 0.0 {
+                let candidate = Candidate { predictor: SWAE, spatial: known.spatial, offset: None, saved };
+                winner = Some((candidate, trial));
+                swap(&mut desk.foreseen, &mut desk.looked_at);
             }
         }
-        // What a reader will decode: the proof looks at nothing else.
-        desk.best.decode(tile.engine);
+        if let Some((_, trial)) = winner {
+            let prediction = &desk.foreseen.prediction;
+            desk.settled.settle(tile.engine, unit, &desk.transformed, prediction, trial.shift);
+        }
         winner
     }
 
-    /// The best of the predictors that need no latents, its prediction, and, under an absolute bound, its trial with the
-    /// neighbours' step.
-    fn rank(&self, contexts: &mut Contexts, desk: &mut Desk) -> Option<Candidate> {
+    /// The best of the predictors that need no latents, and, under an absolute bound, a trial of it with the neighbours'
+    /// step.
+    fn rank(&self, contexts: &mut Contexts, desk: &mut Desk) -> Option<(Candidate, Option<Trial>)> {
         let Self { tile, turn, known, .. } = self;
-        let scale = 1.0 / (tile.frame.unit * half_octaves(known.shift));
         let mut least = f32::INFINITY;
-        let mut best: Option<(f32, Candidate)> = None;
+        let mut best: Option<(f32, Candidate, Option<Trial>)> = None;
         for predictor in (0..8).filter(|p| known.predictors >> p & 1 == 1) {
             for spatial in [false, true] {
                 if spatial && !known.spatial {
                     continue;
                 }
-                tile.of_past(turn, predictor, &mut desk.looked_at);
+                let prediction = &mut desk.looked_at.prediction;
+                tile.of_past(turn, predictor, prediction);
                 if spatial {
-                    tile.add_spatial(turn, predictor, &mut desk.looked_at);
+                    tile.add_spatial(turn, predictor, prediction);
                 }
-                let offset = self.offset(desk.transformed[0], desk.looked_at[0]);
+                let offset = self.offset(desk.transformed[0], prediction[0]);
                 if let Some(bits) = offset {
-                    desk.looked_at[0] = T::of_bits(bits).to_f64();
+                    prediction[0] = T::of_bits(bits).to_f64();
                 }
-                let mut cost = choice(contexts, known, predictor, spatial);
-                let rough = cost + distance(tile.engine, &desk.transformed, &desk.looked_at, scale);
+                desk.looked_at.compare::<T>(tile.engine, &desk.transformed, tile.frame.unit);
+                let choice = choice(contexts, known, predictor, spatial);
+                let rough = choice + desk.looked_at.distance(tile.engine, known.shift);
                 // A trial takes ten times as long as a rough estimate; who is far behind gets none.
                 if rough > MARGIN.0 * least + MARGIN.1 {
                     continue;
                 }
-                cost = match tile.frame.tolerance {
+                let trial = match tile.frame.tolerance {
                     Tolerance::Absolute(_) => {
-                        self.attempt(desk, known.shift);
-                        cost + desk.next.cost
+                        Some(self.attempt(&desk.looked_at, &mut desk.errors, known.shift))
                     }
-                    Tolerance::PointwiseRelative(_) => rough,
+                    Tolerance::PointwiseRelative(_) => None,
                 };
+                let cost = trial.map_or(rough, |trial| choice + trial.cost);
                 // A residual too long to be coded leads nobody.
                 if cost.is_finite() {
                     least = least.min(rough);
                 }
                 if best.as_ref().is_none_or(|b| cost < b.0) {
-                    best = Some((cost, Candidate { predictor, spatial, offset, saved: 0.0 }));
-                    swap(&mut desk.prediction, &mut desk.looked_at);
-                    swap(&mut desk.best, &mut desk.next);
+                    best = Some((cost, Candidate { predictor, spatial, offset, saved: 0.0 }, trial));
+                    swap(&mut desk.foreseen, &mut desk.looked_at);
                 }
             }
         }
-        best.map(|(_, candidate)| candidate)
+        best.map(|(_, candidate, trial)| (candidate, trial))
     }
 
     /// The first coefficient itself, where nothing foretells it and a residual would be far too long.
@@ -293,43 +297,42 @@ impl<T: Value> Contest<'_, T> {
         }
     }
 
-    /// Tries a shift with the prediction that is looked at: the desk's next trial.
-    fn attempt(&self, desk: &mut Desk, shift: i32) {
+    /// Tries a shift.
+    fn attempt(&self, foreseen: &Foreseen, errors: &mut trial::Errors, shift: i32) -> Trial {
         let Self { tile, known, source, .. } = self;
         let allowed = self.allowed();
         let shift = shift.clamp(*allowed.start(), *allowed.end());
-        desk.next.quantise(tile.engine, tile.frame.unit, &desk.transformed, &desk.looked_at, shift);
+        let trial = Trial::new(tile.engine, foreseen, shift, errors);
         match tile.frame.tolerance {
-            Tolerance::Absolute(e) => {
-                desk.next.add_corrections::<T>(tile.engine, &source.block, e * STRICT);
-            }
+            Tolerance::Absolute(_) => trial.with_corrections(tile.engine, foreseen, errors),
             Tolerance::PointwiseRelative(r) => {
                 let bits = known.kept.unwrap_or(known.width) as f32 + 4.0;
-                desk.next.add_literals::<T>(tile.engine, &source.block, r * STRICT, bits);
+                trial.with_literals(tile.engine, &source.block, r / tile.frame.unit, bits, errors)
             }
         }
     }
 
-    /// The trial of least cost near the desk's best one; two in a row that cost more end the search on that side.
-    fn climb(&self, desk: &mut Desk) {
-        let start = desk.best.shift;
+    /// The trial of least cost near a first one; two in a row that cost more end the search on that side.
+    fn climb(&self, foreseen: &Foreseen, errors: &mut trial::Errors, first: Trial) -> Trial {
+        let mut best = first;
         for by in [1, -1] {
-            let (mut shift, mut worse) = (start + by, 0);
+            let (mut shift, mut worse) = (first.shift + by, 0);
             let useful = if by > 0 { Trial::can_grow } else { Trial::can_shrink };
-            while worse < 2 && self.allowed().contains(&shift) && useful(&desk.best) {
-                self.attempt(desk, shift);
-                if desk.next.cost < desk.best.cost {
-                    swap(&mut desk.best, &mut desk.next);
+            while worse < 2 && self.allowed().contains(&shift) && useful(&best) {
+                let next = self.attempt(foreseen, errors, shift);
+                if next.cost < best.cost {
+                    best = next;
                     worse = 0;
                 } else {
                     worse += 1;
                 }
-                if by > 0 && desk.next.is_hopeless() {
+                if by > 0 && next.is_hopeless() {
                     break;
                 }
                 shift += by;
             }
         }
+        best
     }
 }
 

@@ -1,4 +1,4 @@
-//! A block quantised with some step, and an estimate of what that takes.
+//! Quantisation steps: tried, with an estimate of what they take, and settled on.
 
 use crate::Value;
 use crate::blocks::VALUES;
@@ -27,107 +27,109 @@ static ESTIMATES: LazyLock<Estimates> = LazyLock::new(|| Estimates {
 /// So many values that miss never pay.
 const MANY: usize = 96;
 /// Residuals of so many steps cannot be coded.
-const LARGEST: f64 = (1u32 << RESIDUAL_BITS) as f64;
+const LARGEST: f32 = (1u32 << RESIDUAL_BITS) as f32;
 const NONZERO: f32 = 2.54;
 const OCTAVE: f32 = 1.41;
 
 /// With an error of so small a root mean square, in units of the bound, hardly any value misses it; with so large a one,
 /// far too many do. In between they are counted.
-const QUIET: f64 = 0.22;
-const LOUD: f64 = 0.8;
+const QUIET: f32 = 0.22;
+const LOUD: f32 = 0.8;
 
-/// A block quantised with some step.
-pub(super) struct Trial {
-    pub(super) shift: i32,
-    /// Residuals in steps.
-    pub(super) steps: Block,
-    /// What a reader makes of them: coefficients and values.
-    pub(super) coefficients: Block,
-    pub(super) decoded: Block,
-    /// Root mean square of the error.
-    rms: f64,
-    /// Values that miss the bound, as far as they were counted.
-    misses: usize,
-    /// An estimate of its bits.
-    pub(super) cost: f32,
-    /// Greatest total degree + 1 of the residuals that are not 0.
-    pub(super) shells: usize,
+/// A prediction of a block's coefficients, and what it leaves.
+pub(super) struct Foreseen {
+    pub(super) prediction: Block,
+    /// Truth − prediction, in units: single precision is enough to try steps with.
+    residual: Block<f32>,
+    /// Half a unit, less what rounding to the field's type takes of it.
+    allowed: f32,
 }
 
-impl Trial {
+impl Foreseen {
     pub(super) fn empty() -> Box<Self> {
-        Box::new(Self {
-            shift: 0,
-            steps: [0.0; VALUES],
-            coefficients: [0.0; VALUES],
-            decoded: [0.0; VALUES],
-            rms: 0.0,
-            misses: 0,
-            cost: 0.0,
-            shells: 0,
-        })
+        Box::new(Self { prediction: [0.0; VALUES], residual: [0.0; VALUES], allowed: 0.5 })
     }
 
-    /// Quantises a residual with a step of unit · 2^(shift/2).
-    pub(super) fn quantise(
-        &mut self,
+    /// Subtracts the prediction from the truth.
+    pub(super) fn compare<T: Value>(&mut self, engine: Engine, truth: &Block, unit: f64) {
+        let mean = truth[0].abs() / (VALUES as f64).sqrt();
+        let rounding = 0.5f64.powi(T::DTYPE.mantissa_bits() as i32 + 1) + 2.0 * f64::EPSILON;
+        self.allowed = (0.5 - mean * rounding / unit).max(0.1) as f32;
+        subtract(engine, truth, &self.prediction, 1.0 / unit, &mut self.residual);
+    }
+
+    /// A rough estimate of the bits of the residual at a shift.
+    pub(super) fn distance(&self, engine: Engine, shift: i32) -> f32 {
+        distance(engine, &self.residual, half_octaves(-shift) as f32)
+    }
+}
+
+/// What comes of a shift: the quantisation step is unit · 2^(shift/2).
+#[derive(Clone, Copy)]
+pub(super) struct Trial {
+    pub(super) shift: i32,
+    /// An estimate of its bits.
+    pub(super) cost: f32,
+    /// Root mean square of the error, in units.
+    rms: f32,
+    /// Values that miss the bound, as far as they were counted.
+    misses: usize,
+    /// Greatest total degree + 1 of the residuals that are not 0.
+    shells: usize,
+}
+
+/// Errors of a trial in units: of its coefficients, and of its values.
+pub(super) type Errors = [Box<Block<f32>>; 2];
+
+impl Trial {
+    /// Quantises the residual, and estimates its bits.
+    pub(super) fn new(engine: Engine, foreseen: &Foreseen, shift: i32, errors: &mut Errors) -> Self {
+        let (scale, step) = (half_octaves(-shift) as f32, half_octaves(shift) as f32);
+        let (cost, shells, lost) = quantise(engine, &foreseen.residual, scale, step, &mut errors[0]);
+        let shells = shells as usize;
+        let rms = (lost / VALUES as f32).sqrt() * step;
+        Self { shift, cost: cost + ESTIMATES.shells[shells], rms, misses: 0, shells }
+    }
+
+    /// Adds the cost of what misses an absolute tolerance, half a unit. Padding may miss as it likes, but to leave it out of
+    /// the estimate is not worth the while.
+    pub(super) fn with_corrections(
+        mut self,
         engine: Engine,
-        unit: f64,
-        truth: &Block,
-        prediction: &Block,
-        shift: i32,
-    ) {
-        let step = unit * half_octaves(shift);
-        let (steps, coefficients) = (&mut self.steps, &mut self.coefficients);
-        let (cost, shells, lost) = quantise(engine, truth, prediction, 1.0 / step, step, steps, coefficients);
-        self.rms = (lost / VALUES as f64).sqrt() * step;
-        (self.shift, self.shells) = (shift, shells as usize);
-        self.cost = cost + ESTIMATES.shells[self.shells];
-    }
-
-    /// Adds the cost of what misses an absolute tolerance. Padding may miss as it likes, but to leave it out of the
-    /// estimate is not worth the while.
-    pub(super) fn add_corrections<T: Value>(&mut self, engine: Engine, truth: &Block, tolerance: f64) {
-        let rms = self.rms / tolerance;
+        foreseen: &Foreseen,
+        [coefficients, values]: &mut Errors,
+    ) -> Self {
+        let rms = 2.0 * self.rms;
         self.misses = if rms < QUIET {
             0
         } else if rms > LOUD {
             MANY + 1
         } else {
-            self.decode(engine);
-            misses::<T>(engine, truth, &self.decoded, tolerance) as usize
+            inverse(engine, coefficients, values);
+            misses(engine, values, foreseen.allowed) as usize
         };
         // Far too many lead downwards, wherever the climb began.
-        let many =
-            if self.misses > MANY { 1e6 + 1e3 * self.shift as f32 + 1e3 * rms.log2() as f32 } else { 0.0 };
+        let many = if self.misses > MANY { 1e6 + 1e3 * self.shift as f32 + 1e3 * rms.log2() } else { 0.0 };
         self.cost += ESTIMATES.misses[self.misses] + many;
+        self
     }
 
-    /// Adds the cost of what misses a tolerance relative to each value: it is stored by itself, in so many bits.
-    pub(super) fn add_literals<T: Value>(
-        &mut self,
+    /// Adds the cost of what misses a tolerance relative to each value, of so many units a value: it is stored by itself, in
+    /// so many bits.
+    pub(super) fn with_literals(
+        mut self,
         engine: Engine,
         truth: &Block,
         tolerance: f64,
         bits: f32,
-    ) {
-        self.decode(engine);
-        let off = |(d, v): &(&f64, &f64)| (T::from_f64(**d).to_f64() - **v).abs();
-        let misses = self.decoded.iter().zip(truth).filter(|p| off(p) > tolerance * p.1.abs()).count();
+        [coefficients, values]: &mut Errors,
+    ) -> Self {
+        inverse(engine, coefficients, values);
+        let off = |(error, v): &(&f32, &f64)| f64::from(error.abs()) > tolerance * v.abs();
+        let misses = values.iter().zip(truth).filter(off).count();
         self.misses = misses.min(MANY);
         self.cost += misses as f32 * bits;
-    }
-
-    /// Computes the values that a reader will decode.
-    pub(super) fn decode(&mut self, engine: Engine) {
-        inverse(engine, &self.coefficients, &mut self.decoded);
-    }
-
-    /// Residuals in steps, by place in the block.
-    pub(super) fn residual(&self, engine: Engine) -> Vec<i32> {
-        let mut out = vec![0; VALUES];
-        integers(engine, &self.steps, &mut out);
-        out
+        self
     }
 
     /// Whether larger steps could be cheaper: without residuals they change nothing.
@@ -146,12 +148,59 @@ impl Trial {
     }
 }
 
+/// A block with the step that was chosen, exactly as a reader will have it.
+pub(super) struct Settled {
+    pub(super) shift: i32,
+    /// Residuals in steps, by place in the block.
+    steps: [i32; VALUES],
+    pub(super) coefficients: Block,
+    pub(super) decoded: Block,
+    /// Greatest total degree + 1 of the residuals that are not 0.
+    pub(super) shells: usize,
+}
+
+impl Settled {
+    pub(super) fn empty() -> Box<Self> {
+        let (steps, zeros) = ([0; VALUES], [0.0; VALUES]);
+        Box::new(Self { shift: 0, steps, coefficients: zeros, decoded: zeros, shells: 0 })
+    }
+
+    /// Residuals in steps, in the order of [`SCAN`], up to the greatest degree that has any.
+    pub(super) fn residual(&self) -> Vec<i32> {
+        let coded = &SCAN.place[..usize::from(SCAN.below[self.shells])];
+        coded.iter().map(|&place| self.steps[usize::from(place)]).collect()
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        engine: Engine,
+        unit: f64,
+        truth: &Block,
+        prediction: &Block,
+        shift: i32,
+    ) {
+        let step = unit * half_octaves(shift);
+        let (steps, coefficients) = (&mut self.steps, &mut self.coefficients);
+        self.shells = settle(engine, truth, prediction, 1.0 / step, step, steps, coefficients) as usize;
+        self.shift = shift;
+        inverse(engine, &self.coefficients, &mut self.decoded);
+    }
+}
+
+crate::engine::for_engines! {
+    fn subtract(truth: &Block, prediction: &Block, scale: f64, out: &mut Block<f32>) {
+        for k in 0..VALUES {
+            out[k] = ((truth[k] - prediction[k]) * scale) as f32;
+        }
+    }
+}
+
 crate::engine::for_engines! {
     /// An estimate of the bits of a residual.
-    pub(super) fn distance(truth: &Block, prediction: &Block, scale: f64) -> f32 {
+    fn distance(residual: &Block<f32>, scale: f32) -> f32 {
         let mut sum = 0u32;
         for k in 0..VALUES {
-            let t = ((truth[k] - prediction[k]) * scale) as f32;
+            let t = residual[k] * scale;
             sum = sum.wrapping_add(octaves(1.0 + t * t));
         }
         sum as f32 * (0.5 / 1024.0)
@@ -164,35 +213,28 @@ fn octaves(x: f32) -> u32 {
     (x.to_bits() >> 13).wrapping_sub(127 << 10)
 }
 
+/// Lanes that sums are made in: the compiler does not reorder sums of numbers.
+const LANES: usize = 16;
+
 crate::engine::for_engines! {
-    /// Residuals in steps, the coefficients that a reader makes of them, an estimate of their bits, and the
-    /// greatest total degree + 1 of those that are not 0.
-    fn quantise(
-        truth: &Block,
-        prediction: &Block,
-        scale: f64,
-        step: f64,
-        steps: &mut Block,
-        coefficients: &mut Block,
-    ) -> (f32, u32, f64) {
-        // Eight lanes each: sums of numbers are not reordered by the compiler.
-        let (mut lost, mut largest) = ([0.0f64; 8], [0.0f64; 8]);
-        let (mut octave, mut nonzero, mut shells) = ([0u32; 8], [0u32; 8], [0u32; 8]);
-        for first in (0..VALUES).step_by(8) {
-            for lane in 0..8 {
+    /// The errors of a residual quantised with a step, in units; an estimate of its bits, the greatest total degree + 1 of
+    /// what is not 0, and the sum of the squares of the errors, in steps.
+    fn quantise(residual: &Block<f32>, scale: f32, step: f32, errors: &mut Block<f32>) -> (f32, u32, f32) {
+        let (mut lost, mut largest) = ([0.0f32; LANES], [0.0f32; LANES]);
+        let (mut octave, mut nonzero, mut shells) = ([0u32; LANES], [0u32; LANES], [0u32; LANES]);
+        for first in (0..VALUES).step_by(LANES) {
+            for lane in 0..LANES {
                 let k = first + lane;
-                let exact = (truth[k] - prediction[k]) * scale;
+                let exact = residual[k] * scale;
                 let n = exact.round_ties_even();
                 let off = exact - n;
                 lost[lane] = off.mul_add(off, lost[lane]);
-                steps[k] = n;
-                coefficients[k] = n.mul_add(step, prediction[k]);
+                errors[k] = off * step;
                 // NaN becomes the largest of all.
                 largest[lane] = if n.abs() < largest[lane] { largest[lane] } else { n.abs() };
-                let t = n as f32;
-                octave[lane] = octave[lane].wrapping_add(octaves(1.0 + t * t));
-                nonzero[lane] = nonzero[lane].wrapping_add(u32::from(t != 0.0));
-                let here = if t != 0.0 { SHELL[k] } else { 0 };
+                octave[lane] = octave[lane].wrapping_add(octaves(1.0 + n * n));
+                nonzero[lane] = nonzero[lane].wrapping_add(u32::from(n != 0.0));
+                let here = if n != 0.0 { SHELL[k] } else { 0 };
                 shells[lane] = if here > shells[lane] { here } else { shells[lane] };
             }
         }
@@ -208,21 +250,39 @@ crate::engine::for_engines! {
 }
 
 crate::engine::for_engines! {
-    fn integers(steps: &Block, out: &mut [i32]) {
-        for (out, &n) in out.iter_mut().zip(steps) {
-            *out = n as i32;
+    /// How many values are further off than allowed.
+    fn misses(errors: &Block<f32>, allowed: f32) -> u32 {
+        let mut count = 0u32;
+        for k in 0..VALUES {
+            count = count.wrapping_add(u32::from(errors[k].abs() > allowed));
         }
+        count
     }
 }
 
 crate::engine::for_engines! {
-    /// How many values are further off than the tolerance.
-    fn misses<T: Value>(truth: &Block, decoded: &Block, tolerance: f64) -> u32 {
-        let mut count = 0u32;
-        for k in 0..VALUES {
-            let off = (T::from_f64(decoded[k]).to_f64() - truth[k]).abs();
-            count = count.wrapping_add(u32::from(off > tolerance));
+    /// Residuals in steps, the coefficients that a reader makes of them, and the greatest total degree + 1 of those that are
+    /// not 0.
+    fn settle(
+        truth: &Block,
+        prediction: &Block,
+        scale: f64,
+        step: f64,
+        steps: &mut [i32; VALUES],
+        coefficients: &mut Block,
+    ) -> u32 {
+        let mut shells = [0u32; LANES];
+        for first in (0..VALUES).step_by(LANES) {
+            for lane in 0..LANES {
+                let k = first + lane;
+                let n = ((truth[k] - prediction[k]) * scale).round_ties_even();
+                let c = n.mul_add(step, prediction[k]);
+                coefficients[k] = if n != 0.0 { c } else { prediction[k] };
+                steps[k] = n as i32;
+                let here = if n != 0.0 { SHELL[k] } else { 0 };
+                shells[lane] = if here > shells[lane] { here } else { shells[lane] };
+            }
         }
-        count
+        shells.into_iter().max().unwrap_or(0)
     }
 }
