@@ -28,8 +28,10 @@ static ESTIMATES: LazyLock<Estimates> = LazyLock::new(|| Estimates {
 const MANY: usize = 96;
 /// Residuals of so many steps cannot be coded.
 const LARGEST: f32 = (1u32 << RESIDUAL_BITS) as f32;
-const NONZERO: f32 = 2.54;
-const OCTAVE: f32 = 1.41;
+/// Bits of a residual that is not 0, …
+pub(super) const NONZERO: f32 = 2.54;
+/// … and of each octave that it is larger.
+pub(super) const OCTAVE: f32 = 1.41;
 
 /// With an error of so small a root mean square, in units of the bound, hardly any value misses it; with so large a one,
 /// far too many do. In between they are counted.
@@ -40,9 +42,9 @@ const LOUD: f32 = 0.8;
 pub(super) struct Foreseen {
     pub(super) prediction: Block,
     /// Truth − prediction, in units: single precision is enough to try steps with.
-    residual: Block<f32>,
+    pub(super) residual: Block<f32>,
     /// Half a unit, less what rounding to the field's type takes of it.
-    allowed: f32,
+    pub(super) allowed: f32,
 }
 
 impl Foreseen {
@@ -53,7 +55,7 @@ impl Foreseen {
     /// Subtracts the prediction from the truth.
     pub(super) fn compare<T: Value>(&mut self, engine: Engine, truth: &Block, unit: f64) {
         let mean = truth[0].abs() / (VALUES as f64).sqrt();
-        let rounding = 0.5f64.powi(T::DTYPE.mantissa_bits() as i32 + 1) + 2.0 * f64::EPSILON;
+        let rounding = 0.5f64.powi(T::DTYPE.mantissa_bits() as i32 + 1) + 1.0 * f64::EPSILON;
         self.allowed = (0.5 - mean * rounding / unit).max(0.1) as f32;
         subtract(engine, truth, &self.prediction, 1.0 / unit, &mut self.residual);
     }
@@ -73,9 +75,14 @@ pub(super) struct Trial {
     /// Root mean square of the error, in units.
     rms: f32,
     /// Values that miss the bound, as far as they were counted.
-    misses: usize,
+    pub(super) misses: usize,
     /// Greatest total degree + 1 of the residuals that are not 0.
-    shells: usize,
+    pub(super) shells: usize,
+}
+
+/// An estimate of the bits that corrections take, unless there are too many.
+pub(super) fn price(misses: usize) -> Option<f32> {
+    (misses <= MANY).then(|| ESTIMATES.misses[misses])
 }
 
 /// Errors of a trial in units: of its coefficients, and of its values.
@@ -171,17 +178,19 @@ impl Settled {
         coded.iter().map(|&place| self.steps[usize::from(place)]).collect()
     }
 
+    /// Takes the nearest residuals but for some moves.
     pub(super) fn settle(
         &mut self,
         engine: Engine,
         unit: f64,
         truth: &Block,
         prediction: &Block,
+        moves: &Block<f32>,
         shift: i32,
     ) {
         let step = unit * half_octaves(shift);
         let (steps, coefficients) = (&mut self.steps, &mut self.coefficients);
-        self.shells = settle(engine, truth, prediction, 1.0 / step, step, steps, coefficients) as usize;
+        self.shells = settle(engine, truth, prediction, moves, step, steps, coefficients) as usize;
         self.shift = shift;
         inverse(engine, &self.coefficients, &mut self.decoded);
     }
@@ -209,7 +218,7 @@ crate::engine::for_engines! {
 
 /// log₂ of a number ≥ 1 in units of 2⁻¹⁰, with straight lines between powers of two.
 #[inline(always)]
-fn octaves(x: f32) -> u32 {
+pub(super) fn octaves(x: f32) -> u32 {
     (x.to_bits() >> 13).wrapping_sub(127 << 10)
 }
 
@@ -251,7 +260,7 @@ crate::engine::for_engines! {
 
 crate::engine::for_engines! {
     /// How many values are further off than allowed.
-    fn misses(errors: &Block<f32>, allowed: f32) -> u32 {
+    pub(super) fn misses(errors: &Block<f32>, allowed: f32) -> u32 {
         let mut count = 0u32;
         for k in 0..VALUES {
             count = count.wrapping_add(u32::from(errors[k].abs() > allowed));
@@ -266,16 +275,18 @@ crate::engine::for_engines! {
     fn settle(
         truth: &Block,
         prediction: &Block,
-        scale: f64,
+        moves: &Block<f32>,
         step: f64,
         steps: &mut [i32; VALUES],
         coefficients: &mut Block,
     ) -> u32 {
+        let scale = 1.0 / step;
         let mut shells = [0u32; LANES];
         for first in (0..VALUES).step_by(LANES) {
             for lane in 0..LANES {
                 let k = first + lane;
-                let n = ((truth[k] - prediction[k]) * scale).round_ties_even();
+                let nearest = ((truth[k] - prediction[k]) * scale).round_ties_even();
+                let n = nearest + f64::from(moves[k]);
                 let c = n.mul_add(step, prediction[k]);
                 coefficients[k] = if n != 0.0 { c } else { prediction[k] };
                 steps[k] = n as i32;
