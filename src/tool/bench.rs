@@ -215,18 +215,20 @@ fn measure<T: Compared + Remembered>(
     Ok(())
 }
 
-/// The whole blocks of a field, one after the other.
+/// The whole blocks of a field in the order of an octree's leaves, along a Morton curve.
 fn cut<T: Copy>(values: &[T], [nx, ny, nz]: [usize; 3]) -> Vec<T> {
+    let grid = [nx / 8, ny / 8, nz / 8];
+    let spread = |n: usize| (0..20).map(|bit| (n >> bit & 1) << (3 * bit)).sum::<usize>();
+    let mut blocks: Vec<_> = (0..grid.iter().product())
+        .map(|i: usize| [i % grid[0], i / grid[0] % grid[1], i / (grid[0] * grid[1])])
+        .collect();
+    blocks.sort_by_key(|b| spread(b[0]) | spread(b[1]) << 1 | spread(b[2]) << 2);
     let mut out = Vec::with_capacity(values.len());
-    for bz in 0..nz / 8 {
-        for by in 0..ny / 8 {
-            for bx in 0..nx / 8 {
-                for line in 0..64 {
-                    let (y, z) = (by * 8 + line % 8, bz * 8 + line / 8);
-                    let first = (z * ny + y) * nx + bx * 8;
-                    out.extend_from_slice(&values[first..first + 8]);
-                }
-            }
+    for [bx, by, bz] in blocks {
+        for line in 0..64 {
+            let (y, z) = (by * 8 + line % 8, bz * 8 + line / 8);
+            let first = (z * ny + y) * nx + bx * 8;
+            out.extend_from_slice(&values[first..first + 8]);
         }
     }
     out

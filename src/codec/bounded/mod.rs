@@ -10,6 +10,7 @@ mod encoder;
 mod entropy;
 mod history;
 mod legendre;
+mod links;
 mod order;
 mod pieces;
 mod preamble;

@@ -41,6 +41,19 @@ const BEYOND: [Weights; 3] = [
     [[1.0, 3.0, 0.0, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]],
 ];
 
+/// The entries of a corner of degree 0 along an axis: the mean, and the slopes along the two others.
+pub(crate) const fn across(axis: usize) -> [usize; 3] {
+    const STRIDES: [usize; 3] = [1, LOW, LOW * LOW];
+    [0, STRIDES[(axis + 1) % 3], STRIDES[(axis + 2) % 3]]
+}
+
+/// What a corner foretells of those of the block beyond it.
+pub(crate) fn beyond(corner: &Corner, axis: usize) -> [f64; 3] {
+    let stride = [1, LOW, LOW * LOW][axis];
+    let along = |first: usize| (0..LOW).map(|of| BEYOND[0][0][of] * corner[first + of * stride]).sum();
+    across(axis).map(along)
+}
+
 /// Place in a block of a corner's entry.
 const fn place(entry: usize) -> usize {
     (entry / (LOW * LOW) * EDGE + entry / LOW % LOW) * EDGE + entry % LOW

@@ -6,6 +6,7 @@
 
 use super::entropy::{Bit, Coder, Meter};
 use super::legendre::{DEGREES, SCAN};
+use super::links;
 use crate::blocks::{EDGE, VALUES};
 use crate::engine::Engine;
 use std::sync::LazyLock;
@@ -148,7 +149,8 @@ mod at {
     pub const EXPONENT: usize = CLASS + 3;
     pub const MANTISSA: usize = EXPONENT + 34;
     pub const RESIDUAL: usize = MANTISSA + 3 * (RESIDUAL_BITS + 1);
-    pub const END: usize = RESIDUAL + EXPECTED * INNER * RESIDUAL_BITS;
+    pub const LINK: usize = RESIDUAL + EXPECTED * INNER * RESIDUAL_BITS;
+    pub const END: usize = LINK + links::MODELS;
 }
 
 /// All estimates.
@@ -167,6 +169,11 @@ impl Contexts {
     #[cfg(feature = "learn")]
     pub(crate) fn bits(&self) -> &[Bit] {
         &self.0
+    }
+
+    /// Of the links of boxes.
+    pub(crate) fn links(&mut self) -> &mut [Bit; links::MODELS] {
+        self.some(at::LINK)
     }
 
     fn some<const N: usize>(&mut self, at: usize) -> &mut [Bit; N] {

@@ -5,6 +5,7 @@
 
 use super::entropy::{Coder, Reader};
 use super::legendre::{Block, SCAN, forward, inverse};
+use super::links::Links;
 use super::order::{Sides, Visit, visits};
 use super::spatial::{self, Corner};
 use super::symbols::{Coded, Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves, shells};
@@ -83,7 +84,7 @@ pub(crate) struct Turn {
     /// Its number, and its neighbours', in the tile.
     pub(crate) visit: Visit,
     /// For a piece's first block: the first block of the piece before.
-    ahead: Option<u32>,
+    pub(crate) ahead: Option<u32>,
 }
 
 /// All turns of a tile whose pieces have these shapes.
@@ -364,8 +365,16 @@ pub(crate) fn decode<T: Value>(
     let mut contexts = Contexts::new();
     let mut values = [T::default(); VALUES];
     let (mut coefficients, mut decoded) = ([0.0; VALUES], [0.0; VALUES]);
+    let links = Links::possible(turns).then(|| Links::code(&mut reader, Links::default(), turns.len()));
     for (number, turn) in turns.iter().enumerate() {
         let guess = network.get(number).and_then(Option::as_deref);
+        let turn = &match links {
+            Some(links) => {
+                let linked = links.code_piece(&mut reader, contexts.links(), turn.piece, [None; 3]);
+                Links::apply(linked, turn)
+            }
+            None => *turn,
+        };
         let known = tile.known(turn, guess.is_some());
         let before = reader.spent();
         let symbols = code(&mut reader, &mut contexts, &known, None);

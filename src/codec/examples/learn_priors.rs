@@ -1,7 +1,7 @@
 //! Learns the table of estimates that every tile starts from: `learn_priors OUT FIELD.STEP.npy…`
 //!
 //! Files of one field, float64, are taken in the order of their names as the steps of a series; each is also coded alone,
-//! and cut into boxes of 8³, all at five bounds.
+//! and cut into boxes of 8³ along a Morton curve, all at five bounds.
 
 use ndarray::Array3;
 use ndarray_npy::read_npy;
@@ -28,10 +28,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             let Some(last) = steps.last() else { continue };
             let whole = FieldView::of_array(last)?;
-            let [nx, ny, nz] = whole.count().map(|n| n / 8);
-            let boxes: Vec<_> = (0..nx * ny * nz)
-                .map(|i| whole.part([i % nx * 8, i / nx % ny * 8, i / (nx * ny) * 8], [8; 3]))
+            let grid = whole.count().map(|n| n / 8);
+            let mut at: Vec<_> = (0..grid.iter().product())
+                .map(|i: usize| [i % grid[0], i / grid[0] % grid[1], i / (grid[0] * grid[1])])
                 .collect();
+            let spread = |n: usize| (0..20).map(|bit| (n >> bit & 1) << (3 * bit)).sum::<usize>();
+            at.sort_by_key(|b| spread(b[0]) | spread(b[1]) << 1 | spread(b[2]) << 2);
+            let boxes: Vec<_> = at.iter().map(|b| whole.part(b.map(|n| 8 * n), [8; 3])).collect();
             compress_bounded(&boxes, &Bounded { range: None, ..settings }, None)?;
         }
     }

@@ -17,6 +17,8 @@ pub use tally::Tally;
 use super::Tolerance;
 use super::entropy::{Coder, Meter, Writer};
 use super::legendre::{Block, forward};
+use super::links::Links;
+use super::spatial;
 use super::swae::{Code, Guess};
 use super::symbols::{Contexts, Known, SHIFTS, Symbols, choice, code};
 use super::tile::{PastTile, Places, SWAE, Tile, Turn};
@@ -67,7 +69,27 @@ pub(crate) fn encode<T: Value>(
     let mut desk = Desk::new();
     let mut source = Box::new(Source::empty());
     let (mut tally, mut errors, mut saved) = (Tally::default(), Errors::default(), 0.0);
+    let links = Links::possible(turns).then(|| {
+        let unit = 2.0 * tile.frame.unit;
+        let corner = |turn: &Turn| {
+            source.read(&pieces[turn.piece], turn, tile.engine);
+            forward(tile.engine, &source.block, &mut desk.transformed);
+            spatial::corner(tile.engine, &desk.transformed).map(|c| c / unit)
+        };
+        Links::find(&turns.iter().map(corner).collect::<Vec<_>>())
+    });
+    if let Some((links, _)) = &links {
+        Links::code(&mut writer, *links, turns.len());
+    }
     for (number, turn) in turns.iter().enumerate() {
+        let turn = &match &links {
+            Some((links, linked)) => {
+                let linked = linked[turn.piece];
+                links.code_piece(&mut writer, contexts.links(), turn.piece, linked);
+                Links::apply(linked, turn)
+            }
+            None => *turn,
+        };
         source.read(&pieces[turn.piece], turn, tile.engine);
         if let Some(next) = turns.get(number + 1) {
             touch(&pieces[next.piece], next.place);
