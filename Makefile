@@ -57,6 +57,7 @@ test:
 # The README's tables of bounded mode: bench/*.json has every single result.
 bench: examples
 	@setup/packages.sh all
+	setup/libtorch.sh
 	. setup/env.sh
 	mkdir -p build/bench && cd build/bench
 	[ -f bssn.h5 ] || { mpirun -n 2 ../examples/bssn/bssn ../../examples/bssn/bench.par && touch bssn.h5; }
@@ -69,6 +70,8 @@ bench: examples
 	bench $$at/bssn.h5 --step 128 --rel 1e-4 --threads 1,0 --repeat 3 --json $$at/speed.json
 	echo '== math functions'
 	bench $$at/waves.npy $$at/gaussian.npy --json $$at/math.json
+	echo '== the network'
+	(cd ../.. && cargo run --release -q -p swae-train -- bench gr-16)
 	echo '== white noise'
 	bench $$at/noise.npy --json $$at/noise.json
 

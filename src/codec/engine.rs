@@ -4,6 +4,7 @@
 //! multiply-adds in the fixed order of [`crate::network`], and every instruction set gives the same bits.
 
 use crate::network::Layer;
+use std::hint::black_box;
 use std::sync::OnceLock;
 
 /// Blocks that run side by side.
@@ -75,6 +76,20 @@ impl Engine {
         }
     }
 
+    /// Fused multiply-adds of float32 that this engine's instructions can do in a second on one core, measured: what the
+    /// speed of a network is compared with.
+    pub fn multiply_adds_s(self) -> f64 {
+        const ROUNDS: usize = 100_000;
+        let mut best = 0.0f64;
+        for _ in 0..50 {
+            let begin = std::time::Instant::now();
+            black_box(multiply_add(self, black_box(ROUNDS), black_box(&Lanes([1e-3; LANES]))));
+            let done = (ROUNDS * CHAINS * LANES) as f64;
+            best = best.max(done / begin.elapsed().as_secs_f64());
+        }
+        best
+    }
+
     pub(crate) fn layer(self, layer: &Layer, input: &[Lanes]) -> Vec<Lanes> {
         let mut out = vec![Lanes::ZERO; layer.gathers.len() * layer.cout];
         run(self, layer, input, &mut out);
@@ -113,6 +128,29 @@ macro_rules! for_engines {
     };
 }
 pub(crate) use for_engines;
+
+/// Sums side by side: more hide how long one takes, until there are no registers left.
+const CHAINS: usize = 6;
+
+for_engines! {
+    fn multiply_add(rounds: usize, x: &Lanes) -> Lanes {
+        let mut sums = [x.0; CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                for l in 0..LANES {
+                    sum[l] = x.0[l].mul_add(x.0[l], sum[l]);
+                }
+            }
+        }
+        let mut all = Lanes::ZERO;
+        for sum in &sums {
+            for l in 0..LANES {
+                all.0[l] += sum[l];
+            }
+        }
+        all
+    }
+}
 
 /// Output channels that stay in registers at a time. It changes no output's own chain; 4 measured fastest with
 /// AVX2 and, by far, with AVX-512 (at 8 the compiler leaves the accumulators in memory).

@@ -18,7 +18,7 @@ pub mod network;
 pub mod stream;
 mod view;
 
-pub use bounded::{Bound, Bounded, Candidates, History, Remembered, Report, Spread, Tally, Tolerance};
+pub use bounded::{Bound, Bounded, Candidates, History, Remembered, Report, Share, Spread, Tally, Tolerance};
 pub use error::{Error, Result};
 pub use latent::LatentCoding;
 pub use model::{Model, ModelId, Models};

@@ -255,7 +255,7 @@ fn one(mut fields: Vec<Field>) -> Result<Field> {
 /// # Errors
 /// Those of [`decompress`].
 pub fn decompress_boxes(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Vec<Field>> {
-    Ok(decode(bytes, models, history, |header| Ok(whole(header)))?.0)
+    Ok(decode(bytes, models, history, |header| Ok(whole(header)), false)?.0)
 }
 
 /// Decodes the part of a box that lies in a region, `[x, y, z]`; without a history, other tiles of the stream are not
@@ -278,7 +278,7 @@ pub fn decompress_region(
         }
         Ok(vec![region])
     };
-    one(decode(bytes, models, history, wanted)?.0)
+    one(decode(bytes, models, history, wanted, false)?.0)
 }
 
 /// Takes a step into a history without giving its values: how a reader comes from a keyframe to the step it wants.
@@ -287,15 +287,16 @@ pub fn decompress_region(
 /// Those of [`decompress`].
 pub fn advance(bytes: &[u8], models: &Models, history: &mut History) -> Result<()> {
     let nothing = |header: &Header| Ok(header.boxes.iter().map(|_| [0..0, 0..0, 0..0]).collect());
-    decode(bytes, models, Some(history), nothing).map(|_| ())
+    decode(bytes, models, Some(history), nothing, false).map(|_| ())
 }
 
-/// Which candidates won a bounded stream's blocks, and the bits that they took. A stream of another mode has none.
+/// Which candidates won a bounded stream's blocks, the bits that they took, and what they saved. A stream of another mode
+/// has none.
 ///
 /// # Errors
 /// Those of [`decompress`].
 pub fn tally(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Result<Tally> {
-    Ok(decode(bytes, models, history, |header| Ok(whole(header)))?.1)
+    Ok(decode(bytes, models, history, |header| Ok(whole(header)), true)?.1)
 }
 
 /// A part of a box, `[x, y, z]`.
@@ -310,13 +311,14 @@ fn decode(
     models: &Models,
     history: Option<&mut History>,
     wanted: impl FnOnce(&Header) -> Result<Vec<Region>>,
+    weighs: bool,
 ) -> Result<(Vec<Field>, Tally)> {
     let (header, payload) = open(bytes)?;
     let regions = wanted(&header)?;
     let history = history.map(|h| (h, checksum(bytes)));
     match header.dtype {
-        Dtype::F32 => fields::<f32>(&header, payload, &regions, models, history),
-        Dtype::F64 => fields::<f64>(&header, payload, &regions, models, history),
+        Dtype::F32 => fields::<f32>(&header, payload, &regions, models, history, weighs),
+        Dtype::F64 => fields::<f64>(&header, payload, &regions, models, history, weighs),
     }
 }
 
@@ -326,6 +328,7 @@ fn fields<T: Remembered>(
     regions: &[Region],
     models: &Models,
     history: Option<(&mut History, u32)>,
+    weighs: bool,
 ) -> Result<(Vec<Field>, Tally)> {
     let cut = |values: Vec<Vec<T>>| -> Vec<Vec<T>> {
         let boxes = header.boxes.iter().zip(regions);
@@ -343,7 +346,7 @@ fn fields<T: Remembered>(
         Kind::Latent(..) => cut(vec![latent::decode(payload, header.boxes[0], models)?]),
         Kind::Bounded(_) => {
             let values;
-            (values, tally) = bounded::decode(payload, &header.boxes, regions, models, history)?;
+            (values, tally) = bounded::decode(payload, &header.boxes, regions, models, history, weighs)?;
             values
         }
     };

@@ -1,5 +1,6 @@
 //! Training: data sets, the autoencoder in libtorch, the loss, the loop, the export to a model file.
 
+pub mod bench;
 pub mod config;
 pub mod data;
 pub mod evaluate;

@@ -3,8 +3,9 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use swae_codec::engine::Engine;
 use swae_codec::{LatentCoding, Models};
-use swae_train::{config::Config, evaluate, fit};
+use swae_train::{bench, config::Config, evaluate, fit};
 
 #[derive(Parser)]
 #[command(version, about = "Trains sliced-Wasserstein autoencoders for swae")]
@@ -24,6 +25,15 @@ enum Command {
     Evaluate {
         /// Name of a built-in model, or a model file
         #[arg(default_value = "math-16")]
+        model: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures how fast the codec runs a model, beside libtorch, one thread each
+    Bench {
+        /// Name of a built-in model, or a model file
+        #[arg(default_value = "gr-16")]
         model: String,
         /// As JSON
         #[arg(long)]
@@ -78,6 +88,26 @@ fn main() -> Result<()> {
                     q.max_error,
                     q.psnr,
                     q.correlation
+                );
+            }
+        }
+        Command::Bench { model, json } => {
+            let speeds = bench::speeds(&*Models::named_or_file(&model)?)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&speeds)?);
+                return Ok(());
+            }
+            println!("{model}, engine {}, one thread", Engine::best().name());
+            for s in speeds {
+                println!(
+                    "{}: {:.0} blocks/s = {:.1} GFLOP/s, {:.0} % of the FMA peak; libtorch {:.0} blocks/s (batches of {}): {:.1} times as fast",
+                    s.direction,
+                    s.engine_blocks_s,
+                    2e-9 * s.engine_blocks_s * s.multiply_adds as f64,
+                    100.0 * s.peak_fraction,
+                    s.libtorch_blocks_s,
+                    s.libtorch_batch,
+                    s.engine_blocks_s / s.libtorch_blocks_s
                 );
             }
         }

@@ -47,6 +47,13 @@ impl Layer {
         }
     }
 
+    /// Of folded weights.
+    fn of_parameters(spec: LayerSpec, parameters: &Parameters) -> Self {
+        let shape: Vec<i64> = spec.weight_shape().iter().map(|&n| n as i64).collect();
+        let weight = Tensor::from_slice(&parameters.weight).view(shape.as_slice());
+        Self { spec, weight, bias: Tensor::from_slice(&parameters.bias), norm: None }
+    }
+
     /// `[batch, cin, n, n, n]` to `[batch, cout, m, m, m]`.
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let bias = Some(&self.bias);
@@ -60,10 +67,11 @@ impl Layer {
             }
             Kind::Transposed => x.conv_transpose3d(&self.weight, bias, [2; 3], [1; 3], [1; 3], 1, [1; 3]),
         };
-        match &self.norm {
-            Some(norm) => norm.forward_t(&y, train).relu(),
+        let y = match &self.norm {
+            Some(norm) => norm.forward_t(&y, train),
             None => y,
-        }
+        };
+        if self.spec.activated { y.relu() } else { y }
     }
 
     /// Weight and bias with the running statistics of the batch normalisation folded in.
@@ -107,6 +115,16 @@ impl Swae {
             decoder: layers("decoder", architecture.decoder()),
             architecture,
         }
+    }
+
+    /// A finished model, its batch normalisation folded in; none where it has no encoder.
+    pub fn of_model(model: &Model) -> Option<Self> {
+        let architecture = model.metadata.architecture.clone();
+        let layers = |specs: Vec<LayerSpec>, parameters: &[Parameters]| {
+            specs.into_iter().zip(parameters).map(|(spec, p)| Layer::of_parameters(spec, p)).collect()
+        };
+        let encoder = layers(architecture.encoder(), model.encoder.as_ref()?);
+        Some(Self { encoder, decoder: layers(architecture.decoder(), &model.decoder), architecture })
     }
 
     /// Blocks `[batch, 1, 8, 8, 8]` to latents `[batch, latent]`.

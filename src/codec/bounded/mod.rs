@@ -24,7 +24,7 @@ mod symbols;
 mod tile;
 
 pub use bound::{Bound, Spread, Tolerance};
-pub use encoder::Tally;
+pub use encoder::{Share, Tally};
 pub use history::{History, Remembered};
 pub use pieces::TILE;
 pub use preamble::Preamble;
@@ -39,7 +39,7 @@ use preamble::with_unit;
 use rayon::prelude::*;
 use std::ops::Range;
 use swae::Predictor;
-use tile::{EXTRAPOLATION, LEGENDRE, PREVIOUS, PastTile, SWAE, Tile, Turn};
+use tile::{EXTRAPOLATION, LEGENDRE, PREVIOUS, PastTile, SWAE, Tile, Told, Turn};
 
 /// Which candidates take part in the competition for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,7 +270,8 @@ fn is_constant<T: Remembered>(views: &[FieldView<'_, T>]) -> bool {
 }
 
 /// Decodes the part of each box that lies in `regions`: its values, x fastest. Without a history, tiles outside are not
-/// touched; a history, which comes with this stream's checksum, remembers all of them.
+/// touched; a history, which comes with this stream's checksum, remembers all of them. Who won the blocks is told where it
+/// is to be weighed.
 ///
 /// # Errors
 /// [`Error::Stream`] where the payload is damaged, or leans on a step that the history does not hold.
@@ -280,6 +281,7 @@ pub(crate) fn decode<T: Remembered>(
     regions: &[[Range<usize>; 3]],
     models: &Models,
     history: Option<(&mut History, u32)>,
+    weighs: bool,
 ) -> Result<(Vec<Vec<T>>, Tally)> {
     let mut reader = Reader::new(payload);
     let preamble = Preamble::read(&mut reader)?;
@@ -324,7 +326,12 @@ pub(crate) fn decode<T: Remembered>(
             let mut tally = Tally::default();
             let mut give = |turn: &Turn, block: &[T; VALUES]| windows[turn.piece].put(turn.place, block);
             let give: Option<tile::Taker<'_, T>> = if wanted { Some(&mut give) } else { None };
-            let past = tile::decode(tile, &turns, bytes, &guesses, give, |s, bits| tally.count(s, bits));
+            let tell = |told: &Told<'_, T>| {
+                if weighs {
+                    tally.weigh(told);
+                }
+            };
+            let past = tile::decode(tile, &turns, bytes, &guesses, give, tell);
             Ok(Some((keeps.then_some(past), tally)))
         };
     let decoded: Vec<_> = windows.par_iter_mut().enumerate().map(one).collect::<Result<_>>()?;

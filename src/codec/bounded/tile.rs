@@ -128,7 +128,7 @@ impl<'a, T: Value> Tile<'a, T> {
     }
 
     /// Predictors that blocks without latents can use.
-    fn predictors(&self) -> u8 {
+    pub(crate) fn predictors(&self) -> u8 {
         let past = match self.past {
             None => 0,
             Some(p) if p.is_long() => 1 << PREVIOUS | 1 << EXTRAPOLATION,
@@ -352,14 +352,29 @@ pub(crate) fn corrected(value: f64, units: i32, unit: f64) -> f64 {
 /// Takes a block's values.
 pub(crate) type Taker<'a, T> = &'a mut dyn FnMut(&Turn, &[T; VALUES]);
 
-/// Decodes a tile: hands every block's values to `give`, unless they are not wanted, and keeps what the next step needs.
+/// What a reader knows of a block that it has decoded.
+pub(crate) struct Told<'a, T> {
+    pub(crate) tile: &'a Tile<'a, T>,
+    pub(crate) turn: &'a Turn,
+    pub(crate) known: &'a Known<'a>,
+    pub(crate) symbols: &'a Symbols,
+    /// Bits that it took.
+    pub(crate) bits: f64,
+    /// The network's prediction.
+    pub(crate) guess: Option<&'a Block>,
+    /// Of a coded block.
+    pub(crate) coefficients: &'a Block,
+}
+
+/// Decodes a tile: hands every block's values to `give`, unless they are not wanted, tells of each, and keeps what the next
+/// step needs.
 pub(crate) fn decode<T: Value>(
     mut tile: Tile<'_, T>,
     turns: &[Turn],
     bytes: &[u8],
     network: &[Option<Box<Block>>],
     mut give: Option<Taker<'_, T>>,
-    mut told: impl FnMut(&Symbols, f64),
+    mut tell: impl FnMut(&Told<'_, T>),
 ) -> PastTile<T> {
     let mut reader = Reader::new(bytes);
     let mut contexts = Contexts::new();
@@ -378,7 +393,7 @@ pub(crate) fn decode<T: Value>(
         let known = tile.known(turn, guess.is_some());
         let before = reader.spent();
         let symbols = code(&mut reader, &mut contexts, &known, None);
-        told(&symbols, reader.spent() - before);
+        let bits = reader.spent() - before;
         let places = Places::of(turn.place);
         match &symbols {
             Symbols::Coded(coded) => {
@@ -405,7 +420,9 @@ pub(crate) fn decode<T: Value>(
         if let Some(give) = &mut give {
             give(turn, &values);
         }
-        tile.keep(turn, &symbols, &coefficients);
+        let coefficients = &coefficients;
+        tell(&Told { tile: &tile, turn, known: &known, symbols: &symbols, bits, guess, coefficients });
+        tile.keep(turn, &symbols, coefficients);
     }
     tile.into_past()
 }

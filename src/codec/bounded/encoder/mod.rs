@@ -12,7 +12,7 @@ mod tally;
 mod trial;
 
 pub(crate) use proof::Errors;
-pub use tally::Tally;
+pub use tally::{Share, Tally};
 
 use super::Tolerance;
 use super::entropy::{Coder, Meter, Writer};

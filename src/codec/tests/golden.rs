@@ -1,0 +1,153 @@
+//! Files of released format versions, which every later version must read as the values that they held. `SWAE_WRITE_GOLDEN=1`
+//! writes those that are missing, never over one that is there.
+
+use ndarray::Array3;
+use std::path::PathBuf;
+use swae_codec::{
+    Bound, Bounded, Candidates, Field, FieldView, History, Kind, LatentCoding, Mode, Models, Value, compress,
+    compress_bounded, compress_boxes, decompress_boxes, stream::header,
+};
+
+fn wave(count: [usize; 3], t: f64) -> Array3<f64> {
+    let [nx, ny, nz] = count;
+    Array3::from_shape_fn((nz, ny, nx), |(z, y, x)| {
+        let [x, y, z] = [x as f64 - 7.3 - t, y as f64 - 5.1, z as f64 - 9.7];
+        1.0 + (0.4 * x).sin() * (0.3 * y + 0.2 * t).cos() - 0.7 / (1.0 + x * x + y * y + z * z)
+    })
+}
+
+/// Streams by name, each a step of a series where there are several.
+fn streams() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let models = Models::built_in();
+    let model = models.by_name("gr-16").unwrap();
+    let one = |array: &Array3<f64>, settings: &Bounded<'_>| {
+        vec![compress(&FieldView::of_array(array).unwrap(), Mode::Bounded(*settings)).unwrap()]
+    };
+    let bounded = |bound| Bounded::new(bound);
+    let smooth = wave([21, 17, 13], 0.0);
+    let single = smooth.mapv(|v| v as f32);
+    let mut special = smooth.clone();
+    for (i, v) in special.iter_mut().enumerate() {
+        match i % 97 {
+            3 => *v = f64::from_bits(0x7ff8_dead_beef_0001),
+            19 => *v = f64::NEG_INFINITY,
+            40 => *v = -0.0,
+            60 => *v = 5e-324,
+            _ => {}
+        }
+    }
+    let noise = Array3::from_shape_fn((8, 9, 10), |(z, y, x)| {
+        f64::from_bits((((z * 9 + y) * 10 + x) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    });
+    let falling = Array3::from_shape_fn((12, 12, 12), |(z, y, x)| (-0.8 * (x + 2 * y + 3 * z) as f64).exp());
+    let mut history = History::new(3);
+    let step = |t: usize, history: &mut History| {
+        let array = wave([24, 16, 16], 0.3 * t as f64);
+        let view = [FieldView::of_array(&array).unwrap()];
+        compress_bounded(&view, &bounded(Bound::Absolute(1e-4)), Some(history)).unwrap().0
+    };
+    let whole = wave([32, 32, 16], 1.0);
+    let view = FieldView::of_array(&whole).unwrap();
+    let linked: Vec<_> = (0..32).map(|i| view.part([i % 4 * 8, i / 4 % 4 * 8, i / 16 * 8], [8; 3])).collect();
+    let mixed =
+        [view.part([1, 2, 3], [13, 5, 7]), view.part([0; 3], [0, 4, 4]), view.part([9; 3], [1, 1, 1])];
+    let boxes = |views: &[FieldView<'_, f64>], mode| vec![compress_boxes(views, mode).unwrap()];
+    let tiles = wave([70, 9, 66], 2.0);
+    let latent = |coding| {
+        let mode = Mode::Latent { model: &model, coding };
+        vec![compress(&FieldView::of_array(&smooth).unwrap(), mode).unwrap()]
+    };
+    let rough = wave([16, 16, 16], 0.0).mapv(|v| (9.0 * v).sin());
+    let mut candidates = Candidates::ALL;
+    candidates.remove("legendre");
+    let network = Bounded { model: Some(&model), candidates, ..bounded(Bound::Relative(0.1)) };
+    vec![
+        ("absolute", one(&smooth, &bounded(Bound::Absolute(1e-5)))),
+        (
+            "relative-f32",
+            vec![
+                compress(
+                    &FieldView::of_array(&single).unwrap(),
+                    Mode::Bounded(bounded(Bound::Relative(1e-3))),
+                )
+                .unwrap(),
+            ],
+        ),
+        ("pointwise", one(&falling, &bounded(Bound::PointwiseRelative(1e-3)))),
+        ("psnr", one(&smooth, &bounded(Bound::Psnr(60.0)))),
+        ("special", one(&special, &bounded(Bound::Absolute(1e-3)))),
+        ("lossless", one(&noise, &bounded(Bound::Absolute(0.0)))),
+        ("constant", one(&Array3::from_elem((9, 9, 9), 0.25), &bounded(Bound::Absolute(1e-9)))),
+        ("network", one(&rough, &network)),
+        ("series", (0..5).map(|t| step(t, &mut history)).collect()),
+        ("linked-boxes", boxes(&linked, Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
+        ("mixed-boxes", boxes(&mixed, Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
+        ("no-boxes", boxes(&[], Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
+        ("tiles", one(&tiles, &bounded(Bound::Relative(1e-4)))),
+        ("latent-f16", latent(LatentCoding::F16)),
+        ("latent-u8", latent(LatentCoding::U8)),
+        ("raw", vec![compress(&FieldView::of_array(&falling).unwrap(), Mode::Raw).unwrap()]),
+    ]
+}
+
+/// The hash of all values that a series of streams holds, shapes included.
+fn values(streams: &[Vec<u8>]) -> String {
+    let models = Models::built_in();
+    let mut history = History::default();
+    let mut hash = blake3::Hasher::new();
+    for stream in streams {
+        for field in decompress_boxes(stream, &models, Some(&mut history)).expect("a golden stream") {
+            let mut bytes = format!("{:?}{:?}", field.dtype(), field.count()).into_bytes();
+            match &field {
+                Field::F32(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
+                Field::F64(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
+            }
+            hash.update(&bytes);
+        }
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+fn golden(version: u32) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}"))
+}
+
+#[test]
+fn streams_of_every_released_version_decode_to_the_values_that_they_held() {
+    let dir = golden(1);
+    if std::env::var_os("SWAE_WRITE_GOLDEN").is_some() {
+        std::fs::create_dir_all(&dir).unwrap();
+        for (name, streams) in streams() {
+            let path = dir.join(format!("{name}.json"));
+            if let (Kind::Bounded(preamble), "network") = (header(&streams[0]).unwrap().kind, name) {
+                assert_eq!(preamble.models, [Models::built_in().by_name("gr-16").unwrap().id()]);
+            }
+            if !path.exists() {
+                let hex = |s: &Vec<u8>| s.iter().map(|b| format!("{b:02x}")).collect::<String>();
+                let file = Golden { values: values(&streams), streams: streams.iter().map(hex).collect() };
+                std::fs::write(path, serde_json::to_string_pretty(&file).unwrap() + "\n").unwrap();
+            }
+        }
+    }
+    let mut found = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let file: Golden = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let bytes = |hex: &String| {
+            let pair = |i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap();
+            (0..hex.len() / 2).map(pair).collect::<Vec<u8>>()
+        };
+        let streams: Vec<_> = file.streams.iter().map(bytes).collect();
+        assert_eq!(values(&streams), file.values, "{}", path.display());
+        found += 1;
+    }
+    assert!(found >= 16, "golden files are missing");
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Golden {
+    /// BLAKE3 of all decoded values.
+    values: String,
+    /// In hexadecimal, each step's.
+    streams: Vec<String>,
+}
