@@ -77,6 +77,8 @@ pub trait Remembered: Value {
     fn field(array: Array3<Self>) -> Field;
     /// A field's values, `[z, y, x]`, where it is of this type.
     fn array(field: &Field) -> Option<&Array3<Self>>;
+    /// The same, taken out.
+    fn into_array(field: Field) -> Option<Array3<Self>>;
 }
 
 impl Remembered for f32 {
@@ -91,6 +93,10 @@ impl Remembered for f32 {
     fn array(field: &Field) -> Option<&Array3<Self>> {
         if let Field::F32(a) = field { Some(a) } else { None }
     }
+
+    fn into_array(field: Field) -> Option<Array3<Self>> {
+        if let Field::F32(a) = field { Some(a) } else { None }
+    }
 }
 
 impl Remembered for f64 {
@@ -103,6 +109,10 @@ impl Remembered for f64 {
     }
 
     fn array(field: &Field) -> Option<&Array3<Self>> {
+        if let Field::F64(a) = field { Some(a) } else { None }
+    }
+
+    fn into_array(field: Field) -> Option<Array3<Self>> {
         if let Field::F64(a) = field { Some(a) } else { None }
     }
 }

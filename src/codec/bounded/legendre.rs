@@ -130,7 +130,10 @@ fn minus<F: Real>(a: &Row<F>, b: &Row<F>) -> Row<F> {
 /// `Σ weights · rows`, from the first to the last.
 #[inline(always)]
 fn sum<F: Real>(weights: [F; EDGE / 2], rows: [&Row<F>; EDGE / 2]) -> Row<F> {
-    let mut sum = rows[0].map(|v| weights[0] * v);
+    let mut sum = *rows[0];
+    for v in &mut sum {
+        *v = weights[0] * *v;
+    }
     for (weight, row) in weights.iter().zip(rows).skip(1) {
         for (sum, v) in sum.iter_mut().zip(row) {
             *sum = weight.fused(*v, *sum);
@@ -176,7 +179,8 @@ fn points<F: Real>(half: &Half<F>, c: &[Row<F>; EDGE]) -> [Row<F>; EDGE] {
 }
 
 // Along x, the compiler must not know how many rows are summed up: it would take single values out of vectors one by one,
-// at many times the cost of reading them.
+// at many times the cost of reading them. Nor do closures go into `from_fn` or `map`
+// here: those are compiled for no engine.
 
 for_engines! {
     fn to_coefficients<F: Real>(basis: &Basis<F>, block: &Block<F>, out: &mut Block<F>) {
@@ -196,15 +200,18 @@ for_engines! {
         let points = black_box(E / 2);
         for rows in out.chunks_exact_mut(4 * E) {
             // Lanes are degrees; a factor of ±1 rounds nothing.
-            let folded = |k: usize, r: usize, i: usize| {
-                basis.signs[k].fused(rows[r * E + E - 1 - i], rows[r * E + i])
-            };
-            let mut sum: [Row<F>; 4] =
-                from_fn(|r| from_fn(|k| basis.degrees[0][k] * folded(k, r, 0)));
+            let mut sum = [[F::default(); E]; 4];
+            for r in 0..4 {
+                for k in 0..E {
+                    let folded = basis.signs[k].fused(rows[r * E + E - 1], rows[r * E]);
+                    sum[r][k] = basis.degrees[0][k] * folded;
+                }
+            }
             for i in 1..points {
                 for r in 0..4 {
                     for k in 0..E {
-                        sum[r][k] = basis.degrees[i][k].fused(folded(k, r, i), sum[r][k]);
+                        let folded = basis.signs[k].fused(rows[r * E + E - 1 - i], rows[r * E + i]);
+                        sum[r][k] = basis.degrees[i][k].fused(folded, sum[r][k]);
                     }
                 }
             }
@@ -234,8 +241,13 @@ for_engines! {
         let degrees = black_box(E);
         for rows in out.chunks_exact_mut(4 * E) {
             // Lanes are points: those of odd degrees have their sign in the basis.
-            let mut even: [Row<F>; 4] = from_fn(|r| p[0].map(|p| rows[r * E] * p));
-            let mut odd: [Row<F>; 4] = from_fn(|r| p[1].map(|p| rows[r * E + 1] * p));
+            let (mut even, mut odd) = ([[F::default(); E]; 4], [[F::default(); E]; 4]);
+            for r in 0..4 {
+                for x in 0..E {
+                    even[r][x] = rows[r * E] * p[0][x];
+                    odd[r][x] = rows[r * E + 1] * p[1][x];
+                }
+            }
             for degree in (2..degrees).step_by(2) {
                 for r in 0..4 {
                     for x in 0..E {

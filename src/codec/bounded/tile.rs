@@ -12,7 +12,6 @@ use super::symbols::{Coded, Contexts, Known, Magnitudes, Near, Symbols, code, ha
 use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES, pad_block};
 use crate::engine::Engine;
 use crate::{Tolerance, Value};
-use std::array::from_fn;
 use std::sync::Arc;
 
 /// Predictors by number; a stream names those that it uses.
@@ -247,18 +246,18 @@ impl<'a, T: Value> Tile<'a, T> {
     /// What a coded block's low coefficients are beyond a predictor.
     fn corner(&self, block: usize, predictor: u8) -> Corner {
         let low = |of: &[T]| spatial::corner(self.engine, &of[block * VALUES..][..VALUES]);
-        let own = low(&self.coefficients);
+        let mut own = low(&self.coefficients);
         match (self.past, predictor) {
             (Some(past), PREVIOUS) => {
-                let newest = low(&past.newest);
-                from_fn(|e| own[e] - newest[e])
+                own.iter_mut().zip(low(&past.newest)).for_each(|(own, newest)| *own -= newest);
             }
             (Some(PastTile { newest, before: Some(before), .. }), EXTRAPOLATION) => {
-                let (newest, before) = (low(newest), low(before));
-                from_fn(|e| own[e] - (2.0 * newest[e] - before[e]))
+                let past = low(newest).into_iter().zip(low(before));
+                own.iter_mut().zip(past).for_each(|(own, (newest, before))| *own -= 2.0 * newest - before);
             }
-            _ => own,
+            _ => {}
         }
+        own
     }
 
     /// The coefficients of a coded block; `guess` are those of the network.
@@ -274,12 +273,7 @@ impl<'a, T: Value> Tile<'a, T> {
             out[0] = T::of_bits(bits).to_f64();
         }
         let step = self.frame.unit * half_octaves(coded.shift);
-        for (&n, &place) in coded.residual.iter().zip(&SCAN.place) {
-            if n != 0 {
-                let c = &mut out[usize::from(place)];
-                *c = f64::from(n).mul_add(step, *c);
-            }
-        }
+        dequantise(self.engine, out, &coded.residual, step);
     }
 
     /// Remembers a block.
@@ -343,10 +337,39 @@ impl<'a, T: Value> Tile<'a, T> {
     }
 }
 
+crate::engine::for_engines! {
+    /// Adds residuals, in steps, to the coefficients of their prediction.
+    fn dequantise(coefficients: &mut Block, residual: &[i32], step: f64) {
+        for (&n, &place) in residual.iter().zip(&SCAN.place) {
+            if n != 0 {
+                let c = &mut coefficients[usize::from(place)];
+                *c = f64::from(n).mul_add(step, *c);
+            }
+        }
+    }
+}
+
+crate::engine::for_engines! {
+    fn correct(values: &mut Block, corrections: &[(u16, i32)], places: &Places, unit: f64) {
+        for &(i, units) in corrections {
+            let at = places.block(i);
+            values[at] = corrected(values[at], units, unit);
+        }
+    }
+}
+
 /// The value that a correction makes of another.
 #[inline(always)]
 pub(crate) fn corrected(value: f64, units: i32, unit: f64) -> f64 {
     f64::from(units).mul_add(unit, value)
+}
+
+/// What a block is decoded in.
+#[repr(C, align(64))]
+struct Room<T> {
+    coefficients: Block,
+    decoded: Block,
+    values: [T; VALUES],
 }
 
 /// Takes a block's values.
@@ -378,8 +401,9 @@ pub(crate) fn decode<T: Value>(
 ) -> PastTile<T> {
     let mut reader = Reader::new(bytes);
     let mut contexts = Contexts::new();
-    let mut values = [T::default(); VALUES];
-    let (mut coefficients, mut decoded) = ([0.0; VALUES], [0.0; VALUES]);
+    let zeros = [0.0; VALUES];
+    let mut room = Box::new(Room { coefficients: zeros, decoded: zeros, values: [T::default(); VALUES] });
+    let Room { coefficients, decoded, values } = &mut *room;
     let links = Links::possible(turns).then(|| Links::code(&mut reader, Links::default(), turns.len()));
     for (number, turn) in turns.iter().enumerate() {
         let guess = network.get(number).and_then(Option::as_deref);
@@ -397,14 +421,11 @@ pub(crate) fn decode<T: Value>(
         let places = Places::of(turn.place);
         match &symbols {
             Symbols::Coded(coded) => {
-                tile.reconstruct(turn, coded, guess, &mut coefficients);
+                tile.reconstruct(turn, coded, guess, coefficients);
                 if give.is_some() {
-                    inverse(tile.engine, &coefficients, &mut decoded);
-                    for &(i, units) in &coded.corrections {
-                        let at = places.block(i);
-                        decoded[at] = corrected(decoded[at], units, tile.frame.unit);
-                    }
-                    narrow(tile.engine, &decoded, &mut values);
+                    inverse(tile.engine, coefficients, decoded);
+                    correct(tile.engine, decoded, &coded.corrections, &places, tile.frame.unit);
+                    narrow(tile.engine, decoded, values);
                     for &(i, bits) in &coded.literals {
                         values[places.block(i)] = T::of_bits(bits);
                     }
@@ -418,9 +439,8 @@ pub(crate) fn decode<T: Value>(
             }
         }
         if let Some(give) = &mut give {
-            give(turn, &values);
+            give(turn, values);
         }
-        let coefficients = &coefficients;
         tell(&Told { tile: &tile, turn, known: &known, symbols: &symbols, bits, guess, coefficients });
         tile.keep(turn, &symbols, coefficients);
     }

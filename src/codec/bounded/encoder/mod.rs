@@ -116,14 +116,16 @@ pub(crate) fn encode<T: Value>(
     Encoded { bytes: writer.finish(), codes, past: Some(tile.into_past()), tally, errors, saved }
 }
 
-/// Room for what a block's competition computes.
+/// Room for what a block's competition computes. (This and its like begin where a line of the cache does: vectors that lie across two
+/// take twice as long to load.)
+#[repr(C, align(64))]
 struct Desk {
     /// The truth's coefficients.
     transformed: Block,
     /// The best prediction, and the one that is looked at.
     foreseen: Box<Foreseen>,
     looked_at: Box<Foreseen>,
-    errors: trial::Errors,
+    errors: Box<trial::Errors>,
     refinement: Box<Refinement>,
     settled: Box<Settled>,
 }
@@ -134,7 +136,7 @@ impl Desk {
             transformed: [0.0; VALUES],
             foreseen: Foreseen::empty(),
             looked_at: Foreseen::empty(),
-            errors: std::array::from_fn(|_| Box::new([0.0; VALUES])),
+            errors: trial::Errors::empty(),
             refinement: Refinement::empty(),
             settled: Settled::empty(),
         }

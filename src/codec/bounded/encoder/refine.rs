@@ -27,6 +27,7 @@ const CURVATURE: f32 = 2.0;
 const ANOTHER: f32 = 7.0;
 
 /// Room for the descent of a block.
+#[repr(C, align(64))]
 pub(super) struct Refinement {
     /// Residuals in steps: as they are, and the best so far.
     steps: Block<f32>,
@@ -57,7 +58,7 @@ impl Refinement {
         self.clear();
         let Some(mut price) = price(trial.misses).filter(|_| trial.misses > 0) else { return };
         let (scale, step) = (half_octaves(-trial.shift) as f32, half_octaves(trial.shift) as f32);
-        let [coefficients, values] = errors;
+        let Errors { coefficients, values } = errors;
         start(engine, &foreseen.residual, scale, step, &mut self.steps, coefficients);
         self.best = self.steps;
         inverse(engine, coefficients, values);
@@ -89,6 +90,9 @@ impl Refinement {
             if let Some(now) = super::trial::price(missing).filter(|now| now + bits < price) {
                 price = now + bits;
                 self.best = self.steps;
+            }
+            if missing == 0 {
+                break;
             }
         }
         difference(engine, &self.best, &foreseen.residual, scale, &mut self.moves);

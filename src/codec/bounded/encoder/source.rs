@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::{FieldView, Value};
 
 /// A block's values, and what is to be known of them.
+#[repr(C, align(64))]
 pub(super) struct Source<T> {
     /// True values.
     pub(super) values: [T; VALUES],

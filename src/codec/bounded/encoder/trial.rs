@@ -39,6 +39,7 @@ const QUIET: f32 = 0.22;
 const LOUD: f32 = 0.8;
 
 /// A prediction of a block's coefficients, and what it leaves.
+#[repr(C, align(64))]
 pub(super) struct Foreseen {
     pub(super) prediction: Block,
     /// Truth − prediction, in units: single precision is enough to try steps with.
@@ -85,14 +86,25 @@ pub(super) fn price(misses: usize) -> Option<f32> {
     (misses <= MANY).then(|| ESTIMATES.misses[misses])
 }
 
-/// Errors of a trial in units: of its coefficients, and of its values.
-pub(super) type Errors = [Box<Block<f32>>; 2];
+/// Errors of a trial, in units.
+#[repr(C, align(64))]
+pub(super) struct Errors {
+    pub(super) coefficients: Block<f32>,
+    pub(super) values: Block<f32>,
+}
+
+impl Errors {
+    pub(super) fn empty() -> Box<Self> {
+        Box::new(Self { coefficients: [0.0; VALUES], values: [0.0; VALUES] })
+    }
+}
 
 impl Trial {
     /// Quantises the residual, and estimates its bits.
     pub(super) fn new(engine: Engine, foreseen: &Foreseen, shift: i32, errors: &mut Errors) -> Self {
         let (scale, step) = (half_octaves(-shift) as f32, half_octaves(shift) as f32);
-        let (cost, shells, lost) = quantise(engine, &foreseen.residual, scale, step, &mut errors[0]);
+        let (cost, shells, lost) =
+            quantise(engine, &foreseen.residual, scale, step, &mut errors.coefficients);
         let shells = shells as usize;
         let rms = (lost / VALUES as f32).sqrt() * step;
         Self { shift, cost: cost + ESTIMATES.shells[shells], rms, misses: 0, shells }
@@ -104,7 +116,7 @@ impl Trial {
         mut self,
         engine: Engine,
         foreseen: &Foreseen,
-        [coefficients, values]: &mut Errors,
+        Errors { coefficients, values }: &mut Errors,
     ) -> Self {
         let rms = 2.0 * self.rms;
         self.misses = if rms < QUIET {
@@ -129,7 +141,7 @@ impl Trial {
         truth: &Block,
         tolerance: f64,
         bits: f32,
-        [coefficients, values]: &mut Errors,
+        Errors { coefficients, values }: &mut Errors,
     ) -> Self {
         inverse(engine, coefficients, values);
         let off = |(error, v): &(&f32, &f64)| f64::from(error.abs()) > tolerance * v.abs();
@@ -156,12 +168,13 @@ impl Trial {
 }
 
 /// A block with the step that was chosen, exactly as a reader will have it.
+#[repr(C, align(64))]
 pub(super) struct Settled {
-    pub(super) shift: i32,
     /// Residuals in steps, by place in the block.
     steps: [i32; VALUES],
     pub(super) coefficients: Block,
     pub(super) decoded: Block,
+    pub(super) shift: i32,
     /// Greatest total degree + 1 of the residuals that are not 0.
     pub(super) shells: usize,
 }
