@@ -103,9 +103,9 @@ pub fn values<T: Value>(view: &FieldView<'_, T>, place: BlockBox, block: &mut [T
     }
 }
 
-/// Reads a value of each of a block's lines along x, so that the processor fetches them from memory while it is busy with
+/// Reads the ends of each of a block's lines along x, so that the processor fetches them from memory while it is busy with
 /// something else: their addresses follow no pattern that it would foresee.
-pub(crate) fn touch<T: Value>(view: &FieldView<'_, T>, place: BlockBox) {
+pub(crate) fn fetch<T: Value>(view: &FieldView<'_, T>, place: BlockBox) {
     let ([x, y, z], [nx, ny, nz]) = (place.start, place.count);
     let mut sum = 0u64;
     for k in 0..nz {

@@ -29,7 +29,6 @@ pub use history::{History, Remembered};
 pub use pieces::TILE;
 pub use preamble::Preamble;
 
-use crate::blocks::VALUES;
 use crate::stream::{Reader, write_varint};
 use crate::{Error, FieldView, Model, Models, Result};
 use encoder::{Encoded, Errors, Rules, encode};
@@ -39,7 +38,7 @@ use preamble::with_unit;
 use rayon::prelude::*;
 use std::ops::Range;
 use swae::Predictor;
-use tile::{EXTRAPOLATION, LEGENDRE, PREVIOUS, PastTile, SWAE, Tile, Told, Turn};
+use tile::{EXTRAPOLATION, LEGENDRE, PREVIOUS, PastTile, SWAE, Tile, Told};
 
 /// Which candidates take part in the competition for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,14 +323,13 @@ pub(crate) fn decode<T: Remembered>(
                 bytes = reader.rest();
             }
             let mut tally = Tally::default();
-            let mut give = |turn: &Turn, block: &[T; VALUES]| windows[turn.piece].put(turn.place, block);
-            let give: Option<tile::Taker<'_, T>> = if wanted { Some(&mut give) } else { None };
+            let windows = wanted.then_some(&mut windows[..]);
             let tell = |told: &Told<'_, T>| {
                 if weighs {
                     tally.weigh(told);
                 }
             };
-            let past = tile::decode(tile, &turns, bytes, &guesses, give, tell);
+            let past = tile::decode(tile, &turns, bytes, &guesses, windows, tell);
             Ok(Some((keeps.then_some(past), tally)))
         };
     let decoded: Vec<_> = windows.par_iter_mut().enumerate().map(one).collect::<Result<_>>()?;

@@ -3,6 +3,7 @@
 use super::tile::{Turn, turns};
 use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES};
 use std::array::from_fn;
+use std::hint::black_box;
 use std::ops::Range;
 
 /// Values along each edge of a tile.
@@ -81,6 +82,18 @@ impl<T: Copy> Window<'_, T> {
     /// Whether nothing of the piece is asked for.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Reads a value of each row that a block will be put to: see [`crate::blocks::fetch`].
+    pub(crate) fn fetch(&self, place: BlockBox) {
+        let [x, y, z] = place.start;
+        let columns = self.hi[1].saturating_sub(self.lo[1]);
+        for k in z.max(self.lo[2])..(z + place.count[2]).min(self.hi[2]) {
+            for j in y.max(self.lo[1])..(y + place.count[1]).min(self.hi[1]) {
+                let row = &self.rows[(k - self.lo[2]) * columns + j - self.lo[1]];
+                black_box(row.get(x.saturating_sub(self.lo[0])).copied());
+            }
+        }
     }
 
     /// Takes what it needs of a block.

@@ -201,6 +201,8 @@ pub(crate) fn half_octaves(shift: i32) -> f64 {
 /// Around a block of magnitudes there is a rim of two zeros at the low sides.
 const RIM: usize = 2;
 const PADDED: usize = EDGE + RIM;
+/// So far before a magnitude lies the last that counts for it.
+const FARTHEST: usize = RIM * PADDED * PADDED;
 
 struct Inner {
     /// Place in the padded block, by place in the scan.
@@ -307,25 +309,26 @@ fn residuals<C: Coder>(
     let mut out = vec![0; coded];
     let levels = known.near.levels(known.engine, shift, coded);
     let inner = &*INNER_PLACES;
-    let mut magnitudes = [0u32; PADDED * PADDED * PADDED];
+    // What is greater makes no difference to the level.
+    let mut magnitudes = [0u16; PADDED * PADDED * PADDED];
     for (k, &expected) in levels[..coded].iter().enumerate() {
         let at = usize::from(inner.place[k]);
-        let lower = magnitudes[at - 1]
-            + magnitudes[at - PADDED]
-            + magnitudes[at - PADDED * PADDED]
-            + magnitudes[at - 2]
-            + magnitudes[at - 2 * PADDED]
-            + magnitudes[at - 2 * PADDED * PADDED];
+        let before: &[u16; FARTHEST] =
+            magnitudes[at - FARTHEST..].first_chunk().expect("the rim is as wide as that");
+        let lower = [1, PADDED, PADDED * PADDED, 2, 2 * PADDED, 2 * PADDED * PADDED];
+        let lower = lower.iter().fold(0u32, |sum, by| sum.wrapping_add(before[FARTHEST - by].into()));
         let around = level(lower as f32 * inner.share[k]).min(INNER - 1);
         let model = at::RESIDUAL + (usize::from(expected) * INNER + around) * RESIDUAL_BITS;
+        let models = contexts.some::<RESIDUAL_BITS>(model);
         let value = truth.get(k).copied().unwrap_or(0);
-        let magnitude = value.unsigned_abs();
-        let bits = c.unary(contexts.some::<RESIDUAL_BITS>(model), (32 - magnitude.leading_zeros()) as usize);
-        if bits == 0 {
+        // Most are 0.
+        if !c.bit(&mut models[0], value != 0) {
             continue;
         }
+        let magnitude = value.unsigned_abs();
+        let bits = 1 + c.unary(&mut models[1..], (31 - (magnitude | 1).leading_zeros()) as usize);
         let magnitude = mantissa(c, contexts.some(at::MANTISSA + 3 * bits), magnitude, bits as u32);
-        magnitudes[at] = magnitude;
+        magnitudes[at] = magnitude.min(u16::MAX.into()) as u16;
         let negative = c.flat(u32::from(value < 0), 1) != 0;
         out[k] = if negative { -(magnitude as i32) } else { magnitude as i32 };
     }

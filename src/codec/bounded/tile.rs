@@ -7,6 +7,7 @@ use super::entropy::{Coder, Reader};
 use super::legendre::{Block, SCAN, forward, inverse};
 use super::links::Links;
 use super::order::{Sides, Visit, visits};
+use super::pieces::Window;
 use super::spatial::{self, Corner};
 use super::symbols::{Coded, Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves, shells};
 use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES, pad_block};
@@ -372,9 +373,6 @@ struct Room<T> {
     values: [T; VALUES],
 }
 
-/// Takes a block's values.
-pub(crate) type Taker<'a, T> = &'a mut dyn FnMut(&Turn, &[T; VALUES]);
-
 /// What a reader knows of a block that it has decoded.
 pub(crate) struct Told<'a, T> {
     pub(crate) tile: &'a Tile<'a, T>,
@@ -389,14 +387,14 @@ pub(crate) struct Told<'a, T> {
     pub(crate) coefficients: &'a Block,
 }
 
-/// Decodes a tile: hands every block's values to `give`, unless they are not wanted, tells of each, and keeps what the next
-/// step needs.
+/// Decodes a tile: puts every block's values into the windows of its pieces, unless none is wanted, tells of each block, and
+/// keeps what the next step needs.
 pub(crate) fn decode<T: Value>(
     mut tile: Tile<'_, T>,
     turns: &[Turn],
     bytes: &[u8],
     network: &[Option<Box<Block>>],
-    mut give: Option<Taker<'_, T>>,
+    mut windows: Option<&mut [Window<'_, T>]>,
     mut tell: impl FnMut(&Told<'_, T>),
 ) -> PastTile<T> {
     let mut reader = Reader::new(bytes);
@@ -414,6 +412,9 @@ pub(crate) fn decode<T: Value>(
             }
             None => *turn,
         };
+        if let Some(windows) = &windows {
+            windows[turn.piece].fetch(turn.place);
+        }
         let known = tile.known(turn, guess.is_some());
         let before = reader.spent();
         let symbols = code(&mut reader, &mut contexts, &known, None);
@@ -422,7 +423,7 @@ pub(crate) fn decode<T: Value>(
         match &symbols {
             Symbols::Coded(coded) => {
                 tile.reconstruct(turn, coded, guess, coefficients);
-                if give.is_some() {
+                if windows.is_some() {
                     inverse(tile.engine, coefficients, decoded);
                     correct(tile.engine, decoded, &coded.corrections, &places, tile.frame.unit);
                     narrow(tile.engine, decoded, values);
@@ -438,8 +439,8 @@ pub(crate) fn decode<T: Value>(
                 }
             }
         }
-        if let Some(give) = &mut give {
-            give(turn, values);
+        if let Some(windows) = &mut windows {
+            windows[turn.piece].put(turn.place, values);
         }
         tell(&Told { tile: &tile, turn, known: &known, symbols: &symbols, bits, guess, coefficients });
         tile.keep(turn, &symbols, coefficients);

@@ -22,7 +22,7 @@ use super::spatial;
 use super::swae::{Code, Guess};
 use super::symbols::{Contexts, Known, SHIFTS, Symbols, choice, code};
 use super::tile::{PastTile, Places, SWAE, Tile, Turn};
-use crate::blocks::{VALUES, touch};
+use crate::blocks::{VALUES, fetch};
 use crate::{FieldView, Value};
 use refine::Refinement;
 use source::Source;
@@ -92,7 +92,7 @@ pub(crate) fn encode<T: Value>(
         };
         source.read(&pieces[turn.piece], turn, tile.engine);
         if let Some(next) = turns.get(number + 1) {
-            touch(&pieces[next.piece], next.place);
+            fetch(&pieces[next.piece], next.place);
         }
         let known = tile.known(turn, false);
         let guess = guesses.get(number).and_then(Option::as_ref);
