@@ -1,9 +1,9 @@
 //! The competition: which prediction, which step, or none, takes the fewest bits for a block; and the proof that the
 //! block then keeps its bound.
 //!
-//! A reader needs nothing of this folder. Candidates are ranked by an estimate of their bits ([`trial`]); the winner is
-//! quantised with steps that grow until the values that miss the bound, and must be corrected one by one ([`proof`]), cost
-//! more than is gained, and then moved a little ([`refine`]) so that fewer miss it.
+//! A reader needs nothing of this folder. Candidates are ranked by an estimate of their bits (`trial`); the winner is
+//! quantised with steps that grow until the values that miss the bound, and must be corrected one by one (`proof`), cost
+//! more than is gained, and then moved a little (`refine`) so that fewer miss it.
 
 mod proof;
 mod refine;
