@@ -1,8 +1,8 @@
 //! Bounded mode: boxes cut into tiles, tiles coded side by side, and the steps before them remembered.
 //!
-//! Writer and reader share the `tile` and what it is made of: the `order` of its blocks, the `links` of boxes, what neighbours say of one
-//! another (`spatial`), the `legendre` basis, the network (`swae`), the `symbols` of a block, and the
-//! `entropy` coder that turns them into bytes. What only a writer needs lies in `encoder`. The payload is laid out in
+//! Writer and reader share the `tile` and what it is made of: the `order` of its blocks, the `links` of boxes, what
+//! neighbours say of one another (`spatial`), the `legendre` basis, the network (`swae`), the `symbols` of a block, and
+//! the `entropy` coder that turns them into bytes. What only a writer needs lies in `encoder`. The payload is laid out in
 //! docs/format.md.
 
 mod bound;

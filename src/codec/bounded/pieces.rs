@@ -86,6 +86,9 @@ impl<T: Copy> Window<'_, T> {
 
     /// Reads a value of each row that a block will be put to: see [`crate::blocks::fetch`].
     pub(crate) fn fetch(&self, place: BlockBox) {
+        if self.is_empty() {
+            return;
+        }
         let [x, y, z] = place.start;
         let columns = self.hi[1].saturating_sub(self.lo[1]);
         for k in z.max(self.lo[2])..(z + place.count[2]).min(self.hi[2]) {
