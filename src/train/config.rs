@@ -66,10 +66,20 @@ pub struct Training {
     pub projections: i64,
     /// Seed of everything random.
     pub seed: u64,
+    /// A checkpoint is saved every so many minutes.
+    pub checkpoint_minutes: f64,
 }
 
 impl Default for Training {
     fn default() -> Self {
-        Self { steps: 20_000, batch: 512, rate: 2e-3, swd_weight: 10.0, projections: 50, seed: 1 }
+        Self {
+            steps: 20_000,
+            batch: 512,
+            rate: 2e-3,
+            swd_weight: 10.0,
+            projections: 50,
+            seed: 1,
+            checkpoint_minutes: 10.0,
+        }
     }
 }

@@ -8,9 +8,10 @@ use swae_codec::FieldView;
 use swae_codec::blocks::{BlockGrid, EDGE, VALUES, deviation, gather, mean};
 use tch::Tensor;
 
-/// An endless source of normalised blocks.
+/// A source of normalised blocks. Which block a step sees at which place of its batch depends on the seed, the step and the
+/// place alone: whoever asks, in whatever order.
 pub struct Blocks {
-    random: fastrand::Rng,
+    seed: u64,
     source: Source,
 }
 
@@ -48,26 +49,29 @@ impl Blocks {
             }
             Data::Files { paths, least_deviation, emphasis } => read(paths, *least_deviation, *emphasis)?,
         };
-        Ok(Self { random: fastrand::Rng::with_seed(seed), source })
+        Ok(Self { seed, source })
     }
 
-    /// `[n, 1, 8, 8, 8]` normalised blocks on the CPU.
-    pub fn batch(&mut self, n: usize) -> Tensor {
+    /// The `[n, 1, 8, 8, 8]` normalised blocks of a step, on the CPU.
+    pub fn batch(&self, step: usize, n: usize) -> Tensor {
+        let base = fastrand::Rng::with_seed(self.seed ^ (step as u64) << 20).u64(..);
         let mut values = Vec::with_capacity(n * VALUES);
         let mut block = [0.0; VALUES];
-        for _ in 0..n {
+        for place in 0..n as u64 {
+            let seed = base.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let random = &mut fastrand::Rng::with_seed(seed);
             match &self.source {
                 Source::Math { resolutions } => loop {
-                    math_block(&mut self.random, resolutions, &mut block);
+                    math_block(random, resolutions, &mut block);
                     if normalise(&mut block).is_normal() {
                         break;
                     }
                 },
                 Source::Files { blocks, cumulated } => {
                     let total = cumulated.last().copied().unwrap_or_default();
-                    let drawn = self.random.f64() * total;
+                    let drawn = random.f64() * total;
                     let at = cumulated.partition_point(|&sum| sum <= drawn).min(blocks.len() - 1);
-                    turn(&mut self.random, &blocks[at], &mut block);
+                    turn(random, &blocks[at], &mut block);
                 }
             }
             values.extend(block.iter().map(|&v| v as f32));

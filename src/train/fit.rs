@@ -1,50 +1,113 @@
 //! The training loop, in one process.
 
-use crate::config::Config;
+use crate::adam::Adam;
+use crate::checkpoint::{self, Position};
+use crate::config::{Config, Training};
 use crate::data::Blocks;
 use crate::loss::sliced_wasserstein;
 use crate::network::Swae;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use swae_codec::Model;
-use tch::nn::{self, OptimizerConfig};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Reduction, nn};
 
-/// Trains as the configuration says, with a progress bar, or plain lines where there is no terminal.
+/// How a training is run.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// Go on from the checkpoint beside the output, if there is one.
+    pub resume: bool,
+    /// Once this is set, the training saves a checkpoint and ends.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What became of a training.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done.
+    Finished(Box<Model>),
+    /// It was told to stop after so many steps; a checkpoint holds all of it.
+    Stopped(usize),
+}
+
+/// A loss that is not finite is answered so often with half the rate.
+const RETRIES: i32 = 3;
+
+/// Trains as the configuration says, with a progress bar, or plain lines where there is no terminal. Checkpoints and metrics
+/// (`.checkpoint`, `.csv`) lie beside the output.
 ///
 /// # Errors
-/// Where the data cannot be read, or the loss is no longer finite.
-pub fn fit(config: &Config) -> Result<Model> {
+/// Where the data or the checkpoint cannot be read, nothing can be written, or the loss is not finite however low the rate.
+pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
     config.architecture.check()?;
     let training = &config.training;
     ensure!(training.batch >= 2 && training.steps >= 1, "a training needs steps ≥ 1 and batch ≥ 2");
     tch::manual_seed(training.seed as i64);
-    let mut blocks = Blocks::new(&config.data, training.seed)?;
+    let blocks = Blocks::new(&config.data, training.seed)?;
     let device = Device::cuda_if_available();
-    let store = nn::VarStore::new(device);
+    let mut store = nn::VarStore::new(device);
     let swae = Swae::new(&store.root(), config.architecture.clone());
-    let mut optimiser = nn::Adam::default().build(&store, training.rate)?;
+    let mut adam = Adam::new(store.variables().into_iter().collect());
 
+    let mut at = Position { step: 0, rate: 1.0, mse_sum: 0.0, seconds: 0.0 };
+    let saved = if control.resume { checkpoint::load(config, &mut store, &mut adam)? } else { None };
+    match saved {
+        Some(position) => {
+            log::info!("goes on from step {}", position.step);
+            at = position;
+        }
+        None => checkpoint::save(config, &store, &adam, at)?,
+    }
+    let mut metrics = Metrics::open(&config.output.with_extension("csv"), at.step)?;
     let bar = ProgressBar::new(training.steps as u64);
     let style = "{bar:30} {pos}/{len}  {msg}  {elapsed} gone, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
-    let start = Instant::now();
+    let (start, mut last_save) = (Instant::now(), Instant::now());
+    let (begun, before) = (at.step, at.seconds);
     let every = (training.steps / 200).clamp(1, 500);
-    let (mut mse_sum, mut swd_last, mut mse_last) = (0.0, 0.0, f64::NAN);
-    for step in 0..training.steps {
-        optimiser.set_lr(training.rate * schedule(step, training.steps));
-        let batch = blocks.batch(training.batch).to_device(device);
+    let (mut swd_last, mut mse_last) = (0.0, f64::NAN);
+    while at.step < training.steps {
+        let rate = at.rate * training.rate * schedule(at.step, training.steps);
+        let batch = blocks.batch(at.step, training.batch).to_device(device);
+        // The prior's samples and the directions of the step.
+        tch::manual_seed((training.seed as i64) << 32 ^ at.step as i64);
         let latents = swae.encode(&batch, true);
         let mse = swae.decode(&latents, true).mse_loss(&batch, Reduction::Mean);
         let swd = sliced_wasserstein(&latents, training.projections);
-        optimiser.backward_step(&(&mse + training.swd_weight * &swd));
-        mse_sum += mse.double_value(&[]);
-        if (step + 1) % every == 0 {
-            (mse_last, swd_last) = (mse_sum / every as f64, swd.double_value(&[]));
-            mse_sum = 0.0;
-            ensure!(mse_last.is_finite(), "the loss is no longer finite at step {step}; try a lower rate");
-            let speed = ((step + 1) * training.batch) as f64 / start.elapsed().as_secs_f64();
+        adam.zero_grad();
+        (&mse + training.swd_weight * &swd).backward();
+        adam.step(rate);
+        let (mse, swd) = (mse.double_value(&[]), swd.double_value(&[]));
+        if !(mse + swd).is_finite() {
+            let (failed, lower) = (at.step, at.rate * 0.5);
+            ensure!(
+                lower >= 0.5f64.powi(RETRIES),
+                "the loss is not finite at step {failed}, even with {lower} of the rate; try a lower rate"
+            );
+            let last = checkpoint::load(config, &mut store, &mut adam)?.context("the checkpoint is gone")?;
+            at = Position { rate: lower, ..last };
+            // The rate that failed must not come back with the next resumption.
+            checkpoint::save(config, &store, &adam, at)?;
+            metrics = Metrics::open(&config.output.with_extension("csv"), at.step)?;
+            log::warn!(
+                "the loss is not finite at step {failed}: back to step {} with {lower} of the rate",
+                at.step
+            );
+            continue;
+        }
+        at.mse_sum += mse;
+        at.step += 1;
+        if at.step.is_multiple_of(every) {
+            (mse_last, swd_last) = (at.mse_sum / every as f64, swd);
+            at.mse_sum = 0.0;
+            metrics.write(at.step, mse_last, swd_last, rate)?;
+            let speed =
+                (at.step.saturating_sub(begun) * training.batch) as f64 / start.elapsed().as_secs_f64();
             // The blocks have unit variance: PSNR against their standard deviation.
             let psnr = -10.0 * mse_last.log10();
             let loss = mse_last + training.swd_weight * swd_last;
@@ -52,32 +115,68 @@ pub fn fit(config: &Config) -> Result<Model> {
                 "loss {loss:.5} mse {mse_last:.6} swd {swd_last:.5} PSNR {psnr:.2} dB {speed:.0} blocks/s"
             );
             bar.set_message(line.clone());
-            bar.set_position(step as u64 + 1);
-            if bar.is_hidden() && (step + 1) % (10 * every) == 0 {
-                println!("step {}/{}  {line}", step + 1, training.steps);
+            bar.set_position(at.step as u64);
+            if bar.is_hidden() && at.step.is_multiple_of(10 * every) {
+                println!("step {}/{}  {line}", at.step, training.steps);
             }
+        }
+        at.seconds = before + start.elapsed().as_secs_f64();
+        let stop = control.stop.load(Ordering::Relaxed);
+        if stop || last_save.elapsed().as_secs_f64() > 60.0 * training.checkpoint_minutes {
+            checkpoint::save(config, &store, &adam, at)?;
+            last_save = Instant::now();
+        }
+        if stop {
+            bar.abandon();
+            return Ok(Outcome::Stopped(at.step));
         }
     }
     bar.finish();
-    settle(&swae, &mut blocks, training.batch, device);
+    settle(&swae, &blocks, training, device);
 
     let provenance = [
         ("config", serde_json::to_value(config)?),
         ("blocks_seen", (training.steps * training.batch).into()),
-        ("seconds", start.elapsed().as_secs().into()),
+        ("seconds", (at.seconds as u64).into()),
         ("device", format!("{device:?}").into()),
         ("final_mse_of_normalised_blocks", mse_last.into()),
         ("final_sliced_wasserstein", swd_last.into()),
     ];
-    swae.export(&config.name, provenance.map(|(k, v)| (k.to_owned(), v)).into()).context("export")
+    let provenance = provenance.map(|(k, v)| (k.to_owned(), v)).into();
+    let model = swae.export(&config.name, provenance).context("export")?;
+    Ok(Outcome::Finished(Box::new(model)))
+}
+
+/// A line of numbers for every so many steps, as CSV.
+struct Metrics(File);
+
+impl Metrics {
+    /// Opens the file; lines of steps that are done again are dropped.
+    fn open(path: &Path, step: usize) -> Result<Self> {
+        let what = || path.display().to_string();
+        let old = if step > 0 { std::fs::read_to_string(path).unwrap_or_default() } else { String::new() };
+        let kept = |line: &&str| {
+            line.split(',').next().and_then(|s| s.parse().ok()).is_some_and(|s: usize| s <= step)
+        };
+        let mut file = File::create(path).with_context(what)?;
+        writeln!(file, "step,mse,sliced_wasserstein,rate").with_context(what)?;
+        for line in old.lines().filter(kept) {
+            writeln!(file, "{line}").with_context(what)?;
+        }
+        Ok(Self(file))
+    }
+
+    fn write(&mut self, step: usize, mse: f64, swd: f64, rate: f64) -> Result<()> {
+        writeln!(self.0, "{step},{mse:e},{swd:e},{rate:e}").context("metrics")
+    }
 }
 
 /// The weights have stopped, but the running statistics of the batch normalisation still hold those of the last
 /// steps; passes without a gradient bring them to the final weights.
-fn settle(swae: &Swae, blocks: &mut Blocks, batch: usize, device: Device) {
+fn settle(swae: &Swae, blocks: &Blocks, training: &Training, device: Device) {
     tch::no_grad(|| {
-        for _ in 0..100 {
-            let batch: Tensor = blocks.batch(batch).to_device(device).to_kind(Kind::Float);
+        for step in 0..100 {
+            let batch = blocks.batch(training.steps + step, training.batch).to_device(device);
             let _ = swae.decode(&swae.encode(&batch, true), true);
         }
     });

@@ -1,6 +1,8 @@
 //! Training: data sets, the autoencoder in libtorch, the loss, the loop, the export to a model file.
 
+pub mod adam;
 pub mod bench;
+pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod evaluate;

@@ -2,10 +2,14 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use swae_codec::engine::Engine;
 use swae_codec::{LatentCoding, Models};
-use swae_train::{bench, config::Config, evaluate, fit};
+use swae_train::config::Config;
+use swae_train::fit::{self, Control, Outcome};
+use swae_train::{bench, checkpoint, evaluate};
 
 #[derive(Parser)]
 #[command(version, about = "Trains sliced-Wasserstein autoencoders for swae")]
@@ -20,6 +24,9 @@ enum Command {
     Fit {
         /// The configuration
         config: PathBuf,
+        /// Go on from the checkpoint beside the output, if there is one
+        #[arg(long)]
+        resume: bool,
     },
     /// Prints how good a model is on the math functions, at 40³ and at 128³, every stored byte counted
     Evaluate {
@@ -41,14 +48,31 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+/// The exit code of a training that a signal stopped (EX_TEMPFAIL of sysexits.h: try again).
+const STOPPED: u8 = 75;
+
+fn main() -> Result<ExitCode> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     match Arguments::parse().command {
-        Command::Fit { config } => {
+        Command::Fit { config, resume } => {
             let text = std::fs::read_to_string(&config).with_context(|| config.display().to_string())?;
             let config: Config = toml::from_str(&text).with_context(|| config.display().to_string())?;
-            let model = fit::fit(&config)?;
+            let control = Control { resume, ..Control::default() };
+            // What a batch system sends before it kills a job, and a user with Ctrl-C.
+            for signal in [SIGTERM, SIGUSR1, SIGINT] {
+                signal_hook::flag::register(signal, control.stop.clone())?;
+            }
+            let model = match fit::fit(&config, &control)? {
+                Outcome::Finished(model) => model,
+                Outcome::Stopped(step) => {
+                    println!("stopped after step {step} by a signal; go on with --resume");
+                    return Ok(ExitCode::from(STOPPED));
+                }
+            };
             std::fs::write(&config.output, model.to_bytes())
                 .with_context(|| config.output.display().to_string())?;
+            std::fs::remove_file(checkpoint::path(&config.output))
+                .context("the checkpoint of the finished training")?;
             println!("{} ({}) written to {}", config.name, model.id(), config.output.display());
         }
         Command::Evaluate { model, json } => {
@@ -61,7 +85,7 @@ fn main() -> Result<()> {
             }
             if json {
                 println!("{}", serde_json::to_string_pretty(&rows)?);
-                return Ok(());
+                return Ok(ExitCode::SUCCESS);
             }
             println!(
                 "{:>4} {:>7} {:>6} {:>18} {:>18} {:>10} {:>9} {:>9} {:>9} {:>11}",
@@ -95,7 +119,7 @@ fn main() -> Result<()> {
             let speeds = bench::speeds(&*Models::named_or_file(&model)?)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&speeds)?);
-                return Ok(());
+                return Ok(ExitCode::SUCCESS);
             }
             println!("{model}, engine {}, one thread", Engine::best().name());
             for s in speeds {
@@ -112,5 +136,5 @@ fn main() -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,15 @@
 //! Training works from data to model file, and the shipped model keeps its promise.
 
 use ndarray::Array3;
-use swae_codec::{Field, LatentCoding, Models};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use swae_codec::{Field, LatentCoding, Model, Models};
 use swae_store::plain;
 use swae_train::config::{Config, Data, Training};
-use swae_train::{evaluate, fit};
+use swae_train::evaluate;
+use swae_train::fit::{self, Control, Outcome};
 
 #[test]
 fn the_math_model_reaches_30_db_at_32_to_1_on_128_cubed() {
@@ -15,21 +20,115 @@ fn the_math_model_reaches_30_db_at_32_to_1_on_128_cubed() {
     }
 }
 
-fn short(data: Data) -> Config {
+fn short(dir: &Path, data: Data) -> Config {
     let training = Training { steps: 120, batch: 64, swd_weight: 0.1, ..Training::default() };
     Config {
         name: "short".into(),
-        output: "short.safetensors".into(),
+        output: dir.join("short.safetensors"),
         architecture: Default::default(),
         data,
         training,
     }
 }
 
+/// libtorch has one random state for all threads: trainings in one process go one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn trained(config: &Config, resume: bool) -> Box<Model> {
+    match fit::fit(config, &Control { resume, ..Control::default() }).unwrap() {
+        Outcome::Finished(model) => model,
+        Outcome::Stopped(step) => panic!("nobody stopped it at step {step}"),
+    }
+}
+
+fn math() -> Data {
+    Data::Math { resolutions: vec![64, 128] }
+}
+
+#[test]
+fn a_stopped_training_goes_on_to_the_same_model() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = short(dir.path(), math());
+    config.training.steps = 40;
+    let whole = trained(&config, false);
+    let lines = |steps: usize| {
+        let csv = std::fs::read_to_string(dir.path().join("short.csv")).unwrap_or_default();
+        assert!(csv.starts_with("step,mse,sliced_wasserstein,rate") || csv.is_empty(), "{csv}");
+        csv.lines().count() == steps + 1
+    };
+    assert!(lines(40));
+    // Stopped twice: at once, and somewhere on the way.
+    let stop = Arc::new(AtomicBool::new(true));
+    let outcome = fit::fit(&config, &Control { resume: false, stop }).unwrap();
+    assert!(matches!(outcome, Outcome::Stopped(1)), "{outcome:?}");
+    let stop = Arc::new(AtomicBool::new(false));
+    let control = Control { resume: true, stop: stop.clone() };
+    let stopped = std::thread::scope(|scope| {
+        let training = scope.spawn(|| fit::fit(&config, &control).unwrap());
+        while !training.is_finished() && !lines(12) {
+            std::thread::yield_now();
+        }
+        stop.store(true, Ordering::Relaxed);
+        training.join().unwrap()
+    });
+    assert!(matches!(stopped, Outcome::Stopped(2..40)), "{stopped:?}");
+    let resumed = trained(&config, true);
+    assert!(lines(40));
+    assert_eq!(resumed.id(), whole.id());
+    let weights =
+        |model: &Model| model.encoder.as_ref().unwrap().iter().map(|p| p.weight.clone()).collect::<Vec<_>>();
+    assert_eq!(weights(&resumed), weights(&whole));
+    // A checkpoint is of one configuration.
+    config.training.batch = 32;
+    let wrong = fit::fit(&config, &Control { resume: true, ..Control::default() }).unwrap_err().to_string();
+    assert!(wrong.contains("another configuration"), "{wrong}");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_with_a_message_after_lower_rates() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = short(dir.path(), math());
+    config.training.rate = 1e35;
+    let wrong = fit::fit(&config, &Control::default()).unwrap_err().to_string();
+    assert!(wrong.contains("not finite") && wrong.contains("lower rate"), "{wrong}");
+}
+
+#[test]
+fn a_signal_stops_the_program_with_a_checkpoint_and_it_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "name = 'a'\noutput = 'a.safetensors'\n[data]\nkind = 'math'\nresolutions = [64]\n\
+                  [training]\nsteps = 60\nbatch = 64\n";
+    std::fs::write(dir.path().join("a.toml"), config).unwrap();
+    let fit = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swae-train"));
+        command.current_dir(dir.path()).args(["fit", "a.toml"]).args(arguments).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut first = fit(&[]);
+    let csv = || std::fs::read_to_string(dir.path().join("a.csv")).unwrap_or_default();
+    while csv().lines().count() < 4 && first.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-USR1", &first.id().to_string()]).status().unwrap().success());
+    let ended = first.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.code() == Some(75) && said.contains("--resume"), "{:?} {said}", ended.status);
+    assert!(dir.path().join("a.checkpoint").exists() && !dir.path().join("a.safetensors").exists());
+    let ended = fit(&["--resume"]).wait_with_output().unwrap();
+    assert!(ended.status.success() && csv().lines().count() == 61);
+    assert!(!dir.path().join("a.checkpoint").exists() && dir.path().join("a.safetensors").exists());
+}
+
 #[test]
 fn a_short_training_on_math_functions_learns_and_exports() {
-    let config = short(Data::Math { resolutions: vec![64, 128] });
-    let model = fit::fit(&config).unwrap();
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let model = trained(&short(dir.path(), math()), false);
     let again = swae_codec::Model::from_bytes(&model.to_bytes()).unwrap();
     assert_eq!(again.id(), model.id());
     let mse = again.metadata.provenance["final_mse_of_normalised_blocks"].as_f64().unwrap();
@@ -41,6 +140,7 @@ fn a_short_training_on_math_functions_learns_and_exports() {
 
 #[test]
 fn a_short_training_on_files_learns() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("field.npy");
     let array = Array3::from_shape_fn((32, 32, 32), |(z, y, x)| {
@@ -49,19 +149,21 @@ fn a_short_training_on_files_learns() {
     });
     plain::write_npy(&path, &Field::F64(array)).unwrap();
     let data = Data::Files { paths: vec![path], least_deviation: 1e-4, emphasis: 0.5 };
-    let model = fit::fit(&short(data)).unwrap();
+    let model = trained(&short(dir.path(), data), false);
     let mse = model.metadata.provenance["final_mse_of_normalised_blocks"].as_f64().unwrap();
     assert!(mse < 0.8, "{mse}");
 }
 
 #[test]
 fn a_bad_configuration_says_what_is_wrong() {
+    let _alone = alone();
     let wrong = |text: &str| toml::from_str::<Config>(text).unwrap_err().to_string();
     let unknown =
         wrong("name = 'a'\noutput = 'a'\n[data]\nkind = 'math'\nresolutions = [40]\n[training]\nstep = 3");
     assert!(unknown.contains("step") && unknown.contains("steps"), "{unknown}");
-    let constant = Data::Math { resolutions: vec![] };
-    assert!(fit::fit(&short(constant)).unwrap_err().to_string().contains("resolutions"));
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = |data| fit::fit(&short(dir.path(), data), &Control::default()).unwrap_err().to_string();
+    assert!(wrong(Data::Math { resolutions: vec![] }).contains("resolutions"));
     let missing = Data::Files { paths: vec!["nowhere.h5".into()], least_deviation: 0.0, emphasis: 0.0 };
-    assert!(fit::fit(&short(missing)).unwrap_err().to_string().contains("nowhere.h5"));
+    assert!(wrong(missing).contains("nowhere.h5"));
 }

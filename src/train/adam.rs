@@ -1,0 +1,105 @@
+//! Adam (Kingma & Ba, ICLR 2015, algorithm 1), whose state can be saved: tch's optimisers keep theirs to themselves.
+
+use tch::{Tensor, no_grad};
+
+/// The optimiser, and what it remembers of each variable.
+pub struct Adam {
+    variables: Vec<(String, Tensor)>,
+    /// Running means of gradients and of their squares.
+    means: Vec<Tensor>,
+    squares: Vec<Tensor>,
+    /// Steps so far.
+    steps: i32,
+}
+
+const BETA: (f64, f64) = (0.9, 0.999);
+const EPSILON: f64 = 1e-8;
+
+impl Adam {
+    /// For the variables that a gradient reaches, in the order of their names.
+    pub fn new(mut variables: Vec<(String, Tensor)>) -> Self {
+        variables.retain(|(_, v)| v.requires_grad());
+        variables.sort_by(|a, b| a.0.cmp(&b.0));
+        let zeros = || variables.iter().map(|(_, v)| v.zeros_like().detach()).collect();
+        let (means, squares) = (zeros(), zeros());
+        Self { variables, means, squares, steps: 0 }
+    }
+
+    /// Forgets all gradients.
+    pub fn zero_grad(&mut self) {
+        self.variables.iter_mut().for_each(|(_, v)| v.zero_grad());
+    }
+
+    /// Takes a step against the gradients.
+    pub fn step(&mut self, rate: f64) {
+        self.steps += 1;
+        let correction = (1.0 - BETA.0.powi(self.steps), 1.0 - BETA.1.powi(self.steps));
+        no_grad(|| {
+            let state = self.means.iter_mut().zip(&mut self.squares);
+            for ((_, variable), (mean, square)) in self.variables.iter_mut().zip(state) {
+                let gradient = variable.grad();
+                *mean = &*mean * BETA.0 + &gradient * (1.0 - BETA.0);
+                *square = &*square * BETA.1 + gradient.square() * (1.0 - BETA.1);
+                let root = (&*square / correction.1).sqrt() + EPSILON;
+                *variable -= &*mean * (rate / correction.0) / root;
+            }
+        });
+    }
+
+    /// All that it remembers, by name, and the number of steps.
+    pub fn state(&self) -> (Vec<(String, Tensor)>, i32) {
+        let both = self.means.iter().zip(&self.squares).zip(&self.variables);
+        let named = both.flat_map(|((mean, square), (name, _))| {
+            [
+                (format!("mean.{name}"), mean.shallow_clone()),
+                (format!("square.{name}"), square.shallow_clone()),
+            ]
+        });
+        (named.collect(), self.steps)
+    }
+
+    /// Takes a state back; `of` finds a tensor by its name.
+    ///
+    /// # Errors
+    /// Those of `of`.
+    pub fn restore(&mut self, steps: i32, of: impl Fn(&str) -> anyhow::Result<Tensor>) -> anyhow::Result<()> {
+        for (i, (name, variable)) in self.variables.iter().enumerate() {
+            self.means[i] = of(&format!("mean.{name}"))?.to_device(variable.device());
+            self.squares[i] = of(&format!("square.{name}"))?.to_device(variable.device());
+        }
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::nn::OptimizerConfig;
+    use tch::{Device, Kind, nn};
+
+    #[test]
+    fn it_does_what_the_adam_of_libtorch_does() {
+        let start = Tensor::from_slice(&[1.0f32, -2.0, 0.5, 3.0]);
+        let loss = |x: &Tensor| (x.square() * Tensor::from_slice(&[1.0f32, 10.0, 0.1, 3.0])).sum(Kind::Float);
+        let run = |ours: bool| {
+            let store = nn::VarStore::new(Device::Cpu);
+            let x = store.root().var_copy("x", &start);
+            let mut theirs = nn::Adam::default().build(&store, 0.1).unwrap();
+            let mut adam = Adam::new(store.variables().into_iter().collect());
+            for _ in 0..50 {
+                if ours {
+                    adam.zero_grad();
+                    loss(&x).backward();
+                    adam.step(0.1);
+                } else {
+                    theirs.backward_step(&loss(&x));
+                }
+            }
+            Vec::<f32>::try_from(x.detach()).unwrap()
+        };
+        for (a, b) in run(true).into_iter().zip(run(false)) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+}
