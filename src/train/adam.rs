@@ -1,5 +1,6 @@
 //! Adam (Kingma & Ba, ICLR 2015, algorithm 1), whose state can be saved: tch's optimisers keep theirs to themselves.
 
+use crate::parallel::World;
 use tch::{Tensor, no_grad};
 
 /// The optimiser, and what it remembers of each variable.
@@ -28,6 +29,24 @@ impl Adam {
     /// Forgets all gradients.
     pub fn zero_grad(&mut self) {
         self.variables.iter_mut().for_each(|(_, v)| v.zero_grad());
+    }
+
+    /// Adds up the gradients of all ranks, in one message.
+    pub fn sum_gradients(&mut self, world: &World) {
+        let mut gradients: Vec<_> = self.variables.iter().map(|(_, v)| v.grad()).collect();
+        world.sum_tensors(&mut gradients);
+    }
+
+    /// A hash of all variables: what must be the same on all ranks.
+    pub fn hash(&self) -> u64 {
+        let mut hash = blake3::Hasher::new();
+        for (_, variable) in &self.variables {
+            let numbers = variable.detach().to_device(tch::Device::Cpu).reshape([-1]);
+            let numbers = Vec::<f32>::try_from(numbers).expect("flat floats");
+            numbers.iter().for_each(|v| _ = hash.update(&v.to_le_bytes()));
+        }
+        let bytes: [u8; 8] = *hash.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes");
+        u64::from_le_bytes(bytes)
     }
 
     /// Takes a step against the gradients.

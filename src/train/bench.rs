@@ -75,8 +75,8 @@ pub fn speeds(model: &Model) -> Result<[Speed; 2]> {
             peak_fraction: engine_blocks_s * ours.multiply_adds() as f64 / peak,
         }
     };
-    let encode = |x: &Tensor| drop(theirs.encode(&x.view([-1, 1, 8, 8, 8]), false));
-    let decode = |z: &Tensor| drop(theirs.decode(z, false));
+    let encode = |x: &Tensor| drop(theirs.encode(&x.view([-1, 1, 8, 8, 8])));
+    let decode = |z: &Tensor| drop(theirs.decode(z));
     Ok(tch::no_grad(|| {
         [measure("encode", &encoder, VALUES, &encode), measure("decode", &decoder, latent, &decode)]
     }))

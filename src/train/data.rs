@@ -3,6 +3,7 @@
 use crate::config::Data;
 use anyhow::{Result, ensure};
 use std::f64::consts::TAU;
+use std::ops::Range;
 use std::path::PathBuf;
 use swae_codec::FieldView;
 use swae_codec::blocks::{BlockGrid, EDGE, VALUES, deviation, gather, mean};
@@ -52,13 +53,14 @@ impl Blocks {
         Ok(Self { seed, source })
     }
 
-    /// The `[n, 1, 8, 8, 8]` normalised blocks of a step, on the CPU.
-    pub fn batch(&self, step: usize, n: usize) -> Tensor {
+    /// The normalised blocks of a step at these places of its batch, `[n, 1, 8, 8, 8]`, on the CPU.
+    pub fn batch(&self, step: usize, places: Range<usize>) -> Tensor {
+        let n = places.len();
         let base = fastrand::Rng::with_seed(self.seed ^ (step as u64) << 20).u64(..);
         let mut values = Vec::with_capacity(n * VALUES);
         let mut block = [0.0; VALUES];
-        for place in 0..n as u64 {
-            let seed = base.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for place in places {
+            let seed = base.wrapping_add((place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let random = &mut fastrand::Rng::with_seed(seed);
             match &self.source {
                 Source::Math { resolutions } => loop {

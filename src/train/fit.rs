@@ -1,4 +1,4 @@
-//! The training loop, in one process.
+//! The training loop, the same on every rank: each works on its part of the batch, and all have the same weights.
 
 use crate::adam::Adam;
 use crate::checkpoint::{self, Position};
@@ -6,6 +6,7 @@ use crate::config::{Config, Training};
 use crate::data::Blocks;
 use crate::loss::sliced_wasserstein;
 use crate::network::Swae;
+use crate::parallel::World;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use swae_codec::Model;
-use tch::{Device, Reduction, nn};
+use swae_codec::blocks::VALUES;
+use tch::{Device, Kind, nn};
 
 /// How a training is run.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,8 @@ pub enum Outcome {
     Stopped(usize),
 }
 
+/// After so many steps the ranks make sure that their weights are still the same.
+const CHECKED: usize = 500;
 /// A loss that is not finite is answered so often with half the rate.
 const RETRIES: i32 = 3;
 
@@ -43,15 +47,26 @@ const RETRIES: i32 = 3;
 ///
 /// # Errors
 /// Where the data or the checkpoint cannot be read, nothing can be written, or the loss is not finite however low the rate.
-pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
+pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome> {
     config.architecture.check()?;
     let training = &config.training;
     ensure!(training.batch >= 2 && training.steps >= 1, "a training needs steps ≥ 1 and batch ≥ 2");
+    ensure!(
+        training.batch >= world.size(),
+        "a batch of {} is too small for {} ranks",
+        training.batch,
+        world.size()
+    );
+    let first = world.rank() == 0;
     tch::manual_seed(training.seed as i64);
     let blocks = Blocks::new(&config.data, training.seed)?;
-    let device = Device::cuda_if_available();
+    let device = match tch::Cuda::device_count() {
+        0 => Device::Cpu,
+        // The ranks of a node share its devices.
+        n => Device::Cuda(world.rank() % n as usize),
+    };
     let mut store = nn::VarStore::new(device);
-    let swae = Swae::new(&store.root(), config.architecture.clone());
+    let mut swae = Swae::new(&store.root(), config.architecture.clone());
     let mut adam = Adam::new(store.variables().into_iter().collect());
 
     let mut at = Position { step: 0, rate: 1.0, mse_sum: 0.0, seconds: 0.0 };
@@ -61,10 +76,16 @@ pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
             log::info!("goes on from step {}", position.step);
             at = position;
         }
-        None => checkpoint::save(config, &store, &adam, at)?,
+        None if first => checkpoint::save(config, &store, &adam, at)?,
+        None => {}
     }
-    let mut metrics = Metrics::open(&config.output.with_extension("csv"), at.step)?;
-    let bar = ProgressBar::new(training.steps as u64);
+    world.wait();
+    let open_metrics = |step| match first {
+        true => Metrics::open(&config.output.with_extension("csv"), step).map(Some),
+        false => Ok(None),
+    };
+    let mut metrics = open_metrics(at.step)?;
+    let bar = if first { ProgressBar::new(training.steps as u64) } else { ProgressBar::hidden() };
     let style = "{bar:30} {pos}/{len}  {msg}  {elapsed} gone, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
     let (start, mut last_save) = (Instant::now(), Instant::now());
@@ -73,16 +94,25 @@ pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
     let (mut swd_last, mut mse_last) = (0.0, f64::NAN);
     while at.step < training.steps {
         let rate = at.rate * training.rate * schedule(at.step, training.steps);
-        let batch = blocks.batch(at.step, training.batch).to_device(device);
-        // The prior's samples and the directions of the step.
+        let share = world.share(training.batch);
+        let batch = blocks.batch(at.step, share.clone()).to_device(device);
+        let passes = swae.pass(&batch, world);
+        // Both losses are means over the batch of all ranks.
+        let error = &passes.decoded - &batch;
+        let values = (training.batch * VALUES) as f64;
+        let mut mse = [(error.square().sum(Kind::Double).double_value(&[]) / values) as f32];
+        world.sum(&mut mse);
+        let latents = world.gather_rows(&passes.latents, training.batch).set_requires_grad(true);
+        // The prior's samples and the directions of the step, the same on all ranks.
         tch::manual_seed((training.seed as i64) << 32 ^ at.step as i64);
-        let latents = swae.encode(&batch, true);
-        let mse = swae.decode(&latents, true).mse_loss(&batch, Reduction::Mean);
         let swd = sliced_wasserstein(&latents, training.projections);
+        (training.swd_weight * &swd).backward();
+        let by_latents = latents.grad().narrow(0, share.start as i64, share.len() as i64);
         adam.zero_grad();
-        (&mse + training.swd_weight * &swd).backward();
+        swae.back(&passes, &(error * (2.0 / values)), &by_latents, world);
+        adam.sum_gradients(world);
         adam.step(rate);
-        let (mse, swd) = (mse.double_value(&[]), swd.double_value(&[]));
+        let (mse, swd) = (f64::from(mse[0]), swd.double_value(&[]));
         if !(mse + swd).is_finite() {
             let (failed, lower) = (at.step, at.rate * 0.5);
             ensure!(
@@ -92,8 +122,12 @@ pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
             let last = checkpoint::load(config, &mut store, &mut adam)?.context("the checkpoint is gone")?;
             at = Position { rate: lower, ..last };
             // The rate that failed must not come back with the next resumption.
-            checkpoint::save(config, &store, &adam, at)?;
-            metrics = Metrics::open(&config.output.with_extension("csv"), at.step)?;
+            world.wait();
+            if first {
+                checkpoint::save(config, &store, &adam, at)?;
+            }
+            world.wait();
+            metrics = open_metrics(at.step)?;
             log::warn!(
                 "the loss is not finite at step {failed}: back to step {} with {lower} of the rate",
                 at.step
@@ -105,7 +139,9 @@ pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
         if at.step.is_multiple_of(every) {
             (mse_last, swd_last) = (at.mse_sum / every as f64, swd);
             at.mse_sum = 0.0;
-            metrics.write(at.step, mse_last, swd_last, rate)?;
+            if let Some(metrics) = &mut metrics {
+                metrics.write(at.step, mse_last, swd_last, rate)?;
+            }
             let speed =
                 (at.step.saturating_sub(begun) * training.batch) as f64 / start.elapsed().as_secs_f64();
             // The blocks have unit variance: PSNR against their standard deviation.
@@ -116,14 +152,21 @@ pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
             );
             bar.set_message(line.clone());
             bar.set_position(at.step as u64);
-            if bar.is_hidden() && at.step.is_multiple_of(10 * every) {
+            if first && bar.is_hidden() && at.step.is_multiple_of(10 * every) {
                 println!("step {}/{}  {line}", at.step, training.steps);
             }
         }
         at.seconds = before + start.elapsed().as_secs_f64();
-        let stop = control.stop.load(Ordering::Relaxed);
-        if stop || last_save.elapsed().as_secs_f64() > 60.0 * training.checkpoint_minutes {
-            checkpoint::save(config, &store, &adam, at)?;
+        if at.step.is_multiple_of(CHECKED) || at.step == training.steps {
+            ensure!(world.agree(adam.hash()), "the weights of the ranks differ after step {}", at.step);
+        }
+        let stop = world.any(control.stop.load(Ordering::Relaxed));
+        let due = last_save.elapsed().as_secs_f64() > 60.0 * training.checkpoint_minutes;
+        if stop || world.any(due) {
+            if first {
+                checkpoint::save(config, &store, &adam, at)?;
+            }
+            world.wait();
             last_save = Instant::now();
         }
         if stop {
@@ -132,13 +175,14 @@ pub fn fit(config: &Config, control: &Control) -> Result<Outcome> {
         }
     }
     bar.finish();
-    settle(&swae, &blocks, training, device);
+    settle(&mut swae, &blocks, training, device, world);
 
     let provenance = [
         ("config", serde_json::to_value(config)?),
         ("blocks_seen", (training.steps * training.batch).into()),
         ("seconds", (at.seconds as u64).into()),
         ("device", format!("{device:?}").into()),
+        ("ranks", world.size().into()),
         ("final_mse_of_normalised_blocks", mse_last.into()),
         ("final_sliced_wasserstein", swd_last.into()),
     ];
@@ -173,11 +217,11 @@ impl Metrics {
 
 /// The weights have stopped, but the running statistics of the batch normalisation still hold those of the last
 /// steps; passes without a gradient bring them to the final weights.
-fn settle(swae: &Swae, blocks: &Blocks, training: &Training, device: Device) {
+fn settle(swae: &mut Swae, blocks: &Blocks, training: &Training, device: Device, world: &World) {
     tch::no_grad(|| {
-        for step in 0..100 {
-            let batch = blocks.batch(training.steps + step, training.batch).to_device(device);
-            let _ = swae.decode(&swae.encode(&batch, true), true);
+        for step in training.steps..training.steps + 100 {
+            let batch = blocks.batch(step, world.share(training.batch)).to_device(device);
+            swae.pass(&batch, world);
         }
     });
 }

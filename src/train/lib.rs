@@ -9,3 +9,4 @@ pub mod evaluate;
 pub mod fit;
 pub mod loss;
 pub mod network;
+pub mod parallel;

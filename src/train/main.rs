@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use mpi::traits::Communicator;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use swae_codec::engine::Engine;
 use swae_codec::{LatentCoding, Models};
 use swae_train::config::Config;
 use swae_train::fit::{self, Control, Outcome};
+use swae_train::parallel::World;
 use swae_train::{bench, checkpoint, evaluate};
 
 #[derive(Parser)]
@@ -62,13 +64,26 @@ fn main() -> Result<ExitCode> {
             for signal in [SIGTERM, SIGUSR1, SIGINT] {
                 signal_hook::flag::register(signal, control.stop.clone())?;
             }
-            let model = match fit::fit(&config, &control)? {
+            let universe = mpi::initialize().context("MPI")?;
+            let world = World::new(&universe);
+            let fitted = fit::fit(&config, &control, &world);
+            if let (Err(e), true) = (&fitted, world.size() > 1) {
+                // The others wait for this rank in a sum.
+                log::error!("rank {}: {e:#}", world.rank());
+                universe.world().abort(1);
+            }
+            let model = match fitted? {
                 Outcome::Finished(model) => model,
                 Outcome::Stopped(step) => {
-                    println!("stopped after step {step} by a signal; go on with --resume");
+                    if world.rank() == 0 {
+                        println!("stopped after step {step} by a signal; go on with --resume");
+                    }
                     return Ok(ExitCode::from(STOPPED));
                 }
             };
+            if world.rank() > 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
             std::fs::write(&config.output, model.to_bytes())
                 .with_context(|| config.output.display().to_string())?;
             std::fs::remove_file(checkpoint::path(&config.output))

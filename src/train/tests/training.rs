@@ -10,6 +10,7 @@ use swae_store::plain;
 use swae_train::config::{Config, Data, Training};
 use swae_train::evaluate;
 use swae_train::fit::{self, Control, Outcome};
+use swae_train::parallel::World;
 
 #[test]
 fn the_math_model_reaches_30_db_at_32_to_1_on_128_cubed() {
@@ -38,7 +39,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn trained(config: &Config, resume: bool) -> Box<Model> {
-    match fit::fit(config, &Control { resume, ..Control::default() }).unwrap() {
+    match fit::fit(config, &Control { resume, ..Control::default() }, &World::ALONE).unwrap() {
         Outcome::Finished(model) => model,
         Outcome::Stopped(step) => panic!("nobody stopped it at step {step}"),
     }
@@ -63,12 +64,12 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     assert!(lines(40));
     // Stopped twice: at once, and somewhere on the way.
     let stop = Arc::new(AtomicBool::new(true));
-    let outcome = fit::fit(&config, &Control { resume: false, stop }).unwrap();
+    let outcome = fit::fit(&config, &Control { resume: false, stop }, &World::ALONE).unwrap();
     assert!(matches!(outcome, Outcome::Stopped(1)), "{outcome:?}");
     let stop = Arc::new(AtomicBool::new(false));
     let control = Control { resume: true, stop: stop.clone() };
     let stopped = std::thread::scope(|scope| {
-        let training = scope.spawn(|| fit::fit(&config, &control).unwrap());
+        let training = scope.spawn(|| fit::fit(&config, &control, &World::ALONE).unwrap());
         while !training.is_finished() && !lines(12) {
             std::thread::yield_now();
         }
@@ -84,7 +85,9 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     assert_eq!(weights(&resumed), weights(&whole));
     // A checkpoint is of one configuration.
     config.training.batch = 32;
-    let wrong = fit::fit(&config, &Control { resume: true, ..Control::default() }).unwrap_err().to_string();
+    let wrong = fit::fit(&config, &Control { resume: true, ..Control::default() }, &World::ALONE)
+        .unwrap_err()
+        .to_string();
     assert!(wrong.contains("another configuration"), "{wrong}");
 }
 
@@ -94,7 +97,7 @@ fn a_loss_that_is_not_finite_ends_with_a_message_after_lower_rates() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = short(dir.path(), math());
     config.training.rate = 1e35;
-    let wrong = fit::fit(&config, &Control::default()).unwrap_err().to_string();
+    let wrong = fit::fit(&config, &Control::default(), &World::ALONE).unwrap_err().to_string();
     assert!(wrong.contains("not finite") && wrong.contains("lower rate"), "{wrong}");
 }
 
@@ -162,7 +165,9 @@ fn a_bad_configuration_says_what_is_wrong() {
         wrong("name = 'a'\noutput = 'a'\n[data]\nkind = 'math'\nresolutions = [40]\n[training]\nstep = 3");
     assert!(unknown.contains("step") && unknown.contains("steps"), "{unknown}");
     let dir = tempfile::tempdir().unwrap();
-    let wrong = |data| fit::fit(&short(dir.path(), data), &Control::default()).unwrap_err().to_string();
+    let wrong = |data| {
+        fit::fit(&short(dir.path(), data), &Control::default(), &World::ALONE).unwrap_err().to_string()
+    };
     assert!(wrong(Data::Math { resolutions: vec![] }).contains("resolutions"));
     let missing = Data::Files { paths: vec!["nowhere.h5".into()], least_deviation: 0.0, emphasis: 0.0 };
     assert!(wrong(missing).contains("nowhere.h5"));
