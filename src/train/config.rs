@@ -35,6 +35,9 @@ pub enum Data {
     Files {
         /// The files.
         paths: Vec<PathBuf>,
+        /// Files of other runs, which nothing is learned from: metrics tell the error on their blocks.
+        #[serde(default)]
+        validation: Vec<PathBuf>,
         /// Blocks whose standard deviation is below this fraction of their field's range are left out: they are
         /// stored as good as exactly whatever the network does.
         #[serde(default = "least_deviation")]

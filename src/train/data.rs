@@ -1,7 +1,7 @@
 //! Blocks to learn from, normalised as the codec normalises them: mean 0, variance 1.
 
 use crate::config::Data;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use std::f64::consts::TAU;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -48,9 +48,23 @@ impl Blocks {
                 ensure!(resolutions.iter().any(|&n| n >= EDGE), "data.resolutions needs a number ≥ 8");
                 Source::Math { resolutions: resolutions.clone() }
             }
-            Data::Files { paths, least_deviation, emphasis } => read(paths, *least_deviation, *emphasis)?,
+            Data::Files { paths, least_deviation, emphasis, .. } => read(paths, *least_deviation, *emphasis)?,
         };
         Ok(Self { seed, source })
+    }
+
+    /// Opens the data that nothing is learned from, if there are any.
+    ///
+    /// # Errors
+    /// Where they cannot be read, or are data to learn from as well.
+    pub fn validation(data: &Data, seed: u64) -> Result<Option<Self>> {
+        let Data::Files { paths, validation, least_deviation, emphasis } = data else { return Ok(None) };
+        if let Some(both) = validation.iter().find(|p| paths.contains(p)) {
+            bail!("{}: a file cannot be for training and for validation", both.display());
+        }
+        let open = || read(validation, *least_deviation, *emphasis);
+        let source = if validation.is_empty() { None } else { Some(open()?) };
+        Ok(source.map(|source| Self { seed, source }))
     }
 
     /// The normalised blocks of a step at these places of its batch, `[n, 1, 8, 8, 8]`, on the CPU.

@@ -60,6 +60,7 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     let first = world.rank() == 0;
     tch::manual_seed(training.seed as i64);
     let blocks = Blocks::new(&config.data, training.seed)?;
+    let unseen = Blocks::validation(&config.data, training.seed)?;
     let device = match tch::Cuda::device_count() {
         0 => Device::Cpu,
         // The ranks of a node share its devices.
@@ -91,7 +92,7 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     let (start, mut last_save) = (Instant::now(), Instant::now());
     let (begun, before) = (at.step, at.seconds);
     let every = (training.steps / 200).clamp(1, 500);
-    let (mut swd_last, mut mse_last) = (0.0, f64::NAN);
+    let (mut swd_last, mut mse_last, mut unseen_last) = (0.0, f64::NAN, None);
     while at.step < training.steps {
         let rate = at.rate * training.rate * schedule(at.step, training.steps);
         let share = world.share(training.batch);
@@ -139,8 +140,12 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
         if at.step.is_multiple_of(every) {
             (mse_last, swd_last) = (at.mse_sum / every as f64, swd);
             at.mse_sum = 0.0;
+            let due = at.step.is_multiple_of(10 * every) || at.step == training.steps;
+            let unseen = unseen.as_ref().filter(|_| due);
+            let unseen = unseen.map(|blocks| error_on(&swae, blocks, training.batch, device, world));
+            unseen_last = unseen.or(unseen_last);
             if let Some(metrics) = &mut metrics {
-                metrics.write(at.step, mse_last, swd_last, rate)?;
+                metrics.write(at.step, mse_last, swd_last, rate, unseen)?;
             }
             let speed =
                 (at.step.saturating_sub(begun) * training.batch) as f64 / start.elapsed().as_secs_f64();
@@ -185,6 +190,7 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
         ("ranks", world.size().into()),
         ("final_mse_of_normalised_blocks", mse_last.into()),
         ("final_sliced_wasserstein", swd_last.into()),
+        ("final_mse_of_validation_blocks", unseen_last.into()),
     ];
     let provenance = provenance.map(|(k, v)| (k.to_owned(), v)).into();
     let model = swae.export(&config.name, provenance).context("export")?;
@@ -203,16 +209,26 @@ impl Metrics {
             line.split(',').next().and_then(|s| s.parse().ok()).is_some_and(|s: usize| s <= step)
         };
         let mut file = File::create(path).with_context(what)?;
-        writeln!(file, "step,mse,sliced_wasserstein,rate").with_context(what)?;
+        writeln!(file, "step,mse,sliced_wasserstein,rate,validation_mse").with_context(what)?;
         for line in old.lines().filter(kept) {
             writeln!(file, "{line}").with_context(what)?;
         }
         Ok(Self(file))
     }
 
-    fn write(&mut self, step: usize, mse: f64, swd: f64, rate: f64) -> Result<()> {
-        writeln!(self.0, "{step},{mse:e},{swd:e},{rate:e}").context("metrics")
+    fn write(&mut self, step: usize, mse: f64, swd: f64, rate: f64, unseen: Option<f64>) -> Result<()> {
+        let unseen = unseen.map_or_else(String::new, |e| format!("{e:e}"));
+        writeln!(self.0, "{step},{mse:e},{swd:e},{rate:e},{unseen}").context("metrics")
     }
+}
+
+/// Mean squared error on some blocks, always the same ones, as the model is at this step.
+fn error_on(swae: &Swae, blocks: &Blocks, batch: usize, device: Device, world: &World) -> f64 {
+    let blocks = blocks.batch(0, world.share(batch)).to_device(device);
+    let error = tch::no_grad(|| (swae.decode(&swae.encode(&blocks)) - &blocks).square().mean(Kind::Double));
+    let mut sum = [(error.double_value(&[]) * blocks.size()[0] as f64 / batch as f64) as f32];
+    world.sum(&mut sum);
+    f64::from(sum[0])
 }
 
 /// The weights have stopped, but the running statistics of the batch normalisation still hold those of the last

@@ -58,7 +58,10 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     let whole = trained(&config, false);
     let lines = |steps: usize| {
         let csv = std::fs::read_to_string(dir.path().join("short.csv")).unwrap_or_default();
-        assert!(csv.starts_with("step,mse,sliced_wasserstein,rate") || csv.is_empty(), "{csv}");
+        assert!(
+            csv.starts_with("step,mse,sliced_wasserstein,rate,validation_mse") || csv.is_empty(),
+            "{csv}"
+        );
         csv.lines().count() == steps + 1
     };
     assert!(lines(40));
@@ -142,19 +145,35 @@ fn a_short_training_on_math_functions_learns_and_exports() {
 }
 
 #[test]
-fn a_short_training_on_files_learns() {
+fn a_short_training_on_files_learns_and_is_judged_by_files_it_never_saw() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("field.npy");
-    let array = Array3::from_shape_fn((32, 32, 32), |(z, y, x)| {
-        let r2 = [x, y, z].map(|i| (i as f64 - 15.5).powi(2)).iter().sum::<f64>();
-        1.0 / (1.0 + 0.1 * r2)
-    });
-    plain::write_npy(&path, &Field::F64(array)).unwrap();
-    let data = Data::Files { paths: vec![path], least_deviation: 1e-4, emphasis: 0.5 };
-    let model = trained(&short(dir.path(), data), false);
-    let mse = model.metadata.provenance["final_mse_of_normalised_blocks"].as_f64().unwrap();
-    assert!(mse < 0.8, "{mse}");
+    let save = |name: &str, width: f64| {
+        let path = dir.path().join(name);
+        let array = Array3::from_shape_fn((32, 32, 32), |(z, y, x)| {
+            let r2 = [x, y, z].map(|i| (i as f64 - 15.5).powi(2)).iter().sum::<f64>();
+            1.0 / (1.0 + width * r2)
+        });
+        plain::write_npy(&path, &Field::F64(array)).unwrap();
+        path
+    };
+    let (seen, unseen) = (save("seen.npy", 0.1), save("unseen.npy", 0.07));
+    let data = |validation| Data::Files {
+        paths: vec![seen.clone()],
+        validation,
+        least_deviation: 1e-4,
+        emphasis: 0.5,
+    };
+    let model = trained(&short(dir.path(), data(vec![unseen])), false);
+    for name in ["final_mse_of_normalised_blocks", "final_mse_of_validation_blocks"] {
+        let mse = model.metadata.provenance[name].as_f64().unwrap();
+        assert!(mse < 0.8, "{name} {mse}");
+    }
+    let csv = std::fs::read_to_string(dir.path().join("short.csv")).unwrap();
+    let told = csv.lines().skip(1).filter(|line| !line.ends_with(','));
+    assert_eq!(told.count(), 12);
+    let both = fit::fit(&short(dir.path(), data(vec![seen.clone()])), &Control::default(), &World::ALONE);
+    assert!(both.unwrap_err().to_string().contains("seen.npy"));
 }
 
 #[test]
@@ -169,6 +188,11 @@ fn a_bad_configuration_says_what_is_wrong() {
         fit::fit(&short(dir.path(), data), &Control::default(), &World::ALONE).unwrap_err().to_string()
     };
     assert!(wrong(Data::Math { resolutions: vec![] }).contains("resolutions"));
-    let missing = Data::Files { paths: vec!["nowhere.h5".into()], least_deviation: 0.0, emphasis: 0.0 };
+    let missing = Data::Files {
+        paths: vec!["nowhere.h5".into()],
+        validation: vec![],
+        least_deviation: 0.0,
+        emphasis: 0.0,
+    };
     assert!(wrong(missing).contains("nowhere.h5"));
 }
