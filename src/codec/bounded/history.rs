@@ -81,38 +81,27 @@ pub trait Remembered: Value {
     fn into_array(field: Field) -> Option<Array3<Self>>;
 }
 
-impl Remembered for f32 {
-    fn past(history: &mut History) -> &mut Option<Past<Self>> {
-        &mut history.f32
-    }
+macro_rules! remembered {
+    ($type:ty, $place:ident, $kind:ident) => {
+        impl Remembered for $type {
+            fn past(history: &mut History) -> &mut Option<Past<Self>> {
+                &mut history.$place
+            }
 
-    fn field(array: Array3<Self>) -> Field {
-        Field::F32(array)
-    }
+            fn field(array: Array3<Self>) -> Field {
+                Field::$kind(array)
+            }
 
-    fn array(field: &Field) -> Option<&Array3<Self>> {
-        if let Field::F32(a) = field { Some(a) } else { None }
-    }
+            fn array(field: &Field) -> Option<&Array3<Self>> {
+                if let Field::$kind(a) = field { Some(a) } else { None }
+            }
 
-    fn into_array(field: Field) -> Option<Array3<Self>> {
-        if let Field::F32(a) = field { Some(a) } else { None }
-    }
+            fn into_array(field: Field) -> Option<Array3<Self>> {
+                if let Field::$kind(a) = field { Some(a) } else { None }
+            }
+        }
+    };
 }
 
-impl Remembered for f64 {
-    fn past(history: &mut History) -> &mut Option<Past<Self>> {
-        &mut history.f64
-    }
-
-    fn field(array: Array3<Self>) -> Field {
-        Field::F64(array)
-    }
-
-    fn array(field: &Field) -> Option<&Array3<Self>> {
-        if let Field::F64(a) = field { Some(a) } else { None }
-    }
-
-    fn into_array(field: Field) -> Option<Array3<Self>> {
-        if let Field::F64(a) = field { Some(a) } else { None }
-    }
-}
+remembered!(f32, f32, F32);
+remembered!(f64, f64, F64);

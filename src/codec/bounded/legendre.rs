@@ -179,8 +179,7 @@ fn points<F: Real>(half: &Half<F>, c: &[Row<F>; EDGE]) -> [Row<F>; EDGE] {
 }
 
 // Along x, the compiler must not know how many rows are summed up: it would take single values out of vectors one by one,
-// at many times the cost of reading them. Nor do closures go into `from_fn` or `map`
-// here: those are compiled for no engine.
+// at many times the cost of reading them. Nor do closures go into `from_fn` or `map` here: those are compiled for no engine.
 
 for_engines! {
     fn to_coefficients<F: Real>(basis: &Basis<F>, block: &Block<F>, out: &mut Block<F>) {

@@ -116,8 +116,8 @@ pub(crate) fn encode<T: Value>(
     Encoded { bytes: writer.finish(), codes, past: Some(tile.into_past()), tally, errors, saved }
 }
 
-/// Room for what a block's competition computes. (This and its like begin where a line of the cache does: vectors that lie across two
-/// take twice as long to load.)
+/// Room for what a block's competition computes. (This and its like begin where a line of the cache does: vectors that
+/// lie across two take twice as long to load.)
 #[repr(C, align(64))]
 struct Desk {
     /// The truth's coefficients.
@@ -177,7 +177,7 @@ struct Contest<'a, T> {
 }
 
 impl<T: Value> Contest<'_, T> {
-    /// The cheapest symbols; where the block is coded, the desk's best trial holds its coefficients.
+    /// The cheapest symbols; where the block is coded, what the desk settled on holds its coefficients.
     fn decide(
         &self,
         contexts: &mut Contexts,

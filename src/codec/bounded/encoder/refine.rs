@@ -56,7 +56,7 @@ impl Refinement {
     /// Finds moves for a trial under an absolute bound.
     pub(super) fn refine(&mut self, engine: Engine, foreseen: &Foreseen, trial: &Trial, errors: &mut Errors) {
         self.clear();
-        let Some(mut price) = price(trial.misses).filter(|_| trial.misses > 0) else { return };
+        let Some(mut cost) = price(trial.misses).filter(|_| trial.misses > 0) else { return };
         let (scale, step) = (half_octaves(-trial.shift) as f32, half_octaves(trial.shift) as f32);
         let Errors { coefficients, values } = errors;
         start(engine, &foreseen.residual, scale, step, &mut self.steps, coefficients);
@@ -87,8 +87,8 @@ impl Refinement {
             }
             inverse(engine, coefficients, values);
             missing = misses(engine, values, foreseen.allowed) as usize;
-            if let Some(now) = super::trial::price(missing).filter(|now| now + bits < price) {
-                price = now + bits;
+            if let Some(now) = price(missing).map(|price| price + bits).filter(|now| *now < cost) {
+                cost = now;
                 self.best = self.steps;
             }
             if missing == 0 {

@@ -56,7 +56,7 @@ impl Foreseen {
     /// Subtracts the prediction from the truth.
     pub(super) fn compare<T: Value>(&mut self, engine: Engine, truth: &Block, unit: f64) {
         let mean = truth[0].abs() / (VALUES as f64).sqrt();
-        let rounding = 0.5f64.powi(T::DTYPE.mantissa_bits() as i32 + 1) + 1.0 * f64::EPSILON;
+        let rounding = 0.5f64.powi(T::DTYPE.mantissa_bits() as i32 + 1) + f64::EPSILON;
         self.allowed = (0.5 - mean * rounding / unit).max(0.1) as f32;
         subtract(engine, truth, &self.prediction, 1.0 / unit, &mut self.residual);
     }
