@@ -180,6 +180,8 @@ fn points<F: Real>(half: &Half<F>, c: &[Row<F>; EDGE]) -> [Row<F>; EDGE] {
 
 // Along x, the compiler must not know how many rows are summed up: it would take single values out of vectors one by one,
 // at many times the cost of reading them. Nor do closures go into `from_fn` or `map` here: those are compiled for no engine.
+// For the same reason the two functions do not share their passes along z and y: with a closure for what differs they take
+// ten times as long.
 
 for_engines! {
     fn to_coefficients<F: Real>(basis: &Basis<F>, block: &Block<F>, out: &mut Block<F>) {
