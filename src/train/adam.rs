@@ -1,6 +1,5 @@
 //! Adam (Kingma & Ba, ICLR 2015, algorithm 1), whose state can be saved: tch's optimisers keep theirs to themselves.
 
-use crate::parallel::World;
 use tch::{Tensor, no_grad};
 
 /// The optimiser, and what it remembers of each variable.
@@ -17,24 +16,11 @@ const BETA: (f64, f64) = (0.9, 0.999);
 const EPSILON: f64 = 1e-8;
 
 impl Adam {
-    /// For the variables that a gradient reaches, in the order of their names.
-    pub fn new(mut variables: Vec<(String, Tensor)>) -> Self {
-        variables.retain(|(_, v)| v.requires_grad());
-        variables.sort_by(|a, b| a.0.cmp(&b.0));
+    /// For these variables, by name.
+    pub fn new(variables: Vec<(String, Tensor)>) -> Self {
         let zeros = || variables.iter().map(|(_, v)| v.zeros_like().detach()).collect();
         let (means, squares) = (zeros(), zeros());
         Self { variables, means, squares, steps: 0 }
-    }
-
-    /// Forgets all gradients.
-    pub fn zero_grad(&mut self) {
-        self.variables.iter_mut().for_each(|(_, v)| v.zero_grad());
-    }
-
-    /// Adds up the gradients of all ranks, in one message.
-    pub fn sum_gradients(&mut self, world: &World) {
-        let mut gradients: Vec<_> = self.variables.iter().map(|(_, v)| v.grad()).collect();
-        world.sum_tensors(&mut gradients);
     }
 
     /// A hash of all variables: what must be the same on all ranks.
@@ -49,15 +35,16 @@ impl Adam {
         u64::from_le_bytes(bytes)
     }
 
-    /// Takes a step against the gradients.
-    pub fn step(&mut self, rate: f64) {
+    /// Takes a step against the gradients, one for each variable.
+    pub fn step(&mut self, gradients: &[Tensor], rate: f64) {
         self.steps += 1;
         let correction = (1.0 - BETA.0.powi(self.steps), 1.0 - BETA.1.powi(self.steps));
         no_grad(|| {
             let state = self.means.iter_mut().zip(&mut self.squares);
-            for ((_, variable), (mean, square)) in self.variables.iter_mut().zip(state) {
-                let gradient = variable.grad();
-                *mean = &*mean * BETA.0 + &gradient * (1.0 - BETA.0);
+            for (((_, variable), gradient), (mean, square)) in
+                self.variables.iter_mut().zip(gradients).zip(state)
+            {
+                *mean = &*mean * BETA.0 + gradient * (1.0 - BETA.0);
                 *square = &*square * BETA.1 + gradient.square() * (1.0 - BETA.1);
                 let root = (&*square / correction.1).sqrt() + EPSILON;
                 *variable -= &*mean * (rate / correction.0) / root;
@@ -108,9 +95,8 @@ mod tests {
             let mut adam = Adam::new(store.variables().into_iter().collect());
             for _ in 0..50 {
                 if ours {
-                    adam.zero_grad();
-                    loss(&x).backward();
-                    adam.step(0.1);
+                    let gradients = Tensor::run_backward(&[loss(&x)], &[&x], false, false);
+                    adam.step(&gradients, 0.1);
                 } else {
                     theirs.backward_step(&loss(&x));
                 }

@@ -61,6 +61,9 @@ pub struct Training {
     pub steps: usize,
     /// Blocks per step.
     pub batch: usize,
+    /// The batch is cut into so many parts, which a rank works on side by side, a thread for each. Trainings with the same
+    /// parts give the same model, bit for bit, on 1, 2, 4, … ranks of a kind, up to this number (a power of two).
+    pub parts: usize,
     /// Greatest learning rate (Adam); it rises over the first 5 % of the steps and falls to 0 as a cosine.
     pub rate: f64,
     /// λ, the weight of the sliced-Wasserstein distance.
@@ -78,6 +81,7 @@ impl Default for Training {
         Self {
             steps: 20_000,
             batch: 512,
+            parts: 8,
             rate: 2e-3,
             swd_weight: 10.0,
             projections: 50,

@@ -4,9 +4,9 @@ use crate::adam::Adam;
 use crate::checkpoint::{self, Position};
 use crate::config::{Config, Training};
 use crate::data::Blocks;
-use crate::loss::sliced_wasserstein;
 use crate::network::Swae;
 use crate::parallel::World;
+use crate::step::{self, Step};
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use swae_codec::Model;
-use swae_codec::blocks::VALUES;
 use tch::{Device, Kind, nn};
 
 /// How a training is run.
@@ -68,7 +67,7 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     };
     let mut store = nn::VarStore::new(device);
     let mut swae = Swae::new(&store.root(), config.architecture.clone());
-    let mut adam = Adam::new(store.variables().into_iter().collect());
+    let mut adam = Adam::new(swae.parameters());
 
     let mut at = Position { step: 0, rate: 1.0, mse_sum: 0.0, seconds: 0.0 };
     let saved = if control.resume { checkpoint::load(config, &mut store, &mut adam)? } else { None };
@@ -95,25 +94,9 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     let (mut swd_last, mut mse_last, mut unseen_last) = (0.0, f64::NAN, None);
     while at.step < training.steps {
         let rate = at.rate * training.rate * schedule(at.step, training.steps);
-        let share = world.share(training.batch);
-        let batch = blocks.batch(at.step, share.clone()).to_device(device);
-        let passes = swae.pass(&batch, world);
-        // Both losses are means over the batch of all ranks.
-        let error = &passes.decoded - &batch;
-        let values = (training.batch * VALUES) as f64;
-        let mut mse = [(error.square().sum(Kind::Double).double_value(&[]) / values) as f32];
-        world.sum(&mut mse);
-        let latents = world.gather_rows(&passes.latents, training.batch).set_requires_grad(true);
-        // The prior's samples and the directions of the step, the same on all ranks.
-        tch::manual_seed((training.seed as i64) << 32 ^ at.step as i64);
-        let swd = sliced_wasserstein(&latents, training.projections);
-        (training.swd_weight * &swd).backward();
-        let by_latents = latents.grad().narrow(0, share.start as i64, share.len() as i64);
-        adam.zero_grad();
-        swae.back(&passes, &(error * (2.0 / values)), &by_latents, world);
-        adam.sum_gradients(world);
-        adam.step(rate);
-        let (mse, swd) = (f64::from(mse[0]), swd.double_value(&[]));
+        let batch = step::batch(&blocks, at.step, training, device, world);
+        let Step { mse, swd, gradients } = step::step(&mut swae, &batch, at.step, training, world);
+        adam.step(&gradients, rate);
         if !(mse + swd).is_finite() {
             let (failed, lower) = (at.step, at.rate * 0.5);
             ensure!(
@@ -234,12 +217,9 @@ fn error_on(swae: &Swae, blocks: &Blocks, batch: usize, device: Device, world: &
 /// The weights have stopped, but the running statistics of the batch normalisation still hold those of the last
 /// steps; passes without a gradient bring them to the final weights.
 fn settle(swae: &mut Swae, blocks: &Blocks, training: &Training, device: Device, world: &World) {
-    tch::no_grad(|| {
-        for step in training.steps..training.steps + 100 {
-            let batch = blocks.batch(step, world.share(training.batch)).to_device(device);
-            swae.pass(&batch, world);
-        }
-    });
+    for at in training.steps..training.steps + 100 {
+        step::pass(swae, &step::batch(blocks, at, training, device, world), world);
+    }
 }
 
 fn schedule(step: usize, steps: usize) -> f64 {

@@ -7,6 +7,8 @@ pub mod config;
 pub mod data;
 pub mod evaluate;
 pub mod fit;
+mod layer;
 pub mod loss;
 pub mod network;
 pub mod parallel;
+pub mod step;

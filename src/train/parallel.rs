@@ -1,10 +1,13 @@
 //! What the ranks of a training tell each other. One process alone is a world of one.
 
 use mpi::collective::SystemOperation;
+use mpi::datatype::PartitionMut;
+use mpi::point_to_point as p2p;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
+use rayon::prelude::*;
 use std::ops::Range;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor};
 
 /// The processes that train together.
 pub struct World {
@@ -30,54 +33,82 @@ impl World {
         self.comm.as_ref().map_or(1, |c| c.size() as usize)
     }
 
-    /// This rank's part of `n` things.
+    /// This rank's share of `n` things.
     pub fn share(&self, n: usize) -> Range<usize> {
-        let at = |rank: usize| rank * n / self.size();
-        at(self.rank())..at(self.rank() + 1)
+        part(n, self.size(), self.rank())
     }
 
-    /// Adds up numbers over all ranks. The order of the sums is MPI's: the same for the same number of ranks.
+    /// Adds up numbers over all ranks: (0 + 1) + (2 + 3) + …, always in this order, where the ranks are a power of two;
+    /// MPI's own sum promises none. Halves go to and fro by recursive halving and doubling (Thakur, Rabenseifner, Gropp,
+    /// IJHPCA 2005, section 4.5), nearest ranks first.
     pub fn sum(&self, numbers: &mut [f32]) {
-        if let Some(comm) = self.comm.as_ref().filter(|c| c.size() > 1) {
-            let mine = numbers.to_vec();
-            comm.all_reduce_into(&mine[..], numbers, SystemOperation::sum());
-        }
-    }
-
-    /// Adds up tensors over all ranks, in place, in one message.
-    pub fn sum_tensors(&self, tensors: &mut [Tensor]) {
-        if self.size() == 1 {
+        let Some(comm) = self.comm.as_ref().filter(|c| c.size() > 1) else { return };
+        let (rank, size) = (self.rank(), self.size());
+        let of = |rank: usize| comm.process_at_rank(rank as i32);
+        let mut theirs = vec![0.0f32; numbers.len()];
+        // Ranks beyond the greatest power of two leave theirs with another, and get the sum from it.
+        let whole = 1 << size.ilog2();
+        if rank >= whole {
+            of(rank - whole).send(&*numbers);
+            of(rank - whole).receive_into(numbers);
             return;
         }
-        no_grad(|| {
-            let flat: Vec<_> = tensors.iter().map(|t| t.to_device(Device::Cpu).reshape([-1])).collect();
-            let mut numbers = Vec::<f32>::try_from(Tensor::cat(&flat, 0)).expect("flat floats");
-            self.sum(&mut numbers);
-            let all = Tensor::from_slice(&numbers);
-            let mut at = 0;
-            for tensor in tensors {
-                let n = tensor.numel() as i64;
-                tensor.copy_(&all.narrow(0, at, n).view_as(tensor));
-                at += n;
-            }
-        });
+        if rank + whole < size {
+            of(rank + whole).receive_into(&mut theirs[..]);
+            add(numbers, &theirs);
+        }
+        let mut mine = 0..numbers.len();
+        let mut halvings = Vec::new();
+        while 1 << halvings.len() < whole {
+            let bit = 1 << halvings.len();
+            let (low, high) = halves(mine);
+            let (keep, give) = if rank & bit == 0 { (low, high) } else { (high, low) };
+            let (theirs, partner) = (&mut theirs[keep.clone()], of(rank ^ bit));
+            p2p::send_receive_into(&numbers[give.clone()], &partner, theirs, &partner);
+            add(&mut numbers[keep.clone()], theirs);
+            mine = keep.clone();
+            halvings.push((partner, keep, give));
+        }
+        for (partner, had, gave) in halvings.into_iter().rev() {
+            let theirs = &mut theirs[gave.clone()];
+            p2p::send_receive_into(&numbers[had], &partner, theirs, &partner);
+            numbers[gave].copy_from_slice(theirs);
+        }
+        if rank + whole < size {
+            of(rank + whole).send(&*numbers);
+        }
     }
 
-    /// The rows `[n, …]` of all ranks, in their order; `all` is how many there are together.
-    pub fn gather_rows(&self, rows: &Tensor, all: usize) -> Tensor {
+    /// Adds up, over all parts of all ranks, the tensors that each part has: in pairs of neighbours, pairs of pairs and
+    /// so on, so that the sum is the same bits on however many ranks the parts are, as long as both are powers of two.
+    pub fn sum_parts(&self, parts: Vec<Vec<Tensor>>) -> Vec<Tensor> {
+        let mut sums = fold(parts);
         if self.size() == 1 {
-            return rows.detach();
+            return sums;
         }
-        // A sum with zeros in the others' places is exact.
-        let mut size = rows.size();
-        size[0] = all as i64;
-        let whole = Tensor::zeros(&size[..], (Kind::Float, rows.device()));
-        let share = self.share(all);
-        whole.narrow(0, share.start as i64, share.len() as i64).copy_(&rows.detach());
-        let mut whole = [whole];
-        self.sum_tensors(&mut whole);
-        let [whole] = whole;
-        whole
+        let flat: Vec<_> = sums.iter().map(|t| t.to_device(Device::Cpu).reshape([-1])).collect();
+        let mut numbers = Vec::<f32>::try_from(Tensor::cat(&flat, 0)).expect("flat floats");
+        self.sum(&mut numbers);
+        let all = Tensor::from_slice(&numbers);
+        let mut at = 0;
+        for tensor in &mut sums {
+            let n = tensor.numel() as i64;
+            *tensor = all.narrow(0, at, n).view_as(tensor).to_device(tensor.device());
+            at += n;
+        }
+        sums
+    }
+
+    /// The rows `[n, columns]` of all ranks, in their order.
+    pub fn gather_rows(&self, rows: &Tensor) -> Tensor {
+        let Some(comm) = self.comm.as_ref().filter(|c| c.size() > 1) else { return rows.shallow_clone() };
+        let mine = Vec::<f32>::try_from(rows.to_device(Device::Cpu).reshape([-1])).expect("flat floats");
+        let mut counts = vec![0i32; self.size()];
+        comm.all_gather_into(&(mine.len() as i32), &mut counts[..]);
+        let starts: Vec<i32> = counts.iter().scan(0, |at, n| Some(std::mem::replace(at, *at + n))).collect();
+        let mut all = vec![0.0f32; counts.iter().sum::<i32>() as usize];
+        comm.all_gather_varcount_into(&mine[..], &mut PartitionMut::new(&mut all[..], counts, starts));
+        Tensor::from_slice(&all).view([-1, rows.size()[1]]).to_device(rows.device())
     }
 
     /// Whether it is so on any rank.
@@ -103,4 +134,45 @@ impl World {
         comm.all_reduce_into(&number, &mut greatest, SystemOperation::max());
         least == greatest
     }
+}
+
+/// Does the same with every part, side by side. libtorch's own threads would sum in an order that depends on their number.
+pub fn each<T: Send, U: Send>(parts: Vec<T>, work: impl Fn(T) -> U + Sync + Send) -> Vec<U> {
+    // A setting of the thread that asks for it.
+    tch::set_num_threads(1);
+    let alone = |part| {
+        tch::set_num_threads(1);
+        work(part)
+    };
+    parts.into_par_iter().map(alone).collect()
+}
+
+/// The `i`-th of `parts` of `n` things.
+pub fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
+    i * n / parts..(i + 1) * n / parts
+}
+
+/// The sum in pairs of neighbours, of each of the tensors that every part has.
+fn fold(mut parts: Vec<Vec<Tensor>>) -> Vec<Tensor> {
+    while parts.len() > 1 {
+        let mut pairs = parts.into_iter();
+        let mut sums = Vec::with_capacity(pairs.len().div_ceil(2));
+        while let Some(left) = pairs.next() {
+            sums.push(match pairs.next() {
+                Some(right) => left.iter().zip(&right).map(|(a, b)| a + b).collect(),
+                None => left,
+            });
+        }
+        parts = sums;
+    }
+    parts.pop().unwrap_or_default()
+}
+
+fn halves(range: Range<usize>) -> (Range<usize>, Range<usize>) {
+    let middle = range.start + range.len() / 2;
+    (range.start..middle, middle..range.end)
+}
+
+fn add(to: &mut [f32], what: &[f32]) {
+    to.iter_mut().zip(what).for_each(|(a, b)| *a += b);
 }

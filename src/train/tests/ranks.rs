@@ -8,7 +8,7 @@ use swae_tests::mpirun;
 fn trained(ranks: usize) -> (Vec<[f64; 2]>, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let config = "name = 'a'\noutput = 'a.safetensors'\n[data]\nkind = 'math'\nresolutions = [64]\n\
-                  [training]\nsteps = 8\nbatch = 32\n";
+                  [training]\nsteps = 20\nbatch = 32\n";
     std::fs::write(dir.path().join("a.toml"), config).unwrap();
     mpirun(dir.path(), ranks, Path::new(env!("CARGO_BIN_EXE_swae-train")), &["fit", "a.toml"])
         .expect_success();
@@ -21,25 +21,28 @@ fn trained(ranks: usize) -> (Vec<[f64; 2]>, Vec<u8>) {
 }
 
 #[test]
-fn ranks_see_the_same_batch_and_the_same_number_of_ranks_gives_the_same_bits() {
+fn the_same_batch_gives_the_same_model_to_the_bit_on_1_2_and_4_ranks() {
     let weights = |file: &[u8]| {
         let model = Model::from_bytes(file).unwrap();
         let encoder = model.encoder.as_ref().unwrap().iter();
         encoder.chain(&model.decoder).map(|p| p.weight.clone()).collect::<Vec<_>>()
     };
-    let (alone, _) = trained(1);
-    assert_eq!(alone.len(), 8);
+    let (losses_alone, alone) = trained(1);
+    assert_eq!(losses_alone.len(), 20);
     for ranks in [2, 4] {
         let (losses, file) = trained(ranks);
-        // Adam's first steps follow the signs of gradients, those that are rounding errors too: soon after, trainings that
-        // round otherwise part.
-        for (step, (a, b)) in alone.iter().zip(&losses).take(3).enumerate() {
-            for (a, b) in a.iter().zip(b) {
-                assert!((a - b).abs() < 1e-5 * a.abs(), "step {step}: {a} alone, {b} on {ranks} ranks");
-            }
-        }
-        let (again, file_again) = trained(ranks);
-        assert_eq!(losses, again);
-        assert_eq!(weights(&file), weights(&file_again), "{ranks} ranks");
+        assert_eq!(losses, losses_alone, "{ranks} ranks");
+        assert_eq!(weights(&file), weights(&alone), "{ranks} ranks");
     }
+}
+
+/// Three do not pair up with parts: nobody promises the sums of two or four, only those of three.
+#[test]
+fn three_ranks_train_the_same_model_twice() {
+    let ((losses, file), (again, file_again)) = (trained(3), trained(3));
+    assert_eq!(losses, again);
+    let id = |file: &[u8]| Model::from_bytes(file).unwrap().id();
+    assert_eq!(id(&file), id(&file_again));
+    let (alone, _) = trained(1);
+    assert!((alone[0][0] - losses[0][0]).abs() < 1e-5 * alone[0][0], "{alone:?} {losses:?}");
 }
