@@ -5,6 +5,7 @@ use crate::config::Config;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
@@ -53,11 +54,22 @@ pub fn save(config: &Config, store: &VarStore, adam: &Adam, position: Position) 
     tensors.push(("notes".into(), Tensor::from_slice(&notes)));
     let tensors: Vec<_> =
         tensors.into_iter().map(|(n, t)| (n, t.to_device(tch::Device::Cpu).contiguous())).collect();
+    whole(&path, |file| Ok(Tensor::write_safetensors(&tensors, file)?))
+}
+
+/// Writes a file that is there as a whole or, where that fails, as it was.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let what = || path.display().to_string();
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(dir).with_context(|| dir.display().to_string())?;
-    Tensor::write_safetensors(&tensors, file.path()).with_context(|| path.display().to_string())?;
-    file.as_file().sync_all()?;
-    file.persist(&path).with_context(|| path.display().to_string())?;
+    // As any other new file: the umask says who may read it.
+    let mode = std::fs::Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).with_context(what)?;
+    write(file.path()).with_context(what)?;
+    file.as_file().sync_all().with_context(what)?;
+    file.persist(path).with_context(what)?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What `swae-train fit` reads: a TOML file. Unknown keys are errors.
 
+use crate::loss::{Prior, Reconstruction};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use swae_codec::model::Architecture;
@@ -66,14 +67,37 @@ pub struct Training {
     pub parts: usize,
     /// Greatest learning rate (Adam); it rises over the first 5 % of the steps and falls to 0 as a cosine.
     pub rate: f64,
+    /// What a difference from the original costs.
+    pub loss: Reconstruction,
     /// λ, the weight of the sliced-Wasserstein distance.
     pub swd_weight: f64,
+    /// What it is the distance to.
+    pub prior: Prior,
     /// Random directions of that distance.
     pub projections: i64,
+    /// Steps in which latents are stored, for those that follow: about 1/32 with `u8` and N(0, 1).
+    pub latent_step: f64,
+    /// What happens to the latents on their way to the decoder.
+    pub latents: Latents,
+    /// μ, the weight of the bits that a block's latents take in those steps.
+    pub bits_weight: f64,
     /// Seed of everything random.
     pub seed: u64,
     /// A checkpoint is saved every so many minutes.
     pub checkpoint_minutes: f64,
+}
+
+/// What happens to the latents between encoder and decoder in training. The gradient passes as if it were nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Latents {
+    /// Nothing.
+    #[default]
+    Exact,
+    /// They are rounded to whole steps (straight-through, Bengio et al. 2013).
+    Rounded,
+    /// Uniform noise of the width of a step is added (Ballé et al., ICLR 2017).
+    Noisy,
 }
 
 impl Default for Training {
@@ -83,8 +107,13 @@ impl Default for Training {
             batch: 512,
             parts: 8,
             rate: 2e-3,
+            loss: Reconstruction::Mse,
             swd_weight: 10.0,
+            prior: Prior::Normal,
             projections: 50,
+            latent_step: 1.0 / 32.0,
+            latents: Latents::Exact,
+            bits_weight: 0.0,
             seed: 1,
             checkpoint_minutes: 10.0,
         }

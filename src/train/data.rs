@@ -1,12 +1,13 @@
 //! Blocks to learn from, normalised as the codec normalises them: mean 0, variance 1.
 
-use crate::config::Data;
+use crate::config::{Config, Data};
+use crate::parallel::World;
+use crate::pool::{Pool, normalise};
 use anyhow::{Result, bail, ensure};
 use std::f64::consts::TAU;
 use std::ops::Range;
-use std::path::PathBuf;
-use swae_codec::FieldView;
-use swae_codec::blocks::{BlockGrid, EDGE, VALUES, deviation, gather, mean};
+use std::path::{Path, PathBuf};
+use swae_codec::blocks::{EDGE, VALUES};
 use tch::Tensor;
 
 /// A source of normalised blocks. Which block a step sees at which place of its batch depends on the seed, the step and the
@@ -20,9 +21,9 @@ enum Source {
     Math {
         resolutions: Vec<usize>,
     },
-    /// Normalised blocks, and the running sum of their weights.
+    /// Blocks on disk, and the running sum of their weights.
     Files {
-        blocks: Vec<[f32; VALUES]>,
+        pool: Pool,
         cumulated: Vec<f64>,
     },
 }
@@ -38,37 +39,46 @@ pub fn math_volume(k: [u32; 3], n: usize) -> ndarray::Array3<f32> {
 }
 
 impl Blocks {
-    /// Opens the data.
+    /// Opens the data of a training.
     ///
     /// # Errors
     /// Where there are none.
-    pub fn new(data: &Data, seed: u64) -> Result<Self> {
-        let source = match data {
+    pub fn new(config: &Config, world: &World) -> Result<Self> {
+        let source = match &config.data {
             Data::Math { resolutions } => {
                 ensure!(resolutions.iter().any(|&n| n >= EDGE), "data.resolutions needs a number ≥ 8");
                 Source::Math { resolutions: resolutions.clone() }
             }
-            Data::Files { paths, least_deviation, emphasis, .. } => read(paths, *least_deviation, *emphasis)?,
+            Data::Files { paths, least_deviation, emphasis, .. } => {
+                files(&pools(&config.output)[0], paths, *least_deviation, *emphasis, world)?
+            }
         };
-        Ok(Self { seed, source })
+        Ok(Self { seed: config.training.seed, source })
     }
 
     /// Opens the data that nothing is learned from, if there are any.
     ///
     /// # Errors
     /// Where they cannot be read, or are data to learn from as well.
-    pub fn validation(data: &Data, seed: u64) -> Result<Option<Self>> {
-        let Data::Files { paths, validation, least_deviation, emphasis } = data else { return Ok(None) };
+    pub fn validation(config: &Config, world: &World) -> Result<Option<Self>> {
+        let Data::Files { paths, validation, least_deviation, emphasis } = &config.data else {
+            return Ok(None);
+        };
         if let Some(both) = validation.iter().find(|p| paths.contains(p)) {
-            bail!("{}: a file cannot be for training and for validation", both.display());
+            bail!("{}: a run cannot be for training and for validation", both.display());
         }
-        let open = || read(validation, *least_deviation, *emphasis);
-        let source = if validation.is_empty() { None } else { Some(open()?) };
-        Ok(source.map(|source| Self { seed, source }))
+        if validation.is_empty() {
+            return Ok(None);
+        }
+        let source = files(&pools(&config.output)[1], validation, *least_deviation, *emphasis, world)?;
+        Ok(Some(Self { seed: config.training.seed, source }))
     }
 
     /// The normalised blocks of a step at these places of its batch, `[n, 1, 8, 8, 8]`, on the CPU.
-    pub fn batch(&self, step: usize, places: Range<usize>) -> Tensor {
+    ///
+    /// # Errors
+    /// Where a block cannot be read.
+    pub fn batch(&self, step: usize, places: Range<usize>) -> Result<Tensor> {
         let n = places.len();
         let base = fastrand::Rng::with_seed(self.seed ^ (step as u64) << 20).u64(..);
         let mut values = Vec::with_capacity(n * VALUES);
@@ -83,54 +93,38 @@ impl Blocks {
                         break;
                     }
                 },
-                Source::Files { blocks, cumulated } => {
-                    let total = cumulated.last().copied().unwrap_or_default();
-                    let drawn = random.f64() * total;
-                    let at = cumulated.partition_point(|&sum| sum <= drawn).min(blocks.len() - 1);
-                    turn(random, &blocks[at], &mut block);
+                Source::Files { pool, cumulated } => {
+                    let drawn = random.f64() * cumulated.last().copied().unwrap_or_default();
+                    let at = cumulated.partition_point(|&sum| sum <= drawn).min(cumulated.len() - 1);
+                    turn(random, &pool.block(at)?, &mut block);
                 }
             }
             values.extend(block.iter().map(|&v| v as f32));
         }
-        Tensor::from_slice(&values).view([n as i64, 1, EDGE as i64, EDGE as i64, EDGE as i64])
+        Ok(Tensor::from_slice(&values).view([n as i64, 1, EDGE as i64, EDGE as i64, EDGE as i64]))
     }
 }
 
-/// Normalises the block and gives its standard deviation; 0 where it has nothing to normalise.
-fn normalise(block: &mut [f64; VALUES]) -> f64 {
-    let mean = mean(block);
-    let scale = deviation(block, mean);
-    block.iter_mut().for_each(|v| *v = (*v - mean) / scale);
-    scale
+/// The files beside a model where the blocks that it learns from, and those that it does not, are kept meanwhile.
+pub fn pools(output: &Path) -> [PathBuf; 2] {
+    [output.with_extension("blocks"), output.with_extension("validation.blocks")]
 }
 
-/// All blocks of all fields and steps of the files that vary enough to learn from.
-fn read(paths: &[PathBuf], least_deviation: f64, emphasis: f64) -> Result<Source> {
-    let (mut blocks, mut cumulated, mut sum) = (Vec::new(), Vec::new(), 0.0);
-    for path in paths {
-        let mut reader = swae_store::open(path)?;
-        for index in 0..reader.steps().len() {
-            let names: Vec<String> =
-                reader.steps()[index].fields.iter().map(|(info, _)| info.name.clone()).collect();
-            for name in names {
-                let field = swae_store::read_field(reader.as_mut(), index, &name)?.to_f64();
-                let (lo, hi) = field.iter().fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
-                let view = FieldView::of_array(&field)?;
-                let grid = BlockGrid::new(view.count());
-                for i in 0..grid.len() {
-                    let mut block = gather(&view, grid.block(i));
-                    let deviation = normalise(&mut block) / (hi - lo);
-                    if deviation.is_normal() && deviation >= least_deviation {
-                        sum += deviation.powf(emphasis);
-                        cumulated.push(sum);
-                        blocks.push(block.map(|v| v as f32));
-                    }
-                }
-            }
-        }
-    }
-    ensure!(!blocks.is_empty(), "no block of {paths:?} varies enough to learn from");
-    Ok(Source::Files { blocks, cumulated })
+fn files(
+    pool: &Path,
+    from: &[PathBuf],
+    least_deviation: f64,
+    emphasis: f64,
+    world: &World,
+) -> Result<Source> {
+    let pool = Pool::open(pool, from, least_deviation, world)?;
+    let mut sum = 0.0;
+    let add = |d: &f32| {
+        sum += f64::from(*d).powf(emphasis);
+        sum
+    };
+    let cumulated = pool.deviations.iter().map(add).collect();
+    Ok(Source::Files { pool, cumulated })
 }
 
 /// The block under one of the 48 symmetries of the cube and a random sign: physics has no preferred axis.

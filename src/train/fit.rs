@@ -3,15 +3,13 @@
 use crate::adam::Adam;
 use crate::checkpoint::{self, Position};
 use crate::config::{Config, Training};
-use crate::data::Blocks;
+use crate::data::{self, Blocks};
+use crate::metrics::{Line, Metrics};
 use crate::network::Swae;
 use crate::parallel::World;
 use crate::step::{self, Step};
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -58,8 +56,8 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     );
     let first = world.rank() == 0;
     tch::manual_seed(training.seed as i64);
-    let blocks = Blocks::new(&config.data, training.seed)?;
-    let unseen = Blocks::validation(&config.data, training.seed)?;
+    let blocks = Blocks::new(config, world)?;
+    let unseen = Blocks::validation(config, world)?;
     let device = match tch::Cuda::device_count() {
         0 => Device::Cpu,
         // The ranks of a node share its devices.
@@ -81,7 +79,7 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     }
     world.wait();
     let open_metrics = |step| match first {
-        true => Metrics::open(&config.output.with_extension("csv"), step).map(Some),
+        true => Metrics::open(&config.output, step).map(Some),
         false => Ok(None),
     };
     let mut metrics = open_metrics(at.step)?;
@@ -91,11 +89,11 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     let (start, mut last_save) = (Instant::now(), Instant::now());
     let (begun, before) = (at.step, at.seconds);
     let every = (training.steps / 200).clamp(1, 500);
-    let (mut swd_last, mut mse_last, mut unseen_last) = (0.0, f64::NAN, None);
+    let mut last = None::<Line>;
     while at.step < training.steps {
         let rate = at.rate * training.rate * schedule(at.step, training.steps);
-        let batch = step::batch(&blocks, at.step, training, device, world);
-        let Step { mse, swd, gradients } = step::step(&mut swae, &batch, at.step, training, world);
+        let batch = step::batch(&blocks, at.step, training, device, world)?;
+        let Step { mse, swd, bits, gradients } = step::step(&mut swae, &batch, at.step, training, world);
         adam.step(&gradients, rate);
         if !(mse + swd).is_finite() {
             let (failed, lower) = (at.step, at.rate * 0.5);
@@ -103,8 +101,8 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
                 lower >= 0.5f64.powi(RETRIES),
                 "the loss is not finite at step {failed}, even with {lower} of the rate; try a lower rate"
             );
-            let last = checkpoint::load(config, &mut store, &mut adam)?.context("the checkpoint is gone")?;
-            at = Position { rate: lower, ..last };
+            let saved = checkpoint::load(config, &mut store, &mut adam)?.context("the checkpoint is gone")?;
+            at = Position { rate: lower, ..saved };
             // The rate that failed must not come back with the next resumption.
             world.wait();
             if first {
@@ -121,26 +119,31 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
         at.mse_sum += mse;
         at.step += 1;
         if at.step.is_multiple_of(every) {
-            (mse_last, swd_last) = (at.mse_sum / every as f64, swd);
-            at.mse_sum = 0.0;
             let due = at.step.is_multiple_of(10 * every) || at.step == training.steps;
             let unseen = unseen.as_ref().filter(|_| due);
-            let unseen = unseen.map(|blocks| error_on(&swae, blocks, training.batch, device, world));
-            unseen_last = unseen.or(unseen_last);
+            let error = |blocks| error_on(&swae, blocks, training.batch, device, world);
+            let validation = unseen.map(error).transpose()?;
+            let line = Line { step: at.step, mse: at.mse_sum / every as f64, swd, bits, rate, validation };
+            at.mse_sum = 0.0;
+            last = Some(Line { validation: validation.or(last.and_then(|l| l.validation)), ..line });
             if let Some(metrics) = &mut metrics {
-                metrics.write(at.step, mse_last, swd_last, rate, unseen)?;
+                metrics.write(&line)?;
+                if due {
+                    let decoded = tch::no_grad(|| swae.decode(&swae.encode(&batch[0])));
+                    metrics.draw(&batch[0], &decoded)?;
+                }
             }
             let speed =
                 (at.step.saturating_sub(begun) * training.batch) as f64 / start.elapsed().as_secs_f64();
             // The blocks have unit variance: PSNR against their standard deviation.
-            let psnr = -10.0 * mse_last.log10();
-            let loss = mse_last + training.swd_weight * swd_last;
+            let psnr = -10.0 * line.mse.log10();
             let line = format!(
-                "loss {loss:.5} mse {mse_last:.6} swd {swd_last:.5} PSNR {psnr:.2} dB {speed:.0} blocks/s"
+                "mse {:.6} = {psnr:.2} dB, swd {swd:.5}, {bits:.1} bits a block, {speed:.0} blocks/s",
+                line.mse
             );
             bar.set_message(line.clone());
             bar.set_position(at.step as u64);
-            if first && bar.is_hidden() && at.step.is_multiple_of(10 * every) {
+            if first && bar.is_hidden() && due {
                 println!("step {}/{}  {line}", at.step, training.steps);
             }
         }
@@ -163,7 +166,7 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
         }
     }
     bar.finish();
-    settle(&mut swae, &blocks, training, device, world);
+    settle(&mut swae, &blocks, training, device, world)?;
 
     let provenance = [
         ("config", serde_json::to_value(config)?),
@@ -171,55 +174,54 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
         ("seconds", (at.seconds as u64).into()),
         ("device", format!("{device:?}").into()),
         ("ranks", world.size().into()),
-        ("final_mse_of_normalised_blocks", mse_last.into()),
-        ("final_sliced_wasserstein", swd_last.into()),
-        ("final_mse_of_validation_blocks", unseen_last.into()),
+        ("final_mse_of_normalised_blocks", last.map(|l| l.mse).into()),
+        ("final_sliced_wasserstein", last.map(|l| l.swd).into()),
+        ("final_bits_of_a_block", last.map(|l| l.bits).into()),
+        ("final_mse_of_validation_blocks", last.and_then(|l| l.validation).into()),
     ];
     let provenance = provenance.map(|(k, v)| (k.to_owned(), v)).into();
     let model = swae.export(&config.name, provenance).context("export")?;
     Ok(Outcome::Finished(Box::new(model)))
 }
 
-/// A line of numbers for every so many steps, as CSV.
-struct Metrics(File);
-
-impl Metrics {
-    /// Opens the file; lines of steps that are done again are dropped.
-    fn open(path: &Path, step: usize) -> Result<Self> {
-        let what = || path.display().to_string();
-        let old = if step > 0 { std::fs::read_to_string(path).unwrap_or_default() } else { String::new() };
-        let kept = |line: &&str| {
-            line.split(',').next().and_then(|s| s.parse().ok()).is_some_and(|s: usize| s <= step)
-        };
-        let mut file = File::create(path).with_context(what)?;
-        writeln!(file, "step,mse,sliced_wasserstein,rate,validation_mse").with_context(what)?;
-        for line in old.lines().filter(kept) {
-            writeln!(file, "{line}").with_context(what)?;
+/// Writes the model of a finished training, and removes what that kept beside it.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn keep(config: &Config, model: &Model) -> Result<()> {
+    checkpoint::whole(&config.output, |path| Ok(std::fs::write(path, model.to_bytes())?))?;
+    let [seen, unseen] = data::pools(&config.output);
+    for path in [checkpoint::path(&config.output), seen, unseen] {
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
         }
-        Ok(Self(file))
     }
-
-    fn write(&mut self, step: usize, mse: f64, swd: f64, rate: f64, unseen: Option<f64>) -> Result<()> {
-        let unseen = unseen.map_or_else(String::new, |e| format!("{e:e}"));
-        writeln!(self.0, "{step},{mse:e},{swd:e},{rate:e},{unseen}").context("metrics")
-    }
+    Ok(())
 }
 
 /// Mean squared error on some blocks, always the same ones, as the model is at this step.
-fn error_on(swae: &Swae, blocks: &Blocks, batch: usize, device: Device, world: &World) -> f64 {
-    let blocks = blocks.batch(0, world.share(batch)).to_device(device);
+fn error_on(swae: &Swae, blocks: &Blocks, batch: usize, device: Device, world: &World) -> Result<f64> {
+    let blocks = blocks.batch(0, world.share(batch))?.to_device(device);
     let error = tch::no_grad(|| (swae.decode(&swae.encode(&blocks)) - &blocks).square().mean(Kind::Double));
     let mut sum = [(error.double_value(&[]) * blocks.size()[0] as f64 / batch as f64) as f32];
     world.sum(&mut sum);
-    f64::from(sum[0])
+    Ok(f64::from(sum[0]))
 }
 
 /// The weights have stopped, but the running statistics of the batch normalisation still hold those of the last
 /// steps; passes without a gradient bring them to the final weights.
-fn settle(swae: &mut Swae, blocks: &Blocks, training: &Training, device: Device, world: &World) {
+fn settle(
+    swae: &mut Swae,
+    blocks: &Blocks,
+    training: &Training,
+    device: Device,
+    world: &World,
+) -> Result<()> {
     for at in training.steps..training.steps + 100 {
-        step::pass(swae, &step::batch(blocks, at, training, device, world), world);
+        let batch = step::batch(blocks, at, training, device, world)?;
+        step::pass(swae, &batch, at, training, world);
     }
+    Ok(())
 }
 
 fn schedule(step: usize, steps: usize) -> f64 {

@@ -9,6 +9,15 @@ pub mod evaluate;
 pub mod fit;
 mod layer;
 pub mod loss;
+pub mod metrics;
 pub mod network;
 pub mod parallel;
+mod pool;
 pub mod step;
+
+/// libtorch has one random state for all threads: tests that draw from it go one after the other.
+#[cfg(test)]
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -11,7 +11,7 @@ use swae_codec::{LatentCoding, Models};
 use swae_train::config::Config;
 use swae_train::fit::{self, Control, Outcome};
 use swae_train::parallel::World;
-use swae_train::{bench, checkpoint, evaluate};
+use swae_train::{bench, evaluate};
 
 #[derive(Parser)]
 #[command(version, about = "Trains sliced-Wasserstein autoencoders for swae")]
@@ -84,10 +84,7 @@ fn main() -> Result<ExitCode> {
             if world.rank() > 0 {
                 return Ok(ExitCode::SUCCESS);
             }
-            std::fs::write(&config.output, model.to_bytes())
-                .with_context(|| config.output.display().to_string())?;
-            std::fs::remove_file(checkpoint::path(&config.output))
-                .context("the checkpoint of the finished training")?;
+            fit::keep(&config, &model)?;
             println!("{} ({}) written to {}", config.name, model.id(), config.output.display());
         }
         Command::Evaluate { model, json } => {

@@ -59,7 +59,7 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     let lines = |steps: usize| {
         let csv = std::fs::read_to_string(dir.path().join("short.csv")).unwrap_or_default();
         assert!(
-            csv.starts_with("step,mse,sliced_wasserstein,rate,validation_mse") || csv.is_empty(),
+            csv.starts_with("step,mse,sliced_wasserstein,bits,rate,validation_mse") || csv.is_empty(),
             "{csv}"
         );
         csv.lines().count() == steps + 1
@@ -174,6 +174,39 @@ fn a_short_training_on_files_learns_and_is_judged_by_files_it_never_saw() {
     assert_eq!(told.count(), 12);
     let both = fit::fit(&short(dir.path(), data(vec![seen.clone()])), &Control::default(), &World::ALONE);
     assert!(both.unwrap_err().to_string().contains("seen.npy"));
+    // A folder stands for the files in it; the blocks that they gave are kept for the next start.
+    let folder = dir.path().join("runs");
+    std::fs::create_dir(&folder).unwrap();
+    let wrong = |paths: &[&Path]| {
+        let paths = paths.iter().map(|p| p.to_path_buf()).collect();
+        let data = Data::Files { paths, validation: vec![], least_deviation: 1e-4, emphasis: 0.5 };
+        format!("{:#}", fit::fit(&short(dir.path(), data), &Control::default(), &World::ALONE).unwrap_err())
+    };
+    assert!(wrong(&[&folder]).contains("runs: no h5"));
+    let flat = folder.join("flat.npy");
+    plain::write_npy(&flat, &Field::F32(Array3::ones((16, 16, 16)))).unwrap();
+    assert!(wrong(&[&folder]).contains("varies enough"));
+    // Fields of other shapes beside those of the first are blocks like all others.
+    plain::write_npy(
+        &folder.join("odd.npy"),
+        &Field::F32(Array3::from_shape_fn((9, 8, 17), |(z, y, x)| (z * y * x) as f32)),
+    )
+    .unwrap();
+    std::fs::copy(&seen, folder.join("seen.npy")).unwrap();
+    let data =
+        Data::Files { paths: vec![folder.clone()], validation: vec![], least_deviation: 1e-4, emphasis: 0.5 };
+    let mut config = short(dir.path(), data);
+    config.training.steps = 2;
+    let model = trained(&config, false);
+    let pool = dir.path().join("short.blocks");
+    let made = pool.metadata().unwrap().modified().unwrap();
+    assert_eq!(trained(&config, false).id(), model.id());
+    assert_eq!(pool.metadata().unwrap().modified().unwrap(), made);
+    std::fs::remove_file(flat).unwrap();
+    trained(&config, false);
+    assert!(pool.metadata().unwrap().modified().unwrap() > made);
+    fit::keep(&config, &model).unwrap();
+    assert!(!pool.exists() && config.output.exists());
 }
 
 #[test]
