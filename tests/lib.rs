@@ -3,7 +3,7 @@
 //! The programs are those of `make examples` and `cargo build --release`: what a user has.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use swae_codec::Field;
 use swae_store::{open, read_field};
 
@@ -125,5 +125,71 @@ pub fn bits(field: &Field) -> Vec<u64> {
     match field {
         Field::F32(a) => a.iter().map(|v| u64::from(v.to_bits())).collect(),
         Field::F64(a) => a.iter().map(|v| v.to_bits()).collect(),
+    }
+}
+
+/// A Slurm cluster of this one node, as `slurm/one_node.sh` starts it; it stops when dropped.
+pub struct Slurm {
+    dir: tempfile::TempDir,
+}
+
+impl Slurm {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[expect(clippy::new_without_default, reason = "it starts daemons")]
+    pub fn new() -> Self {
+        let slurm = Self { dir: tempfile::tempdir().expect("a folder") };
+        slurm.one_node("start");
+        slurm
+    }
+
+    fn one_node(&self, what: &str) {
+        let dir = self.dir.path().display().to_string();
+        let script = tree("slurm/one_node.sh");
+        // Daemons inherit open pipes and would keep us waiting for their end.
+        let status =
+            Command::new(script).args([what, &dir]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+        assert!(status.is_ok_and(|s| s.success()), "slurm/one_node.sh {what}");
+    }
+
+    /// Runs one of Slurm's programs in `dir`.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn run(&self, dir: &Path, program: &str, arguments: &[&str]) -> Said {
+        let output = Command::new(program)
+            .args(arguments)
+            .env("SLURM_CONF", self.dir.path().join("slurm.conf"))
+            // More ranks than cores: those that wait let the others work.
+            .env("OMPI_MCA_mpi_yield_when_idle", "1")
+            .current_dir(dir)
+            .output();
+        output.unwrap_or_else(|e| panic!("{program}: {e}")).into()
+    }
+
+    /// Whether a job that `sbatch` said the number of is queued or runs.
+    ///
+    /// # Panics
+    /// Where Slurm does not answer.
+    pub fn has(&self, job: &str) -> bool {
+        !self.run(Path::new("."), "squeue", &["--noheader", "--job", job]).expect_success().is_empty()
+    }
+
+    /// Submits a job script and gives the job's number.
+    ///
+    /// # Panics
+    /// Where Slurm does not take it.
+    pub fn submit(&self, dir: &Path, options: &[&str], script: &str, arguments: &[&str]) -> String {
+        let script = parameters(script);
+        let all = [&["--parsable", "--nodes=1"], options, &[&script], arguments].concat();
+        self.run(dir, "sbatch", &all).expect_success().trim().to_owned()
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        self.one_node("stop");
     }
 }

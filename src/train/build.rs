@@ -1,8 +1,10 @@
-//! Lets the program find libtorch where it was found when it was built: `srun` and `mpirun` start it as it is.
+//! Lets the program find the libraries where they were found when it was built: `srun` and `mpirun` start it as it is.
 
 fn main() {
-    println!("cargo:rerun-if-env-changed=LIBTORCH");
-    if let Ok(dir) = std::env::var("LIBTORCH") {
-        println!("cargo:rustc-link-arg-bins=-Wl,-rpath,{dir}/lib");
+    for name in ["LIBTORCH", "ADIOS2_DIR", "HDF5_DIR"] {
+        println!("cargo:rerun-if-env-changed={name}");
+        if let Ok(dir) = std::env::var(name) {
+            println!("cargo:rustc-link-arg-bins=-Wl,-rpath,{dir}/lib");
+        }
     }
 }
