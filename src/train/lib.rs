@@ -7,6 +7,7 @@ pub mod config;
 pub mod data;
 pub mod evaluate;
 pub mod fit;
+pub mod generate;
 mod layer;
 pub mod loss;
 pub mod metrics;

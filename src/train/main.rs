@@ -10,6 +10,7 @@ use swae_codec::engine::Engine;
 use swae_codec::{LatentCoding, Models};
 use swae_train::config::Config;
 use swae_train::fit::{self, Control, Outcome};
+use swae_train::generate::{self, Generate};
 use swae_train::parallel::World;
 use swae_train::{bench, evaluate};
 
@@ -30,14 +31,25 @@ enum Command {
         #[arg(long)]
         resume: bool,
     },
-    /// Prints how good a model is on the math functions, at 40³ and at 128³, every stored byte counted
+    /// Evolves random black holes with the BSSN example, to learn from
+    Generate(Generate),
+    /// Prints how good a model is, every stored byte counted: on the math functions, at 40³ and at 128³, or on runs
     Evaluate {
         /// Name of a built-in model, or a model file
         #[arg(default_value = "math-16")]
         model: String,
+        /// Files or folders of files, of runs that the model was not trained on
+        #[arg(long, num_args = 1..)]
+        runs: Vec<PathBuf>,
+        /// How latents of runs are stored
+        #[arg(long, default_value = "f16", value_parser = ["f32", "f16", "u8"])]
+        coding: String,
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// A page with pictures, of runs
+        #[arg(long, requires = "runs")]
+        html: Option<PathBuf>,
     },
     /// Measures how fast the codec runs a model, beside libtorch, one thread each
     Bench {
@@ -87,12 +99,26 @@ fn main() -> Result<ExitCode> {
             fit::keep(&config, &model)?;
             println!("{} ({}) written to {}", config.name, model.id(), config.output.display());
         }
-        Command::Evaluate { model, json } => {
+        Command::Generate(wanted) => generate::generate(&wanted)?,
+        Command::Evaluate { model, runs, coding, json, html } if !runs.is_empty() => {
+            let coding = LatentCoding::from_name(&coding).context("one of f32, f16, u8")?;
+            let report = evaluate::runs::report(&*Models::named_or_file(&model)?, &runs, coding)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&report)?);
+            } else {
+                report.print();
+            }
+            if let Some(path) = html {
+                std::fs::write(&path, evaluate::page(&report)?)
+                    .with_context(|| path.display().to_string())?;
+            }
+        }
+        Command::Evaluate { model, json, .. } => {
             let model = Models::named_or_file(&model)?;
             let mut rows = Vec::new();
             for n in [40, 128] {
                 for coding in [LatentCoding::F32, LatentCoding::F16, LatentCoding::U8] {
-                    rows.push((n, coding.name(), evaluate::math(&model, n, coding)?));
+                    rows.push((n, coding.name(), evaluate::math::quality(&model, n, coding)?));
                 }
             }
             if json {

@@ -94,7 +94,7 @@ fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
 }
 
 /// The files among `from`, and those that lie in its folders.
-fn files(from: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(from: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let known = |path: &Path| path.extension().is_some_and(|e| ENDINGS.iter().any(|&known| e == known));
     let mut files = Vec::new();
     for path in from {

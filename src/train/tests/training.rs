@@ -16,7 +16,7 @@ use swae_train::parallel::World;
 fn the_math_model_reaches_30_db_at_32_to_1_on_128_cubed() {
     let model = Models::built_in().by_name("math-16").unwrap();
     for coding in [LatentCoding::F16, LatentCoding::U8] {
-        let q = evaluate::math(&model, 128, coding).unwrap();
+        let q = evaluate::math::quality(&model, 128, coding).unwrap();
         assert!(q.volumes == 35 && q.ratio >= 32.0 && q.psnr >= 30.0, "{coding:?}: {q:?}");
     }
 }
@@ -140,7 +140,7 @@ fn a_short_training_on_math_functions_learns_and_exports() {
     let mse = again.metadata.provenance["final_mse_of_normalised_blocks"].as_f64().unwrap();
     assert!(mse < 0.8, "the blocks have variance 1, the network left {mse}");
     // The exported model, through the codec, does what training saw: far better than the mean of each block.
-    let q = evaluate::math(&again, 128, LatentCoding::F16).unwrap();
+    let q = evaluate::math::quality(&again, 128, LatentCoding::F16).unwrap();
     assert!(q.correlation > 0.85, "{q:?}");
 }
 

@@ -1,4 +1,4 @@
-//! How good a model is on the math functions, through the codec, every stored byte counted.
+//! How good a model is on the math functions.
 
 use crate::data::{WAVE_NUMBERS, math_volume};
 use anyhow::Result;
@@ -32,7 +32,7 @@ pub struct Quality {
 ///
 /// # Errors
 /// Where the model cannot encode.
-pub fn math(model: &Model, n: usize, coding: LatentCoding) -> Result<Quality> {
+pub fn quality(model: &Model, n: usize, coding: LatentCoding) -> Result<Quality> {
     let mut models = Models::built_in();
     models.add(model.clone());
     let mut q = Quality {
