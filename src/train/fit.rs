@@ -68,6 +68,12 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
     let mut adam = Adam::new(swae.parameters());
 
     let mut at = Position { step: 0, rate: 1.0, mse_sum: 0.0, seconds: 0.0 };
+    let path = checkpoint::path(&config.output);
+    ensure!(
+        control.resume || !path.exists(),
+        "{}: a training is saved here; go on with --resume, or remove it",
+        path.display()
+    );
     let saved = if control.resume { checkpoint::load(config, &mut store, &mut adam)? } else { None };
     match saved {
         Some(position) => {

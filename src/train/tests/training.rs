@@ -39,6 +39,9 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn trained(config: &Config, resume: bool) -> Box<Model> {
+    if !resume {
+        _ = std::fs::remove_file(config.output.with_extension("checkpoint"));
+    }
     match fit::fit(config, &Control { resume, ..Control::default() }, &World::ALONE).unwrap() {
         Outcome::Finished(model) => model,
         Outcome::Stopped(step) => panic!("nobody stopped it at step {step}"),
@@ -65,6 +68,10 @@ fn a_stopped_training_goes_on_to_the_same_model() {
         csv.lines().count() == steps + 1
     };
     assert!(lines(40));
+    // What is saved is not lost by forgetting to say so.
+    let forgot = fit::fit(&config, &Control::default(), &World::ALONE).unwrap_err().to_string();
+    assert!(forgot.contains("--resume"), "{forgot}");
+    std::fs::remove_file(config.output.with_extension("checkpoint")).unwrap();
     // Stopped twice: at once, and somewhere on the way.
     let stop = Arc::new(AtomicBool::new(true));
     let outcome = fit::fit(&config, &Control { resume: false, stop }, &World::ALONE).unwrap();
@@ -128,6 +135,74 @@ fn a_signal_stops_the_program_with_a_checkpoint_and_it_resumes() {
     let ended = fit(&["--resume"]).wait_with_output().unwrap();
     assert!(ended.status.success() && csv().lines().count() == 61);
     assert!(!dir.path().join("a.checkpoint").exists() && dir.path().join("a.safetensors").exists());
+}
+
+#[test]
+fn a_full_disk_leaves_the_last_checkpoint_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |minutes: f64| {
+        let config = format!(
+            "name = 'a'\noutput = 'a.safetensors'\n[data]\nkind = 'math'\nresolutions = [64]\n\
+             [training]\nsteps = 60\nbatch = 16\nparts = 2\ncheckpoint_minutes = {minutes}\n"
+        );
+        std::fs::write(dir.path().join("a.toml"), config).unwrap();
+    };
+    // No file may grow beyond five megabytes: what a full disk does to a checkpoint of seven.
+    let fit = |limit: &str, resume: &str| {
+        let train = env!("CARGO_BIN_EXE_swae-train");
+        let line = format!("trap '' XFSZ; {limit} exec {train} fit a.toml {resume}");
+        Command::new("sh").current_dir(dir.path()).args(["-c", &line]).output().unwrap()
+    };
+    write(0.0);
+    let first = fit("ulimit -f 10000;", "");
+    let said = String::from_utf8_lossy(&first.stderr);
+    assert!(!first.status.success() && said.contains("a.checkpoint"), "{said}");
+    assert!(!dir.path().join("a.checkpoint").exists());
+    // The same with something to lose.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_swae-train"))
+        .current_dir(dir.path())
+        .args(["fit", "a.toml"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = || std::fs::read_to_string(dir.path().join("a.csv")).unwrap_or_default().lines().count();
+    while lines() < 4 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let saved = std::fs::read(dir.path().join("a.checkpoint")).unwrap();
+    let second = fit("ulimit -f 10000;", "--resume");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success() && said.contains("a.checkpoint"), "{said}");
+    assert_eq!(std::fs::read(dir.path().join("a.checkpoint")).unwrap(), saved);
+    // How often to save may change on the way.
+    write(10.0);
+    assert!(fit("", "--resume").status.success());
+    assert!(dir.path().join("a.safetensors").exists());
+}
+
+#[test]
+fn runs_are_evaluated_field_by_field_on_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let wave = Array3::from_shape_fn((24, 24, 24), |(z, y, x)| {
+        (x as f32 * 0.2).sin() * (y as f32 * 0.1).cos() + z as f32 * 0.01
+    });
+    plain::write_npy(&dir.path().join("wave.npy"), &Field::F32(wave)).unwrap();
+    plain::write_npy(&dir.path().join("one.npy"), &Field::F32(Array3::ones((16, 16, 16)))).unwrap();
+    let train = |arguments: &[&str]| swae_tests::run(dir.path(), env!("CARGO_BIN_EXE_swae-train"), arguments);
+    let text = train(&["evaluate", "math-16", "--runs", ".", "--html", "page.html"]).expect_success();
+    assert!(text.contains("2 runs") && text.contains("wave"), "{text}");
+    let page = std::fs::read_to_string(dir.path().join("page.html")).unwrap();
+    assert!(page.contains("<td>wave") && page.contains("data:image/png;base64,"));
+    let json =
+        train(&["evaluate", "math-16", "--runs", "wave.npy", "--coding", "u8", "--json"]).expect_success();
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let field = &report["fields"][0];
+    assert!(field["psnr"].as_f64().unwrap() > 30.0 && field["ratio"].as_f64().unwrap() > 50.0, "{field}");
+    assert!(field["spectrum_error"][1].as_f64().unwrap() < 0.01, "{field}");
+    let wrong = train(&["evaluate", "math-16", "--runs", "nowhere"]);
+    assert!(!wrong.success && wrong.err.contains("nowhere"), "{}", wrong.err);
 }
 
 #[test]
