@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build examples demo test fuzz bench evaluate header train-data clean
+.PHONY: help build examples demo test fuzz bench evaluate header train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
@@ -11,6 +11,7 @@ help:
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make bench   swae beside SZ3, ZFP and SPERR, on evolved black holes, math functions and noise (half an hour)'
 	echo 'make evaluate  how good the model of math functions is'
+	echo 'make train-scaling  training on one process and on two'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
 
@@ -95,6 +96,21 @@ evaluate:
 	setup/libtorch.sh
 	. setup/env.sh
 	cargo run --release -q -p swae-train -- evaluate
+
+# docs/training.md's efficiency: blocks a second on one process and on two, a thread each, in turns.
+train-scaling:
+	@setup/packages.sh all
+	setup/libtorch.sh
+	. setup/env.sh
+	cargo build --release -q -p swae-train
+	at=$$(mktemp -d) && cp src/train/configs/scaling.toml $$at
+	train=$$PWD/target/release/swae-train
+	cd $$at && for turn in 1 2 3; do
+	    for ranks in 1 2; do
+	        RAYON_NUM_THREADS=1 mpirun -n $$ranks $$train fit scaling.toml 2>/dev/null | sed -n "s/.*block, /$$ranks ranks: /p" | tail -n 1
+	    done
+	done
+	rm -r $$at
 
 # The runs that src/train/configs/gr-16.toml learns from (5 minutes), and one that it does not.
 train-data: examples

@@ -172,6 +172,15 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
         }
     }
     bar.finish();
+    if world.size() > 1 {
+        let (sent, steps) = (world.traffic(), (at.step - begun).max(1) as u64);
+        log::info!(
+            "rank {} sent {} messages and {} bytes a step",
+            world.rank(),
+            sent.messages / steps,
+            sent.bytes / steps
+        );
+    }
     settle(&mut swae, &blocks, training, device, world)?;
 
     let provenance = [

@@ -67,6 +67,8 @@ const STOPPED: u8 = 75;
 
 fn main() -> Result<ExitCode> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    // This thread works too, in place of waiting for others to wake up, hundreds of times a step.
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
     match Arguments::parse().command {
         Command::Fit { config, resume } => {
             let text = std::fs::read_to_string(&config).with_context(|| config.display().to_string())?;

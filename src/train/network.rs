@@ -48,7 +48,7 @@ impl Chain {
     }
 
     /// From the gradients of the loss of all ranks by the parts' outputs: those by their inputs, and for each part those by
-    /// the parameters, in the order of [`Chain::parameters`].
+    /// the parameters, first layer first.
     pub fn back(
         &self,
         passes: Passes,
@@ -154,8 +154,8 @@ mod tests {
             let blocks = Tensor::randn([LANES as i64, 1, 8, 8, 8], (Kind::Float, tch::Device::Cpu));
             // A few training passes give the batch normalisation statistics that are not the identity.
             for _ in 0..5 {
-                let latents = swae.encoder.pass(vec![blocks.shallow_clone()], &World::ALONE).outputs();
-                swae.decoder.pass(latents, &World::ALONE);
+                let latents = swae.encoder.pass(vec![blocks.shallow_clone()], &World::alone()).outputs();
+                swae.decoder.pass(latents, &World::alone());
             }
             let (latents, decoded) = tch::no_grad(|| {
                 let z = swae.encode(&blocks);

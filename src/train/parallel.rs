@@ -6,21 +6,34 @@ use mpi::point_to_point as p2p;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use rayon::prelude::*;
+use std::cell::Cell;
 use std::ops::Range;
 use tch::{Device, Tensor};
 
 /// The processes that train together.
 pub struct World {
     comm: Option<SimpleCommunicator>,
+    traffic: Cell<Traffic>,
+}
+
+/// What a rank has sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Messages to one other rank.
+    pub messages: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 impl World {
     /// This process alone.
-    pub const ALONE: Self = Self { comm: None };
+    pub fn alone() -> Self {
+        Self { comm: None, traffic: Cell::default() }
+    }
 
     /// All ranks of an initialised MPI.
     pub fn new(universe: &mpi::environment::Universe) -> Self {
-        Self { comm: Some(universe.world()) }
+        Self { comm: Some(universe.world()), ..Self::alone() }
     }
 
     /// This process's number.
@@ -31,6 +44,17 @@ impl World {
     /// How many there are.
     pub fn size(&self) -> usize {
         self.comm.as_ref().map_or(1, |c| c.size() as usize)
+    }
+
+    /// What this rank has sent in [`World::sum`], [`World::sum_parts`] and [`World::gather_rows`]; of the last, which MPI
+    /// does as it likes, as if round a ring.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic.get()
+    }
+
+    fn count(&self, messages: usize, numbers: usize) {
+        let Traffic { messages: m, bytes } = self.traffic.get();
+        self.traffic.set(Traffic { messages: m + messages as u64, bytes: bytes + 4 * numbers as u64 });
     }
 
     /// This rank's share of `n` things.
@@ -49,6 +73,7 @@ impl World {
         // Ranks beyond the greatest power of two leave theirs with another, and get the sum from it.
         let whole = 1 << size.ilog2();
         if rank >= whole {
+            self.count(1, numbers.len());
             of(rank - whole).send(&*numbers);
             of(rank - whole).receive_into(numbers);
             return;
@@ -64,6 +89,7 @@ impl World {
             let (low, high) = halves(mine);
             let (keep, give) = if rank & bit == 0 { (low, high) } else { (high, low) };
             let (theirs, partner) = (&mut theirs[keep.clone()], of(rank ^ bit));
+            self.count(1, give.len());
             p2p::send_receive_into(&numbers[give.clone()], &partner, theirs, &partner);
             add(&mut numbers[keep.clone()], theirs);
             mine = keep.clone();
@@ -71,10 +97,12 @@ impl World {
         }
         for (partner, had, gave) in halvings.into_iter().rev() {
             let theirs = &mut theirs[gave.clone()];
+            self.count(1, had.len());
             p2p::send_receive_into(&numbers[had], &partner, theirs, &partner);
             numbers[gave].copy_from_slice(theirs);
         }
         if rank + whole < size {
+            self.count(1, numbers.len());
             of(rank + whole).send(&*numbers);
         }
     }
@@ -106,6 +134,7 @@ impl World {
         let mut counts = vec![0i32; self.size()];
         comm.all_gather_into(&(mine.len() as i32), &mut counts[..]);
         let starts: Vec<i32> = counts.iter().scan(0, |at, n| Some(std::mem::replace(at, *at + n))).collect();
+        self.count(self.size() - 1, mine.len() * (self.size() - 1));
         let mut all = vec![0.0f32; counts.iter().sum::<i32>() as usize];
         comm.all_gather_varcount_into(&mine[..], &mut PartitionMut::new(&mut all[..], counts, starts));
         Tensor::from_slice(&all).view([-1, rows.size()[1]]).to_device(rows.device())

@@ -63,14 +63,14 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
         let mixed =
             |i: usize, j: usize| -> f64 { (0..3).map(|l| upper_tilde[i][l] * at[SYMMETRIC[l][j]][p]).sum() };
         let mut h = 2.0 / 3.0 * k[p] * k[p];
-        for i in 0..3 {
-            for j in 0..3 {
+        for (i, row) in upper.iter().enumerate() {
+            for (j, upper) in row.iter().enumerate() {
                 let mut ricci = 0.0;
                 for l in 0..3 {
                     ricci += dg(l, i, j, l) - dg(l, i, l, j);
                     ricci += (0..3).map(|m| g(l, l, m) * g(m, i, j) - g(l, j, m) * g(m, i, l)).sum::<f64>();
                 }
-                h += upper[i][j] * ricci - mixed(i, j) * mixed(j, i);
+                h += upper * ricci - mixed(i, j) * mixed(j, i);
             }
         }
         sum += h * h;

@@ -78,11 +78,11 @@ pub fn report(model: &Model, from: &[PathBuf], coding: LatentCoding) -> Result<R
         let mut reader = swae_store::open(run)?;
         for index in 0..reader.steps().len() {
             let mut both: [BTreeMap<String, Array3<f64>>; 2] = Default::default();
-            for (name, raw, original, stored) in step(reader.as_mut(), index, model, coding)? {
-                let back = decompress(&stored, &models)?.to_f64();
+            for Stored { name, raw, field, stream } in step(reader.as_mut(), index, model, coding)? {
+                let back = decompress(&stream, &models)?.to_f64();
                 let (row, bytes) = fields.entry(name.clone()).or_default();
-                *bytes = [bytes[0] + raw, bytes[1] + stored.len() as u64];
-                let original = original.to_f64();
+                *bytes = [bytes[0] + raw, bytes[1] + stream.len() as u64];
+                let original = field.to_f64();
                 let q = quality(&original, &back);
                 if q.peak > 0.0 && q.psnr.is_finite() {
                     row.steps += 1;
@@ -131,24 +131,28 @@ pub fn report(model: &Model, from: &[PathBuf], coding: LatentCoding) -> Result<R
     })
 }
 
-/// The fields of a step, their raw bytes, and what the model makes of them.
-fn step(
-    reader: &mut dyn Reader,
-    index: usize,
-    model: &Model,
-    coding: LatentCoding,
-) -> Result<Vec<(String, u64, Field, Vec<u8>)>> {
+/// A field of a step, and what the model makes of it.
+struct Stored {
+    name: String,
+    /// Bytes of its values.
+    raw: u64,
+    field: Field,
+    stream: Vec<u8>,
+}
+
+/// The fields of a step.
+fn step(reader: &mut dyn Reader, index: usize, model: &Model, coding: LatentCoding) -> Result<Vec<Stored>> {
     let fields = reader.steps()[index].fields.iter();
     let fields: Vec<_> = fields.map(|(f, _)| (f.name.clone(), f.raw_bytes())).collect();
     let mut all = Vec::with_capacity(fields.len());
     for (name, raw) in fields {
         let field = swae_store::read_field(reader, index, &name)?;
         let mode = Mode::Latent { model, coding };
-        let stored = match &field {
+        let stream = match &field {
             Field::F32(a) => compress(&FieldView::of_array(a)?, mode)?,
             Field::F64(a) => compress(&FieldView::of_array(a)?, mode)?,
         };
-        all.push((name, raw, field, stored));
+        all.push(Stored { name, raw, field, stream });
     }
     Ok(all)
 }

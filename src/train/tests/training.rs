@@ -42,7 +42,7 @@ fn trained(config: &Config, resume: bool) -> Box<Model> {
     if !resume {
         _ = std::fs::remove_file(config.output.with_extension("checkpoint"));
     }
-    match fit::fit(config, &Control { resume, ..Control::default() }, &World::ALONE).unwrap() {
+    match fit::fit(config, &Control { resume, ..Control::default() }, &World::alone()).unwrap() {
         Outcome::Finished(model) => model,
         Outcome::Stopped(step) => panic!("nobody stopped it at step {step}"),
     }
@@ -69,17 +69,17 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     };
     assert!(lines(40));
     // What is saved is not lost by forgetting to say so.
-    let forgot = fit::fit(&config, &Control::default(), &World::ALONE).unwrap_err().to_string();
+    let forgot = fit::fit(&config, &Control::default(), &World::alone()).unwrap_err().to_string();
     assert!(forgot.contains("--resume"), "{forgot}");
     std::fs::remove_file(config.output.with_extension("checkpoint")).unwrap();
     // Stopped twice: at once, and somewhere on the way.
     let stop = Arc::new(AtomicBool::new(true));
-    let outcome = fit::fit(&config, &Control { resume: false, stop }, &World::ALONE).unwrap();
+    let outcome = fit::fit(&config, &Control { resume: false, stop }, &World::alone()).unwrap();
     assert!(matches!(outcome, Outcome::Stopped(1)), "{outcome:?}");
     let stop = Arc::new(AtomicBool::new(false));
     let control = Control { resume: true, stop: stop.clone() };
     let stopped = std::thread::scope(|scope| {
-        let training = scope.spawn(|| fit::fit(&config, &control, &World::ALONE).unwrap());
+        let training = scope.spawn(|| fit::fit(&config, &control, &World::alone()).unwrap());
         while !training.is_finished() && !lines(12) {
             std::thread::yield_now();
         }
@@ -95,7 +95,7 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     assert_eq!(weights(&resumed), weights(&whole));
     // A checkpoint is of one configuration.
     config.training.batch = 32;
-    let wrong = fit::fit(&config, &Control { resume: true, ..Control::default() }, &World::ALONE)
+    let wrong = fit::fit(&config, &Control { resume: true, ..Control::default() }, &World::alone())
         .unwrap_err()
         .to_string();
     assert!(wrong.contains("another configuration"), "{wrong}");
@@ -107,7 +107,7 @@ fn a_loss_that_is_not_finite_ends_with_a_message_after_lower_rates() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = short(dir.path(), math());
     config.training.rate = 1e35;
-    let wrong = fit::fit(&config, &Control::default(), &World::ALONE).unwrap_err().to_string();
+    let wrong = fit::fit(&config, &Control::default(), &World::alone()).unwrap_err().to_string();
     assert!(wrong.contains("not finite") && wrong.contains("lower rate"), "{wrong}");
 }
 
@@ -247,7 +247,7 @@ fn a_short_training_on_files_learns_and_is_judged_by_files_it_never_saw() {
     let csv = std::fs::read_to_string(dir.path().join("short.csv")).unwrap();
     let told = csv.lines().skip(1).filter(|line| !line.ends_with(','));
     assert_eq!(told.count(), 12);
-    let both = fit::fit(&short(dir.path(), data(vec![seen.clone()])), &Control::default(), &World::ALONE);
+    let both = fit::fit(&short(dir.path(), data(vec![seen.clone()])), &Control::default(), &World::alone());
     assert!(both.unwrap_err().to_string().contains("seen.npy"));
     // A folder stands for the files in it; the blocks that they gave are kept for the next start.
     let folder = dir.path().join("runs");
@@ -255,7 +255,7 @@ fn a_short_training_on_files_learns_and_is_judged_by_files_it_never_saw() {
     let wrong = |paths: &[&Path]| {
         let paths = paths.iter().map(|p| p.to_path_buf()).collect();
         let data = Data::Files { paths, validation: vec![], least_deviation: 1e-4, emphasis: 0.5 };
-        format!("{:#}", fit::fit(&short(dir.path(), data), &Control::default(), &World::ALONE).unwrap_err())
+        format!("{:#}", fit::fit(&short(dir.path(), data), &Control::default(), &World::alone()).unwrap_err())
     };
     assert!(wrong(&[&folder]).contains("runs: no h5"));
     let flat = folder.join("flat.npy");
@@ -293,7 +293,7 @@ fn a_bad_configuration_says_what_is_wrong() {
     assert!(unknown.contains("step") && unknown.contains("steps"), "{unknown}");
     let dir = tempfile::tempdir().unwrap();
     let wrong = |data| {
-        fit::fit(&short(dir.path(), data), &Control::default(), &World::ALONE).unwrap_err().to_string()
+        fit::fit(&short(dir.path(), data), &Control::default(), &World::alone()).unwrap_err().to_string()
     };
     assert!(wrong(Data::Math { resolutions: vec![] }).contains("resolutions"));
     let missing = Data::Files {
