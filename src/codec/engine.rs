@@ -3,6 +3,7 @@
 //! A vector's lanes are blocks, 16 side by side, so each output of each block is its own chain of fused
 //! multiply-adds in the fixed order of [`crate::network`], and every instruction set gives the same bits.
 
+use crate::model::Activation;
 use crate::network::Layer;
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -195,15 +196,25 @@ fn chunk<const C: usize>(
         }
     }
     for (o, a) in out.iter_mut().zip(acc) {
-        // `max` of IEEE: a NaN cannot occur, for weights and inputs are finite; −0 becomes 0 in every engine.
-        o.0 = if layer.relu { a.map(|v| if v > 0.0 { v } else { 0.0 }) } else { a };
+        o.0 = match layer.activation {
+            None => a,
+            // `max` of IEEE: a NaN cannot occur, for weights and inputs are finite; −0 becomes 0 in every engine.
+            Some(Activation::Relu) => a.map(|v| if v > 0.0 { v } else { 0.0 }),
+            Some(Activation::HardSwish) => a.map(|v| {
+                let gate = v + 3.0;
+                let gate = if gate > 0.0 { gate } else { 0.0 };
+                let gate = if gate < 6.0 { gate } else { 6.0 };
+                v * gate / 6.0
+            }),
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Models, network::Network};
+    use crate::model::{Architecture, LayerSpec, Metadata, Parameters};
+    use crate::{Model, Models, network::Network};
 
     fn bits(lanes: Vec<Lanes>) -> Vec<[u32; LANES]> {
         lanes.into_iter().map(|l| l.0.map(f32::to_bits)).collect()
@@ -211,7 +222,25 @@ mod tests {
 
     #[test]
     fn every_engine_gives_the_same_bits() {
-        for model in Models::built_in().iter() {
+        let others = Models::built_in().by_name("gr-16").unwrap();
+        let others = [
+            Architecture { activation: Activation::HardSwish, ..Architecture::default() },
+            Architecture { dense: true, channels: vec![24, 40], ..Architecture::default() },
+        ]
+        .map(|architecture| {
+            // Some numbers or other of a trained model, as many as the layers need.
+            let source: Vec<f32> = others.decoder.iter().flat_map(|p| p.weight.clone()).collect();
+            let take = |n: usize| source.iter().cycle().skip(n % 97).take(n).copied().collect::<Vec<_>>();
+            let layer = |l: &LayerSpec| Parameters {
+                weight: take(l.weight_shape().iter().product()),
+                bias: take(l.cout),
+            };
+            let [encoder, decoder] =
+                [architecture.encoder(), architecture.decoder()].map(|side| side.iter().map(layer).collect());
+            Model::new(Metadata::new("other", architecture, Default::default()), Some(encoder), decoder)
+                .unwrap()
+        });
+        for model in Models::built_in().iter().map(|m| &**m).chain(&others) {
             let (encoder, decoder) = (Network::encoder(model).unwrap(), Network::decoder(model));
             let input: Vec<Lanes> = (0..512)
                 .map(|i| Lanes(std::array::from_fn(|l| ((i * 37 + l * 101) as f32 * 0.013).sin() * 2.0)))

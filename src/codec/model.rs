@@ -5,7 +5,8 @@
 //! metadata holds [`Metadata`] as JSON. A file without the encoder still decodes: such a file travels inside an
 //! output whose model is not built in.
 
-use crate::{Error, Result, blocks::EDGE};
+use crate::blocks::{EDGE, VALUES};
+use crate::{Error, Result};
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -34,10 +35,12 @@ impl fmt::Debug for ModelId {
 
 /// The non-linearity behind every layer but the last of encoder and decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// `max(0, x)`.
     Relu,
+    /// `x · min(max(x + 3, 0), 6) / 6`, of straight pieces near SiLU (Howard et al., "Searching for MobileNetV3").
+    HardSwish,
 }
 
 /// What is done to a block before the encoder sees it.
@@ -49,13 +52,13 @@ pub enum Normalisation {
 }
 
 /// The shape of the autoencoder: one strided stage per entry of `channels`, then a linear layer to the latents,
-/// and the mirror image back (AE-SZ, section III).
+/// and the mirror image back (AE-SZ, section III); or linear layers alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
     /// Values along the edge of a block; 8.
     pub block: usize,
-    /// Channels after each stage; three stages halve 8 to 1.
+    /// Channels after each stage; three stages halve 8 to 1. Where the network is dense, what each hidden layer gives.
     pub channels: Vec<usize>,
     /// Numbers per block that are stored.
     pub latent: usize,
@@ -63,6 +66,9 @@ pub struct Architecture {
     pub convolutions_per_stage: usize,
     /// The non-linearity.
     pub activation: Activation,
+    /// Linear layers of all 512 values in place of convolutions (a multilayer perceptron).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dense: bool,
 }
 
 impl Default for Architecture {
@@ -73,6 +79,7 @@ impl Default for Architecture {
             latent: 16,
             convolutions_per_stage: 1,
             activation: Activation::Relu,
+            dense: false,
         }
     }
 }
@@ -129,7 +136,14 @@ impl Architecture {
         if self.block != EDGE {
             return fail(format!("blocks of {}³; this library has blocks of 8³", self.block));
         }
-        if self.channels.len() != 3 || self.channels.iter().any(|c| !(1..=1024).contains(c)) {
+        if self.dense && self.convolutions_per_stage != 1 {
+            return fail("a dense network has no convolutions".into());
+        }
+        if self.dense && !(1..=8).contains(&self.channels.len()) {
+            return fail(format!("{} hidden layers; 1 to 8 are possible", self.channels.len()));
+        }
+        if (!self.dense && self.channels.len() != 3) || self.channels.iter().any(|c| !(1..=1024).contains(c))
+        {
             return fail(format!(
                 "channels {:?}; three stages of 1 to 1024 channels are needed",
                 self.channels
@@ -150,6 +164,18 @@ impl Architecture {
     /// The encoder's layers, first to last.
     pub fn encoder(&self) -> Vec<LayerSpec> {
         let mut layers = Vec::new();
+        if self.dense {
+            let widths = [&[VALUES][..], &self.channels, &[self.latent]].concat();
+            let linear = |(i, pair): (usize, &[usize])| LayerSpec {
+                kind: Kind::Linear,
+                cin: pair[0],
+                cout: pair[1],
+                edge_in: 1,
+                edge_out: 1,
+                activated: i < self.channels.len(),
+            };
+            return widths.windows(2).enumerate().map(linear).collect();
+        }
         let (mut cin, mut edge) = (1, self.block);
         for &cout in &self.channels {
             if self.convolutions_per_stage == 2 {
@@ -368,6 +394,7 @@ static BUILT_IN: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
     [
         include_bytes!("models/gr-16.safetensors").as_slice(),
         include_bytes!("models/math-16.safetensors").as_slice(),
+        include_bytes!("models/math-48.safetensors").as_slice(),
     ]
     .into_iter()
     .map(|bytes| Arc::new(Model::from_bytes(bytes).expect("the built-in models are tested")))

@@ -13,7 +13,8 @@ use crate::model::{Activation, Kind, LayerSpec, Model, Parameters};
 pub struct Layer {
     pub(crate) cin: usize,
     pub(crate) cout: usize,
-    pub(crate) relu: bool,
+    /// None behind the last layer.
+    pub(crate) activation: Option<Activation>,
     /// For each output site the pairs (input site, tap) that it gathers.
     pub(crate) gathers: Vec<Vec<(u32, u32)>>,
     /// `[tap][cin][cout]`.
@@ -43,7 +44,7 @@ impl Network {
         let layer = |(spec, p): (&LayerSpec, &Parameters)| Layer {
             cin: spec.cin,
             cout: spec.cout,
-            relu: spec.activated && activation == Activation::Relu,
+            activation: spec.activated.then_some(activation),
             gathers: gathers(spec),
             weight: taps_first(spec, &p.weight),
             bias: p.bias.clone(),

@@ -2,13 +2,14 @@
 //! layer, for at each normalisation the parts of the batch have to talk, on whatever rank they are.
 
 use crate::parallel::{World, each};
-use swae_codec::model::{Kind as Kernel, LayerSpec, Parameters};
+use swae_codec::model::{Activation, Kind as Kernel, LayerSpec, Parameters};
 use tch::nn::{self, Path};
 use tch::{Kind, Tensor};
 
 /// One layer of an encoder or a decoder.
 pub(crate) struct Layer {
     spec: LayerSpec,
+    activation: Activation,
     weight: Tensor,
     /// Where a normalisation follows there is none: that would take it away again.
     bias: Option<Tensor>,
@@ -111,6 +112,13 @@ pub(crate) fn leaf(t: &Tensor) -> Tensor {
     t.detach().set_requires_grad(true)
 }
 
+fn activate(activation: Activation, x: &Tensor) -> Tensor {
+    match activation {
+        Activation::Relu => x.relu(),
+        Activation::HardSwish => x.hardswish(),
+    }
+}
+
 /// The gradients by `inputs` from that by `output`, which comes from them.
 fn gradients(output: &Tensor, by_output: &Tensor, inputs: &[&Tensor]) -> Vec<Tensor> {
     Tensor::run_backward(&[(output * by_output).sum(Kind::Float)], inputs, false, false)
@@ -122,7 +130,7 @@ fn handles(tensors: &[Tensor]) -> Vec<Tensor> {
 
 impl Layer {
     /// Fresh weights under `path`.
-    pub fn new(path: &Path<'_>, spec: LayerSpec) -> Self {
+    pub fn new(path: &Path<'_>, spec: LayerSpec, activation: Activation) -> Self {
         let shape: Vec<i64> = spec.weight_shape().iter().map(|&n| n as i64).collect();
         // He initialisation by the number of inputs that really reach an output.
         let taps: f64 = match spec.kind {
@@ -147,6 +155,7 @@ impl Layer {
         let norm = spec.activated.then(|| Norm::new(&(path / "norm"), spec.cout));
         Self {
             spec,
+            activation,
             weight: path.var("weight", &shape, nn::Init::Randn { mean: 0.0, stdev }),
             bias: norm.is_none().then(|| path.var("bias", &[spec.cout as i64], nn::Init::Const(0.0))),
             norm,
@@ -154,10 +163,10 @@ impl Layer {
     }
 
     /// Of folded weights.
-    pub fn of_parameters(spec: LayerSpec, parameters: &Parameters) -> Self {
+    pub fn of_parameters(spec: LayerSpec, activation: Activation, parameters: &Parameters) -> Self {
         let shape: Vec<i64> = spec.weight_shape().iter().map(|&n| n as i64).collect();
         let weight = Tensor::from_slice(&parameters.weight).view(shape.as_slice());
-        Self { spec, weight, bias: Some(Tensor::from_slice(&parameters.bias)), norm: None }
+        Self { spec, activation, weight, bias: Some(Tensor::from_slice(&parameters.bias)), norm: None }
     }
 
     /// `[batch, cin, n, n, n]` to `[batch, cout, m, m, m]`, without normalisation and activation.
@@ -182,14 +191,14 @@ impl Layer {
             Some(norm) => norm.apply(&z, &norm.running_mean, &norm.running_variance),
             None => z,
         };
-        if self.spec.activated { y.relu() } else { y }
+        if self.spec.activated { activate(self.activation, &y) } else { y }
     }
 
     /// The same layer, for another thread.
     fn handle(&self) -> Self {
         let bias = self.bias.as_ref().map(Tensor::shallow_clone);
         let norm = self.norm.as_ref().map(Norm::handle);
-        Self { spec: self.spec, weight: self.weight.shallow_clone(), bias, norm }
+        Self { weight: self.weight.shallow_clone(), bias, norm, ..*self }
     }
 
     /// All parts of the batch, normalised with the statistics of the whole. A gradient is wanted by inputs that require one.
@@ -205,7 +214,7 @@ impl Layer {
                 return Pass { input, output: linear.shallow_clone(), linear, normalised: None };
             };
             let z = leaf(&linear);
-            let output = norm.apply(&z, &by.mean, &by.variance).relu();
+            let output = activate(layer.activation, &norm.apply(&z, &by.mean, &by.variance));
             Pass { input, linear, normalised: Some((z, by)), output }
         })
     }

@@ -3,6 +3,7 @@
 use crate::layer::{Layer, Pass, leaf};
 use crate::parallel::World;
 use swae_codec::Model;
+use swae_codec::blocks::EDGE;
 use swae_codec::model::{Architecture, LayerSpec, Metadata, Parameters};
 use tch::Tensor;
 use tch::nn::Path;
@@ -82,7 +83,8 @@ impl Swae {
     pub fn new(path: &Path<'_>, architecture: Architecture) -> Self {
         let layers = |side: &str, specs: Vec<LayerSpec>| {
             let side = path / side;
-            Chain(specs.into_iter().enumerate().map(|(i, spec)| Layer::new(&(&side / i), spec)).collect())
+            let layer = |(i, spec)| Layer::new(&(&side / i), spec, architecture.activation);
+            Chain(specs.into_iter().enumerate().map(layer).collect())
         };
         Self {
             encoder: layers("encoder", architecture.encoder()),
@@ -95,7 +97,8 @@ impl Swae {
     pub fn of_model(model: &Model) -> Option<Self> {
         let architecture = model.metadata.architecture.clone();
         let layers = |specs: Vec<LayerSpec>, parameters: &[Parameters]| {
-            Chain(specs.into_iter().zip(parameters).map(|(spec, p)| Layer::of_parameters(spec, p)).collect())
+            let layer = |(spec, p)| Layer::of_parameters(spec, architecture.activation, p);
+            Chain(specs.into_iter().zip(parameters).map(layer).collect())
         };
         let encoder = layers(architecture.encoder(), model.encoder.as_ref()?);
         Some(Self { encoder, decoder: layers(architecture.decoder(), &model.decoder), architecture })
@@ -108,7 +111,8 @@ impl Swae {
 
     /// Latents `[batch, latent]` to blocks `[batch, 1, 8, 8, 8]`, with the running statistics.
     pub fn decode(&self, latents: &Tensor) -> Tensor {
-        self.decoder.run(latents.view([latents.size()[0], -1, 1, 1, 1]))
+        let n = EDGE as i64;
+        self.decoder.run(latents.view([latents.size()[0], -1, 1, 1, 1])).view([-1, 1, n, n, n])
     }
 
     /// What is learned, by name: the encoder's, then the decoder's.
@@ -140,16 +144,22 @@ mod tests {
     use super::*;
     use crate::layer::values;
     use swae_codec::engine::{Engine, LANES, Lanes};
+    use swae_codec::model::Activation;
     use swae_codec::network::Network;
     use tch::{Kind, nn};
 
     /// One batch through libtorch (evaluation mode) and through the codec's engine.
     #[test]
     fn the_engine_agrees_with_libtorch_to_1e_5() {
-        for convolutions_per_stage in [1, 2] {
+        let seed = Architecture::default();
+        for architecture in [
+            seed.clone(),
+            Architecture { convolutions_per_stage: 2, ..seed.clone() },
+            Architecture { activation: Activation::HardSwish, latent: 64, ..seed.clone() },
+            Architecture { dense: true, channels: vec![100, 60], latent: 4, ..seed },
+        ] {
             tch::manual_seed(7);
             let store = nn::VarStore::new(tch::Device::Cpu);
-            let architecture = Architecture { convolutions_per_stage, ..Architecture::default() };
             let mut swae = Swae::new(&store.root(), architecture);
             let blocks = Tensor::randn([LANES as i64, 1, 8, 8, 8], (Kind::Float, tch::Device::Cpu));
             // A few training passes give the batch normalisation statistics that are not the identity.

@@ -78,7 +78,7 @@ pub fn pass(
 pub fn step(swae: &mut Swae, batch: &[Tensor], at: usize, training: &Training, world: &World) -> Step {
     let (encoded, decoded) = pass(swae, batch, at, training, world);
     // All losses are means over the batch of all ranks.
-    let errors: Vec<_> = decoded.outputs().iter().zip(batch).map(|(y, x)| y - x).collect();
+    let errors: Vec<_> = decoded.outputs().iter().zip(batch).map(|(y, x)| y - x.view_as(y)).collect();
     let squares = errors.iter().map(|e| vec![e.square().sum(Kind::Float)]).collect();
     let mse = world.sum_parts(squares)[0].double_value(&[]) / (training.batch * VALUES) as f64;
 
