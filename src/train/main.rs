@@ -1,9 +1,10 @@
 //! `swae-train`: trains models and says how good they are.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
 use mpi::traits::Communicator;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use swae_codec::engine::Engine;
@@ -80,9 +81,10 @@ fn main() -> Result<ExitCode> {
             }
             let universe = mpi::initialize().context("MPI")?;
             let world = World::new(&universe);
-            let fitted = fit::fit(&config, &control, &world);
+            // A panic must end the job as an error does: the end of MPI would wait for the others, who wait for this rank.
+            let fitted = panic::catch_unwind(AssertUnwindSafe(|| fit::fit(&config, &control, &world)));
+            let fitted = fitted.unwrap_or_else(|_| Err(anyhow!("a panic; its message is above")));
             if let (Err(e), true) = (&fitted, world.size() > 1) {
-                // The others wait for this rank in a sum.
                 log::error!("rank {}: {e:#}", world.rank());
                 universe.world().abort(1);
             }

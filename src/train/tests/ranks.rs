@@ -46,3 +46,13 @@ fn three_ranks_train_the_same_model_twice() {
     let (alone, _) = trained(1);
     assert!((alone[0][0] - losses[0][0]).abs() < 1e-5 * alone[0][0], "{alone:?} {losses:?}");
 }
+
+#[test]
+fn fewer_blocks_than_ranks_end_the_job_with_a_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "name = 'a'\noutput = 'a.safetensors'\n[data]\nkind = 'math'\nresolutions = [64]\n\
+                  [training]\nsteps = 2\nbatch = 3\n";
+    std::fs::write(dir.path().join("a.toml"), config).unwrap();
+    let said = mpirun(dir.path(), 4, Path::new(env!("CARGO_BIN_EXE_swae-train")), &["fit", "a.toml"]);
+    assert!(!said.success && said.err.contains("too small for 4 ranks"), "{}", said.err);
+}

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use swae_codec::{Field, LatentCoding, Model, Models};
 use swae_store::plain;
-use swae_train::config::{Config, Data, Training};
+use swae_train::config::{Config, Data, Latents, Training};
 use swae_train::evaluate;
 use swae_train::fit::{self, Control, Outcome};
+use swae_train::loss::{Prior, Reconstruction};
 use swae_train::parallel::World;
 
 #[test]
@@ -217,6 +218,29 @@ fn a_short_training_on_math_functions_learns_and_exports() {
     // The exported model, through the codec, does what training saw: far better than the mean of each block.
     let q = evaluate::math::quality(&again, 128, LatentCoding::F16).unwrap();
     assert!(q.correlation > 0.85, "{q:?}");
+}
+
+#[test]
+fn every_loss_and_every_way_of_storing_latents_learns() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = short(dir.path(), math());
+    config.training = Training { steps: 40, batch: 64, parts: 2, swd_weight: 0.1, ..Training::default() };
+    let number = |model: &Model, name: &str| model.metadata.provenance[name].as_f64().unwrap();
+    let run = |change: &dyn Fn(&mut Training)| {
+        let mut config = config.clone();
+        change(&mut config.training);
+        let model = trained(&config, false);
+        let mse = number(&model, "final_mse_of_normalised_blocks");
+        assert!(mse < 0.97, "{:?}: {mse}", config.training);
+        number(&model, "final_bits_of_a_block")
+    };
+    run(&|t| t.loss = Reconstruction::Charbonnier);
+    run(&|t| t.prior = Prior::Uniform);
+    run(&|t| t.latents = Latents::Noisy);
+    let free = run(&|t| t.latents = Latents::Rounded);
+    let cheap = run(&|t| t.bits_weight = 2e-2);
+    assert!(cheap < 0.9 * free, "{cheap} and {free} bits a block");
 }
 
 #[test]
