@@ -8,6 +8,7 @@
 
 #[cfg(feature = "adios2")]
 mod adios2;
+mod datasets;
 mod decode;
 mod hdf5;
 pub mod plain;
@@ -222,7 +223,7 @@ pub fn check_ending(path: &Path) -> Result<()> {
     }
 }
 
-/// Opens a file that holds steps.
+/// Opens a file that holds steps. An HDF5 file of another program is one step of its three-dimensional datasets.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file, [`Error::Content`] where it is
@@ -232,7 +233,13 @@ pub fn open(path: &Path) -> Result<Box<dyn Reader>> {
         return Err(Error::Io { path: path.into(), reason: "no such file".into() });
     }
     match Kind::of(path)? {
-        Kind::Hdf5 => Ok(Box::new(hdf5::Hdf5Reader::open(path)?)),
+        Kind::Hdf5 => match hdf5::Hdf5Reader::open(path) {
+            Ok(reader) => Ok(Box::new(reader)),
+            Err(e) => match datasets::DatasetsReader::open(path) {
+                Some(reader) => Ok(Box::new(reader)),
+                None => Err(e),
+            },
+        },
         #[cfg(feature = "adios2")]
         Kind::Adios2 => Ok(Box::new(adios2::Adios2Reader::open(path)?)),
         #[cfg(not(feature = "adios2"))]

@@ -299,7 +299,8 @@ fn one_step(fields: Vec<(FieldInfo, Field)>) -> Result<(Vec<StepInfo>, Vec<Vec<V
     Ok((vec![StepInfo { step: 0, time: 0.0, fields }], vec![streams]))
 }
 
-fn raw(field: &Field) -> Result<Vec<u8>> {
+/// A stream of the values as they are.
+pub(crate) fn raw(field: &Field) -> Result<Vec<u8>> {
     Ok(match field {
         Field::F32(a) => compress(&FieldView::of_array(a)?, Mode::Raw)?,
         Field::F64(a) => compress(&FieldView::of_array(a)?, Mode::Raw)?,

@@ -1,0 +1,127 @@
+//! HDF5 files of others: every three-dimensional dataset of floats is a field of the one step.
+//!
+//! Its name is its path in the file, without the first `/`; its axes are `[z, y, x]`, as HDF5 counts them.
+
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, check_size, plain};
+use hdf5::types::{FloatSize, TypeDescriptor};
+use hdf5::{Dataset, File, Group};
+use ndarray::Array3;
+use std::path::{Path, PathBuf};
+use swae_codec::{Dtype, Field, Models};
+
+pub(crate) struct DatasetsReader {
+    file: File,
+    path: PathBuf,
+    steps: Vec<StepInfo>,
+    models: Models,
+}
+
+impl DatasetsReader {
+    /// None where the file has no such dataset.
+    pub(crate) fn open(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let mut fields = Vec::new();
+        collect(&file, "", file.size(), &mut fields).ok()?;
+        let steps = vec![StepInfo { step: 0, time: 0.0, fields }];
+        let some = !steps[0].fields.is_empty();
+        some.then(|| Self { file, path: path.into(), steps, models: Models::built_in() })
+    }
+
+    fn read(&self, info: &FieldInfo) -> hdf5::Result<Field> {
+        let dataset = self.file.dataset(&info.name)?;
+        let [x, y, z] = info.shape;
+        let shaped = |e: ndarray::ShapeError| hdf5::Error::from(e.to_string());
+        Ok(match info.dtype {
+            Dtype::F32 => Field::F32(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
+            Dtype::F64 => Field::F64(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
+        })
+    }
+}
+
+/// Groups in groups, that many: a group may hold itself.
+const DEPTH: usize = 16;
+
+/// All fields of a group and of those in it, by name.
+fn collect(group: &Group, prefix: &str, limit: u64, fields: &mut Vec<(FieldInfo, u64)>) -> hdf5::Result<()> {
+    if prefix.matches('/').count() > DEPTH {
+        return Ok(());
+    }
+    let mut names = group.member_names()?;
+    names.sort();
+    for name in names {
+        let path = format!("{prefix}{name}");
+        if let Ok(inside) = group.group(&name) {
+            collect(&inside, &format!("{path}/"), limit, fields)?;
+        } else if let Ok(dataset) = group.dataset(&name)
+            && let Some(info) = info(&dataset, path, limit)
+        {
+            fields.push((info, dataset.storage_size()));
+        }
+    }
+    Ok(())
+}
+
+fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
+    let dtype = match dataset.dtype().ok()?.to_descriptor().ok()? {
+        TypeDescriptor::Float(FloatSize::U4) => Dtype::F32,
+        TypeDescriptor::Float(FloatSize::U8) => Dtype::F64,
+        _ => return None,
+    };
+    let [z, y, x] = dataset.shape()[..] else { return None };
+    let shape = [x, y, z];
+    // A filter may have made it smaller than its values, a thousandfold, not more.
+    check_size::<f32>(dataset.size(), limit.saturating_mul(1000)).ok()?;
+    swae_codec::check_shape(shape).ok()?;
+    Some(FieldInfo { name, dtype, shape, origin: [0.0; 3], spacing: [1.0; 3], encoding: "hdf5".into() })
+}
+
+impl Reader for DatasetsReader {
+    fn steps(&self) -> &[StepInfo] {
+        &self.steps
+    }
+
+    fn models(&self) -> &Models {
+        &self.models
+    }
+
+    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
+        let info = crate::find(self, index, field)?;
+        let content =
+            |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
+        let stream = plain::raw(&self.read(&info).map_err(content)?)?;
+        let row = BoxRow { start: [0; 3], count: info.shape, offset: 0, length: stream.len() as u64 };
+        Ok(vec![(row, stream)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datasets_of_others_are_fields() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("others.h5");
+        let phi = Array3::from_shape_fn((4, 5, 6), |(z, y, x)| (z * 100 + y * 10 + x) as f64);
+        let file = File::create(&path).unwrap();
+        file.new_dataset_builder().with_data(&phi).create("grid/phi").unwrap();
+        file.new_dataset_builder().with_data(&phi.mapv(|v| v as f32)).create("psi").unwrap();
+        file.new_dataset_builder().with_data(&[1, 2, 3]).create("levels").unwrap();
+        file.new_dataset_builder().with_data(&[0.5, 0.25]).create("times").unwrap();
+        drop(file);
+        let mut reader = crate::open(&path).unwrap();
+        let names: Vec<_> = reader.steps()[0].fields.iter().map(|(f, _)| f.name.clone()).collect();
+        assert_eq!(names, ["grid/phi", "psi"]);
+        assert_eq!(reader.steps()[0].fields[0].0.shape, [6, 5, 4]);
+        let field = |reader: &mut dyn Reader, name| crate::read_field(reader, 0, name).unwrap();
+        assert_eq!(field(reader.as_mut(), "grid/phi"), Field::F64(phi.clone()));
+        assert_eq!(field(reader.as_mut(), "psi"), Field::F32(phi.mapv(|v| v as f32)));
+        drop(reader);
+        let file = File::create(&path).unwrap();
+        file.new_dataset_builder().with_data(&[1, 2, 3]).create("levels").unwrap();
+        file.link_hard("/", "round").unwrap();
+        drop(file);
+        let wrong = crate::open(&path).err().unwrap().to_string();
+        assert!(wrong.contains("others.h5") && wrong.contains("not a file of swae"), "{wrong}");
+    }
+}
