@@ -95,7 +95,7 @@ evaluate:
 	@setup/packages.sh all
 	setup/libtorch.sh
 	. setup/env.sh
-	cargo run --release -q -p swae-train -- evaluate
+	for model in math-16 math-48; do echo $$model; cargo run --release -q -p swae-train -- evaluate $$model; done
 
 # docs/training.md's efficiency: blocks a second on one process and on two, a thread each, in turns.
 train-scaling:
