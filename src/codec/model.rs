@@ -393,6 +393,7 @@ fn check_parameters(side: &str, layers: &[LayerSpec], parameters: &[Parameters])
 static BUILT_IN: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
     [
         include_bytes!("models/gr-16.safetensors").as_slice(),
+        include_bytes!("models/gr-48.safetensors").as_slice(),
         include_bytes!("models/math-16.safetensors").as_slice(),
         include_bytes!("models/math-48.safetensors").as_slice(),
     ]
