@@ -75,8 +75,28 @@ typedef enum {
   SWAE_LATENTS_U8 = 2,
 } swae_latents;
 
+// How much is told.
+typedef enum {
+  // Nothing: the default.
+  SWAE_LOG_NOTHING = 0,
+  // What went wrong.
+  SWAE_LOG_ERROR = 1,
+  // What somebody should look at.
+  SWAE_LOG_WARNING = 2,
+  // What happens.
+  SWAE_LOG_INFO = 3,
+  // For those who work on swae.
+  SWAE_LOG_DEBUG = 4,
+} swae_log_level;
+
+// A file that is read: .h5, .bp, .swae, .npy or .vti.
+typedef struct swae_reader swae_reader;
+
 // One output of a simulation, open on every rank of a communicator.
 typedef struct swae_session swae_session;
+
+// Takes a message: its swae_log_level, its text, and the pointer that swae_set_log was given. Called from any thread.
+typedef void (*swae_log_callback)(int32_t level, const char *text, void *user);
 
 // How a session works. Zero means the default; all ranks pass the same.
 typedef struct {
@@ -94,6 +114,14 @@ typedef struct {
   int32_t keyframe_every;
   // The bound of the modes that have one.
   double bound;
+  // Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
+  // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
+  // alone), levels (a list), model, threads, and a table [fields.NAME] of the first six for each field, or pattern of
+  // fields, that is to be coded otherwise.
+  const char *config;
+  // More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
+  // 1e-6". NULL for none.
+  const char *settings;
 } swae_options;
 
 // One rank's box of a field. Every triple is x, y, z; zero means the default.
@@ -126,11 +154,102 @@ typedef struct {
   double origin[3];
   // Distance between points; all 0 for 1.
   double spacing[3];
+  // Level of refinement; the grid is this level's. In the file the field of a level above 0 is called name@level.
+  int32_t level;
+  // Not 0: boxes need not cover the grid; where none lies, readers give NaN. Above level 0 they never need.
+  int32_t partial;
 } swae_field;
+
+// One of the boxes of a swae_layout, as in swae_field.
+typedef struct {
+  // First point of the box in the grid.
+  size_t start[3];
+  // Points of the box, without ghost zones.
+  size_t count[3];
+  // Ghost points in memory before the box along each axis.
+  size_t ghost_lo[3];
+  // Ghost points in memory behind the box along each axis.
+  size_t ghost_hi[3];
+  // Distance in values between neighbours; all 0 for a contiguous array.
+  ptrdiff_t stride[3];
+} swae_box;
+
+// A rank's boxes on one level, described once for all fields that live on them; as in swae_field.
+typedef struct {
+  // sizeof(swae_layout), so that the struct can grow.
+  size_t size;
+  // The boxes.
+  const swae_box *boxes;
+  // How many.
+  size_t box_count;
+  // sizeof(swae_box), so that the struct can grow.
+  size_t box_size;
+  // Points of the whole grid.
+  size_t shape[3];
+  // Coordinates of the grid's point 0.
+  double origin[3];
+  // Distance between points; all 0 for 1.
+  double spacing[3];
+  // Level of refinement.
+  int32_t level;
+  // Not 0: boxes need not cover the grid.
+  int32_t partial;
+  // A swae_order; it counts where a box's strides are left 0.
+  int32_t order;
+} swae_layout;
+
+// What went wrong in a call without a session, as text that ends with NUL.
+typedef struct {
+  // Empty where nothing went wrong.
+  char text[512];
+} swae_message;
+
+// What a file says of a field of a step.
+typedef struct {
+  // sizeof(swae_field_info), set by the caller, so that the struct can grow.
+  size_t size;
+  // Its name, with @level behind it above level 0. It belongs to the reader, as `encoding` does.
+  const char *name;
+  // How it is coded, for people: "rel 1e-4", "latent gr-16 f16", "raw".
+  const char *encoding;
+  // A swae_dtype.
+  int32_t dtype;
+  // Not 0 where boxes need not cover the grid.
+  int32_t partial;
+  // Points of the grid along x, y, z.
+  size_t shape[3];
+  // Coordinates of point 0.
+  double origin[3];
+  // Distance between points.
+  double spacing[3];
+  // Bytes that it takes in the file.
+  uint64_t stored_bytes;
+} swae_field_info;
 
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// The library's version, "major.minor.patch".
+const char *swae_version(void);
+
+// The version of the streams that this library writes, and the newest that it reads.
+uint32_t swae_format_version(void);
+
+// Whether this build has a feature: "hdf5", "adios2", "mpi", "cuda". 0 also where nobody knows the name.
+//
+// # Safety
+// `feature` is NULL or a string.
+int32_t swae_has(const char *feature);
+
+// Where messages go, up to a swae_log_level; NULL for nowhere, as at the start. The library never prints.
+//
+// # Safety
+// The callback and `user` may be used from any thread until another call replaces them; the callback does not call
+// swae_set_log.
+swae_status swae_set_log(swae_log_callback callback,
+                         void *user,
+                         int32_t level);
 
 // Opens an output: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5; an existing file is replaced.
 // Collective over `comm`, which is duplicated.
@@ -160,6 +279,19 @@ swae_status swae_begin_step(swae_session *session, int64_t step, double time);
 swae_status swae_put(swae_session *session,
                      const swae_field *field);
 
+// As swae_put, of many boxes at once: a field on all boxes of a layout, whose values lie at `data[0]`, `data[1]` …
+// Boxes of one call share a stream and what is learned of the field, which small ones need; as long as the layout stays the
+// same from step to step, they also lean on the step before.
+//
+// # Safety
+// `session` is an open session, `name` a string, `layout` valid, `data` a pointer for each of its boxes, to values as many as
+// the box says.
+swae_status swae_put_boxes(swae_session *session,
+                           const char *name,
+                           int32_t dtype,
+                           const swae_layout *layout,
+                           const void *const *data);
+
 // Ends the step: it is written by all ranks, or, where anything is wrong on any rank, by none; then all ranks get the
 // same error. Collective.
 //
@@ -180,8 +312,111 @@ swae_status swae_close(swae_session *session);
 // `session` is NULL or came from swae_open.
 const char *swae_last_error(const swae_session *session);
 
-// The library's version, "major.minor.patch".
-const char *swae_version(void);
+// Bytes that swae_compress never exceeds for this field; 0 where the field says something impossible.
+//
+// # Safety
+// `field` is NULL or valid; its data are not read.
+size_t swae_compress_bound(const swae_field *field);
+
+// Compresses a box into `out`, by the options (NULL for the default). Of the field, `shape` and `start` do not matter; a
+// relative bound is one of the box's own range. Threads of the options: 0 for all cores.
+//
+// # Safety
+// `field` is valid and its data as large as it says, `options` NULL or valid, `out` has `capacity` bytes, `length` is valid,
+// `message` NULL or valid.
+swae_status swae_compress(const swae_field *field,
+                          const swae_options *options,
+                          void *out,
+                          size_t capacity,
+                          size_t *length,
+                          swae_message *message);
+
+// What a stream holds: a swae_dtype, and the points of its box along x, y, z.
+//
+// # Safety
+// `stream` has `length` bytes; `dtype`, `count` and `message` are NULL or valid.
+swae_status swae_stream_shape(const void *stream,
+                              size_t length,
+                              int32_t *dtype,
+                              size_t (*count)[3],
+                              swae_message *message);
+
+// Decompresses a stream into the memory that `field` describes: `data`, `dtype`, `count` as in the stream, ghost zones,
+// order and strides as in swae_put; ghost zones are left alone. `model` is the path of the model's file where the stream
+// needs one that is not built in, or NULL.
+//
+// # Safety
+// `stream` has `length` bytes, `model` is NULL or a string, `field` is valid and its memory can be written, `message` is NULL
+// or valid.
+swae_status swae_decompress(const void *stream,
+                            size_t length,
+                            const char *model,
+                            const swae_field *field,
+                            swae_message *message);
+
+// Opens a file. `*reader` is set even where that fails: swae_reader_error then says why, and swae_reader_close frees it.
+//
+// # Safety
+// `path` is a string, `reader` valid.
+swae_status swae_reader_open(const char *path,
+                             swae_reader **reader);
+
+// How many steps the file holds.
+//
+// # Safety
+// `reader` is open, `count` valid.
+swae_status swae_reader_steps(swae_reader *reader, size_t *count);
+
+// Of the step at an index, which counts from 0: the number and the time that the simulation gave it, and how many fields it
+// has.
+//
+// # Safety
+// `reader` is open; `step`, `time` and `fields` are NULL or valid.
+swae_status swae_reader_step(swae_reader *reader,
+                             size_t index,
+                             int64_t *step,
+                             double *time,
+                             size_t *fields);
+
+// What a step says of one of its fields; `field` counts from 0. They are sorted by name.
+//
+// # Safety
+// `reader` is open, `info` valid, and its size set.
+swae_status swae_reader_field(swae_reader *reader, size_t index, size_t field, swae_field_info *info);
+
+// The boxes that a field of a step was written in: how many, and, where `boxes` is not NULL, up to `capacity` of them, with
+// start and count alone.
+//
+// # Safety
+// `reader` is open, `field` a string, `count` valid, `boxes` NULL or room for `capacity` boxes.
+swae_status swae_reader_boxes(swae_reader *reader,
+                              size_t index,
+                              const char *field,
+                              swae_box *boxes,
+                              size_t capacity,
+                              size_t *count);
+
+// Reads a region of a field of a step: `name` (with @level, or `level` set), `dtype` as in the file, `start` and `count` in
+// the grid; `data`, ghost zones, order and strides say where its values go, as in swae_put. What no box covers is NaN.
+// Steps read one after the other are decoded once each.
+//
+// # Safety
+// `reader` is open, `field` valid, and its memory can be written.
+swae_status swae_reader_read(swae_reader *reader,
+                             size_t index,
+                             const swae_field *field);
+
+// What went wrong in the last failed call on this reader; it belongs to the reader and stays until the next failure.
+//
+// # Safety
+// `reader` is NULL or came from swae_reader_open.
+const char *swae_reader_error(const swae_reader *reader);
+
+// Closes the file and frees the reader. NULL is allowed.
+//
+// # Safety
+// `reader` is NULL or came from swae_reader_open, and is not used again.
+void swae_reader_close(swae_reader *reader);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,9 +1,9 @@
-//! A box of a field as the caller describes it.
+//! Boxes of a field as the caller describes them.
 
 use crate::status::{Failure, argument};
 use std::ffi::{CStr, c_char, c_void};
-use swae_codec::{FieldView, Order, Value, contiguous, reach};
-use swae_insitu::Placement;
+use swae_codec::{Dtype, FieldView, Order, Value, contiguous, reach};
+use swae_insitu::Grid;
 
 /// Types of values.
 #[repr(C)]
@@ -55,56 +55,160 @@ pub struct swae_field {
     pub origin: [f64; 3],
     /// Distance between points; all 0 for 1.
     pub spacing: [f64; 3],
+    /// Level of refinement; the grid is this level's. In the file the field of a level above 0 is called name@level.
+    pub level: i32,
+    /// Not 0: boxes need not cover the grid; where none lies, readers give NaN. Above level 0 they never need.
+    pub partial: i32,
+}
+
+/// One of the boxes of a swae_layout, as in swae_field.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct swae_box {
+    /// First point of the box in the grid.
+    pub start: [usize; 3],
+    /// Points of the box, without ghost zones.
+    pub count: [usize; 3],
+    /// Ghost points in memory before the box along each axis.
+    pub ghost_lo: [usize; 3],
+    /// Ghost points in memory behind the box along each axis.
+    pub ghost_hi: [usize; 3],
+    /// Distance in values between neighbours; all 0 for a contiguous array.
+    pub stride: [isize; 3],
+}
+
+/// A rank's boxes on one level, described once for all fields that live on them; as in swae_field.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct swae_layout {
+    /// sizeof(swae_layout), so that the struct can grow.
+    pub size: usize,
+    /// The boxes.
+    pub boxes: *const swae_box,
+    /// How many.
+    pub box_count: usize,
+    /// sizeof(swae_box), so that the struct can grow.
+    pub box_size: usize,
+    /// Points of the whole grid.
+    pub shape: [usize; 3],
+    /// Coordinates of the grid's point 0.
+    pub origin: [f64; 3],
+    /// Distance between points; all 0 for 1.
+    pub spacing: [f64; 3],
+    /// Level of refinement.
+    pub level: i32,
+    /// Not 0: boxes need not cover the grid.
+    pub partial: i32,
+    /// A swae_order; it counts where a box's strides are left 0.
+    pub order: i32,
+}
+
+/// The struct behind a pointer.
+///
+/// # Errors
+/// Where it is NULL, or smaller than this library's.
+///
+/// # Safety
+/// `at` is NULL or leads to a struct whose first member is its size.
+pub(crate) unsafe fn sized<'a, T>(at: *const T, name: &str) -> Result<&'a T, Failure> {
+    if at.is_null() {
+        return Err(argument(format!("{name} is NULL")));
+    }
+    // SAFETY: the caller's promise.
+    let size = unsafe { *at.cast::<usize>() };
+    let known = size_of::<T>();
+    if size < known {
+        return Err(argument(format!("{name}.size is {size}, expected sizeof({name}) = {known}")));
+    }
+    // SAFETY: as above; it is as large as ours.
+    Ok(unsafe { &*at })
+}
+
+/// A name out of a call.
+///
+/// # Safety
+/// `name` is NULL or a string.
+pub(crate) unsafe fn name<'a>(name: *const c_char) -> Result<&'a str, Failure> {
+    if name.is_null() {
+        return Err(argument("the name of a field is NULL"));
+    }
+    // SAFETY: the caller passes a string that ends with NUL.
+    let name = unsafe { CStr::from_ptr(name) };
+    name.to_str().map_err(|_| argument(format!("field name {name:?} is not UTF-8")))
+}
+
+pub(crate) fn dtype(number: i32) -> Result<Dtype, Failure> {
+    match number {
+        0 => Ok(Dtype::F32),
+        1 => Ok(Dtype::F64),
+        other => Err(argument(format!("dtype {other} is none of swae_dtype"))),
+    }
+}
+
+fn grid(level: i32, partial: i32, shape: [usize; 3], origin: [f64; 3], spacing: [f64; 3]) -> Result<Grid, Failure> {
+    let level = u32::try_from(level).map_err(|_| argument(format!("level is {level}")))?;
+    let spacing = if spacing == [0.0; 3] { [1.0; 3] } else { spacing };
+    Ok(Grid { level, partial: partial != 0, shape, origin, spacing })
+}
+
+impl swae_layout {
+    pub(crate) fn grid(&self) -> Result<Grid, Failure> {
+        grid(self.level, self.partial, self.shape, self.origin, self.spacing)
+    }
+
+    /// The boxes.
+    ///
+    /// # Safety
+    /// `boxes` leads to as many structs as `box_count` says, `box_size` bytes apart.
+    pub(crate) unsafe fn boxes(&self) -> Result<Vec<swae_box>, Failure> {
+        if self.box_count > 0 && self.boxes.is_null() {
+            return Err(argument("swae_layout.boxes is NULL"));
+        }
+        if self.box_count > 0 && self.box_size < size_of::<swae_box>() {
+            return Err(argument(format!(
+                "swae_layout.box_size is {}, expected sizeof(swae_box) = {}",
+                self.box_size,
+                size_of::<swae_box>()
+            )));
+        }
+        // SAFETY: the caller's promise.
+        let at = |i: usize| unsafe { *self.boxes.byte_add(i * self.box_size) };
+        Ok((0..self.box_count).map(at).collect())
+    }
 }
 
 impl swae_field {
-    pub(crate) fn name(&self) -> Result<&str, Failure> {
-        if self.size < size_of::<Self>() {
-            return Err(argument(format!(
-                "swae_field.size is {}, expected sizeof(swae_field) = {}",
-                self.size,
-                size_of::<Self>()
-            )));
-        }
-        if self.name.is_null() {
-            return Err(argument("swae_field.name is NULL"));
-        }
-        // SAFETY: the caller passes a string that ends with NUL.
-        let name = unsafe { CStr::from_ptr(self.name) };
-        name.to_str().map_err(|_| argument(format!("field name {name:?} is not UTF-8")))
+    pub(crate) fn grid(&self) -> Result<Grid, Failure> {
+        grid(self.level, self.partial, self.shape, self.origin, self.spacing)
     }
 
-    pub(crate) fn placement(&self) -> Placement {
-        let spacing = if self.spacing == [0.0; 3] { [1.0; 3] } else { self.spacing };
-        Placement { shape: self.shape, start: self.start, origin: self.origin, spacing }
+    /// The box alone.
+    pub(crate) fn place(&self) -> swae_box {
+        let Self { start, count, ghost_lo, ghost_hi, stride, .. } = *self;
+        swae_box { start, count, ghost_lo, ghost_hi, stride }
     }
+}
 
-    /// The view of the box.
-    ///
-    /// # Safety
-    /// `data` holds the values that shape, ghost zones and strides lead to, of type `T`.
-    pub(crate) unsafe fn view<T: Value>(&self) -> Result<FieldView<'_, T>, Failure> {
-        let wrong = |text: &dyn std::fmt::Display| {
-            argument(format!("field '{}': {text}", self.name().unwrap_or("?")))
-        };
-        let order = match self.order {
+/// Where a box's values lie from the pointer on, in values.
+struct Memory {
+    /// The lowest one that a negative stride leads to, 0 or less.
+    below: isize,
+    /// From there, the first one of the box, and the one behind all that are reached.
+    first: usize,
+    end: usize,
+    stride: [isize; 3],
+}
+
+impl swae_box {
+    fn memory(&self, order: i32) -> Result<Memory, String> {
+        let order = match order {
             0 => Order::Fortran,
             1 => Order::C,
-            other => return Err(wrong(&format!("order {other} is none of swae_order"))),
+            other => return Err(format!("order {other} is none of swae_order")),
         };
-        if self.count.contains(&0) {
-            return FieldView::new(&[], 0, self.count, [1; 3]).map_err(|e| wrong(&e));
-        }
-        if self.data.is_null() {
-            return Err(wrong(&"data is NULL"));
-        }
-        if !self.data.cast::<T>().is_aligned() {
-            return Err(wrong(&format!("data is not aligned to {} bytes", align_of::<T>())));
-        }
-        // Indices count from `below`, the lowest value that a negative stride leads to.
         let (first, stride, below) = if self.stride == [0; 3] {
-            let (first, stride) =
-                contiguous(self.count, self.ghost_lo, self.ghost_hi, order).map_err(|e| wrong(&e))?;
+            let memory = contiguous(self.count, self.ghost_lo, self.ghost_hi, order);
+            let (first, stride) = memory.map_err(|e| e.to_string())?;
             (first, stride, 0)
         } else {
             let mut first = 0i128;
@@ -117,12 +221,64 @@ impl swae_field {
             let at = usize::try_from(first - below).ok();
             match (at, isize::try_from(below).ok()) {
                 (Some(at), Some(below)) => (at, self.stride, below),
-                _ => return Err(wrong(&format!("strides {:?} lead outside the memory", self.stride))),
+                _ => return Err(format!("strides {:?} lead outside the memory", self.stride)),
             }
         };
-        let end = reach(first, self.count, stride).map_err(|e| wrong(&e))?.end;
+        let end = reach(first, self.count, stride).map_err(|e| e.to_string())?.end;
+        Ok(Memory { below, first, end, stride })
+    }
+
+    fn check<T>(data: *const c_void) -> Result<(), String> {
+        if data.is_null() {
+            return Err("data is NULL".into());
+        }
+        if !data.cast::<T>().is_aligned() {
+            return Err(format!("data is not aligned to {} bytes", align_of::<T>()));
+        }
+        Ok(())
+    }
+
+    /// The box as a view.
+    ///
+    /// # Safety
+    /// `data` holds the values that count, ghost zones and strides lead to, of type `T`.
+    pub(crate) unsafe fn view<'a, T: Value>(
+        &self,
+        order: i32,
+        data: *const c_void,
+    ) -> Result<FieldView<'a, T>, String> {
+        if self.count.contains(&0) {
+            return FieldView::new(&[], 0, self.count, [1; 3]).map_err(|e| e.to_string());
+        }
+        let Memory { below, first, end, stride } = self.memory(order)?;
+        Self::check::<T>(data)?;
         // SAFETY: the caller's promise covers every index from `below` to `end`.
-        let data = unsafe { std::slice::from_raw_parts(self.data.cast::<T>().offset(below), end) };
-        FieldView::new(data, first, self.count, stride).map_err(|e| wrong(&e))
+        let data = unsafe { std::slice::from_raw_parts(data.cast::<T>().offset(below), end) };
+        FieldView::new(data, first, self.count, stride).map_err(|e| e.to_string())
+    }
+
+    /// Writes values, x fastest, into the box.
+    ///
+    /// # Safety
+    /// As [`swae_box::view`], and nobody else uses the memory meanwhile.
+    pub(crate) unsafe fn fill<T: Value>(
+        &self,
+        order: i32,
+        data: *mut c_void,
+        values: impl Iterator<Item = T>,
+    ) -> Result<(), String> {
+        if self.count.contains(&0) {
+            return Ok(());
+        }
+        let Memory { below, first, stride, .. } = self.memory(order)?;
+        Self::check::<T>(data)?;
+        let [nx, ny, _] = self.count;
+        for (i, value) in values.take(self.count.iter().product()).enumerate() {
+            let at = [i % nx, i / nx % ny, i / (nx * ny)];
+            let steps: isize = (0..3).map(|a| at[a] as isize * stride[a]).sum();
+            // SAFETY: `reach` has found every point of the box inside, and the caller promises the memory.
+            unsafe { data.cast::<T>().offset(below + first as isize + steps).write(value) };
+        }
+        Ok(())
     }
 }

@@ -1,13 +1,20 @@
 //! The C ABI: what `include/swae.h` declares, one file per kind of object.
 //!
-//! Every function returns a status; the message hangs on the session. No panic crosses, nothing is printed, nothing is
-//! global, and MPI is neither initialised nor finalised here.
+//! Every function that can fail returns a status; the message hangs on the session or the reader, or goes where the caller
+//! says. No panic crosses, nothing is printed, nothing is global but where messages go, and MPI is neither initialised nor
+//! finalised here.
 #![allow(non_camel_case_types)]
 
 mod field;
+mod library;
+mod reader;
 mod session;
 mod status;
+mod stream;
 
 pub use field::*;
+pub use library::*;
+pub use reader::*;
 pub use session::*;
 pub use status::*;
+pub use stream::*;

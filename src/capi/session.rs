@@ -1,12 +1,12 @@
 //! Sessions: one output of a simulation.
 
-use crate::field::swae_field;
-use crate::status::{Failure, argument, fenced, swae_status};
+use crate::field::{dtype, name, sized, swae_box, swae_field, swae_layout};
+use crate::status::{Failure, Told, argument, fenced, swae_status};
 use mpi_sys::MPI_Comm;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
-use swae_codec::{Bound, LatentCoding};
-use swae_insitu::{Coding, Error, Options, Session};
+use swae_codec::{Dtype, Remembered};
+use swae_insitu::{Error, FieldSettings, Grid, Mode, Options, Session, Settings};
 
 /// How fields are coded.
 #[repr(C)]
@@ -55,24 +55,30 @@ pub struct swae_options {
     pub keyframe_every: i32,
     /// The bound of the modes that have one.
     pub bound: f64,
+    /// Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
+    /// "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
+    /// alone), levels (a list), model, threads, and a table [fields.NAME] of the first six for each field, or pattern of
+    /// fields, that is to be coded otherwise.
+    pub config: *const c_char,
+    /// More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
+    /// 1e-6". NULL for none.
+    pub settings: *const c_char,
 }
 
 /// One output of a simulation, open on every rank of a communicator.
 pub struct swae_session {
     session: Option<Session>,
-    message: CString,
+    told: Told,
 }
 
 impl swae_session {
-    /// Keeps the message of a failed call.
-    fn settle(&mut self, outcome: Result<(), Failure>) -> swae_status {
-        match outcome {
-            Ok(()) => swae_status::SWAE_OK,
-            Err(Failure(status, text)) => {
-                self.message = CString::new(text.replace('\0', " ")).unwrap_or_default();
-                status
-            }
-        }
+    /// Hands something over; a failure lets the step fail on all ranks.
+    fn put(&mut self, put: impl FnOnce(&mut Session) -> Result<(), Failure>) -> swae_status {
+        let outcome = fenced(|| {
+            let open = self.open()?;
+            put(open).inspect_err(|Failure(_, text)| open.fail_step(Error::Argument(text.clone())))
+        });
+        self.told.settle(outcome)
     }
 
     fn open(&mut self) -> Result<&mut Session, Failure> {
@@ -100,19 +106,19 @@ pub unsafe extern "C" fn swae_open(
     if session.is_null() {
         return swae_status::SWAE_ERROR_ARGUMENT;
     }
-    let mut made = Box::new(swae_session { session: None, message: CString::default() });
+    let mut made = Box::new(swae_session { session: None, told: Told::default() });
     let outcome = fenced(|| {
         // SAFETY: the caller's promise.
         unsafe {
             let arguments = text(path)
                 .ok_or_else(|| Error::Argument("path is NULL or not UTF-8".into()))
-                .and_then(|path| Ok((path, read_options(options.as_ref())?)));
+                .and_then(|path| Ok((path, read_options(options)?)));
             let arguments = arguments.as_ref().map(|(path, options)| (Path::new(*path), options));
             made.session = Some(Session::open(comm, arguments.map_err(Clone::clone))?);
         }
         Ok(())
     });
-    let status = made.settle(outcome);
+    let status = made.told.settle(outcome);
     // SAFETY: not null, and valid by the caller's promise.
     unsafe { *session = Box::into_raw(made) };
     status
@@ -127,7 +133,7 @@ pub unsafe extern "C" fn swae_begin_step(session: *mut swae_session, step: i64, 
     // SAFETY: the caller's promise.
     let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
     let outcome = fenced(|| Ok(session.open()?.begin_step(step, time)?));
-    session.settle(outcome)
+    session.told.settle(outcome)
 }
 
 /// Hands over one box of a field: it is encoded now, and its memory is free again when the call returns. Not
@@ -140,31 +146,91 @@ pub unsafe extern "C" fn swae_begin_step(session: *mut swae_session, step: i64, 
 pub unsafe extern "C" fn swae_put(session: *mut swae_session, field: *const swae_field) -> swae_status {
     // SAFETY: the caller's promise.
     let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    let outcome = fenced(|| {
-        let open = session.open()?;
-        // SAFETY: the caller's promise.
-        let done = unsafe { field.as_ref() }
-            .ok_or_else(|| argument("field is NULL"))
-            // SAFETY: as above.
-            .and_then(|field| unsafe { put(open, field) });
-        done.inspect_err(|Failure(_, text)| open.fail_step(Error::Argument(text.clone())))
-    });
-    session.settle(outcome)
+    // SAFETY: the caller's promise.
+    session.put(|open| unsafe { put(open, field) })
+}
+
+/// As swae_put, of many boxes at once: a field on all boxes of a layout, whose values lie at `data[0]`, `data[1]` …
+/// Boxes of one call share a stream and what is learned of the field, which small ones need; as long as the layout stays the
+/// same from step to step, they also lean on the step before.
+///
+/// # Safety
+/// `session` is an open session, `name` a string, `layout` valid, `data` a pointer for each of its boxes, to values as many as
+/// the box says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn swae_put_boxes(
+    session: *mut swae_session,
+    name: *const c_char,
+    dtype: i32,
+    layout: *const swae_layout,
+    data: *const *const c_void,
+) -> swae_status {
+    // SAFETY: the caller's promise.
+    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
+    // SAFETY: the caller's promise.
+    session.put(|open| unsafe { put_boxes(open, name, dtype, layout, data) })
 }
 
 /// # Safety
-/// The field's data are as large as it says.
-unsafe fn put(session: &mut Session, field: &swae_field) -> Result<(), Failure> {
-    let (name, placement) = (field.name()?, field.placement());
-    // SAFETY: the caller's promise.
-    unsafe {
-        match field.dtype {
-            0 => session.put(name, &placement, field.view::<f32>()?)?,
-            1 => session.put(name, &placement, field.view::<f64>()?)?,
-            other => return Err(argument(format!("field '{name}': dtype {other} is none of swae_dtype"))),
-        }
+/// The field is NULL or valid, and its data as large as it says.
+unsafe fn put(session: &mut Session, field: *const swae_field) -> Result<(), Failure> {
+    // SAFETY: the caller's promise, to the end.
+    let field = unsafe { sized(field, "swae_field")? };
+    // SAFETY: as above.
+    let name = unsafe { name(field.name)? };
+    let (grid, boxes) = (field.grid()?, [(field.place(), field.data)]);
+    match dtype(field.dtype).map_err(|e| e.of(name))? {
+        // SAFETY: as above.
+        Dtype::F32 => unsafe { put_all::<f32>(session, name, &grid, field.order, &boxes) },
+        // SAFETY: as above.
+        Dtype::F64 => unsafe { put_all::<f64>(session, name, &grid, field.order, &boxes) },
     }
-    Ok(())
+}
+
+/// # Safety
+/// That of [`swae_put_boxes`].
+unsafe fn put_boxes(
+    session: &mut Session,
+    name: *const c_char,
+    kind: i32,
+    layout: *const swae_layout,
+    data: *const *const c_void,
+) -> Result<(), Failure> {
+    // SAFETY: the caller's promise, to the end.
+    let (name, layout) = unsafe { (self::name(name)?, sized(layout, "swae_layout")?) };
+    // SAFETY: as above.
+    let boxes = unsafe { layout.boxes().map_err(|e| e.of(name))? };
+    if !boxes.is_empty() && data.is_null() {
+        return Err(argument("data is NULL").of(name));
+    }
+    // SAFETY: as above.
+    let boxes: Vec<_> = boxes.into_iter().enumerate().map(|(i, b)| (b, unsafe { *data.add(i) })).collect();
+    let grid = layout.grid().map_err(|e| e.of(name))?;
+    match dtype(kind).map_err(|e| e.of(name))? {
+        // SAFETY: as above.
+        Dtype::F32 => unsafe { put_all::<f32>(session, name, &grid, layout.order, &boxes) },
+        // SAFETY: as above.
+        Dtype::F64 => unsafe { put_all::<f64>(session, name, &grid, layout.order, &boxes) },
+    }
+}
+
+/// # Safety
+/// Each pointer leads to values as its box says.
+unsafe fn put_all<T: Remembered>(
+    session: &mut Session,
+    name: &str,
+    grid: &Grid,
+    order: i32,
+    boxes: &[(swae_box, *const c_void)],
+) -> Result<(), Failure> {
+    let view = |(i, (place, data)): (usize, &(swae_box, *const c_void))| {
+        // SAFETY: the caller's promise.
+        let view = unsafe { place.view::<T>(order, *data) };
+        let which = if boxes.len() > 1 { format!("box {i}: ") } else { String::new() };
+        Ok((place.start, view.map_err(|e| argument(format!("field '{name}': {which}{e}")))?))
+    };
+    let views = boxes.iter().enumerate().map(view).collect::<Result<Vec<_>, Failure>>()?;
+    Ok(session.put(name, grid, &views)?)
 }
 
 /// Ends the step: it is written by all ranks, or, where anything is wrong on any rank, by none; then all ranks get the
@@ -177,7 +243,7 @@ pub unsafe extern "C" fn swae_end_step(session: *mut swae_session) -> swae_statu
     // SAFETY: the caller's promise.
     let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
     let outcome = fenced(|| Ok(session.open()?.end_step()?));
-    session.settle(outcome)
+    session.told.settle(outcome)
 }
 
 /// Closes the output and frees the session, in any case. Collective. NULL is allowed.
@@ -206,60 +272,64 @@ pub unsafe extern "C" fn swae_close(session: *mut swae_session) -> swae_status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_last_error(session: *const swae_session) -> *const c_char {
     // SAFETY: the caller's promise.
-    unsafe { session.as_ref() }.map_or(c"the session is NULL".as_ptr(), |s| s.message.as_ptr())
-}
-
-/// The library's version, "major.minor.patch".
-#[unsafe(no_mangle)]
-pub extern "C" fn swae_version() -> *const c_char {
-    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+    unsafe { session.as_ref() }.map_or(c"the session is NULL".as_ptr(), |s| s.told.message())
 }
 
 /// # Safety
 /// `s` is NULL or a string.
-unsafe fn text<'a>(s: *const c_char) -> Option<&'a str> {
+pub(crate) unsafe fn text<'a>(s: *const c_char) -> Option<&'a str> {
     // SAFETY: the caller's promise.
     if s.is_null() { None } else { unsafe { CStr::from_ptr(s) }.to_str().ok() }
 }
 
 /// # Safety
-/// The model is NULL or a string.
-unsafe fn read_options(options: Option<&swae_options>) -> Result<Options, Error> {
-    let mut read = Options::default();
-    let Some(o) = options else { return Ok(read) };
-    if o.size < size_of::<swae_options>() {
-        return Err(Error::Argument(format!(
-            "swae_options.size is {}, expected sizeof(swae_options) = {}",
-            o.size,
-            size_of::<swae_options>()
-        )));
+/// The strings are NULL or strings.
+pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Options, Error> {
+    let mut settings = Settings::default();
+    if options.is_null() {
+        return settings.options();
     }
+    // SAFETY: the caller's promise.
+    let o = unsafe { sized(options, "swae_options") }.map_err(|Failure(_, text)| Error::Argument(text))?;
+    let wrong = |text: String| Error::Argument(text);
     let latents = match o.latents {
-        0 => LatentCoding::F16,
-        1 => LatentCoding::F32,
-        2 => LatentCoding::U8,
-        other => return Err(Error::Argument(format!("latents {other} is none of swae_latents"))),
+        0 => "f16",
+        1 => "f32",
+        2 => "u8",
+        other => return Err(wrong(format!("latents {other} is none of swae_latents"))),
+    };
+    let mode = match o.mode {
+        0 => Mode::Latent,
+        1 => Mode::Raw,
+        2 => Mode::Abs,
+        3 => Mode::Rel,
+        4 => Mode::Pwrel,
+        5 => Mode::Psnr,
+        other => return Err(wrong(format!("mode {other} is none of swae_mode"))),
     };
     let keyframe_every = u32::try_from(o.keyframe_every)
-        .map_err(|_| Error::Argument(format!("keyframe_every is {}; 0 means 16", o.keyframe_every)))?;
-    let keyframe_every = if keyframe_every == 0 { 16 } else { keyframe_every };
-    let bounded = |bound| Coding::Bounded { bound, keyframe_every };
-    read.coding = match o.mode {
-        0 => Coding::Latent(latents),
-        1 => Coding::Raw,
-        2 => bounded(Bound::Absolute(o.bound)),
-        3 => bounded(Bound::Relative(o.bound)),
-        4 => bounded(Bound::PointwiseRelative(o.bound)),
-        5 => bounded(Bound::Psnr(o.bound)),
-        other => return Err(Error::Argument(format!("mode {other} is none of swae_mode"))),
+        .map_err(|_| wrong(format!("keyframe_every is {}; 0 means 16", o.keyframe_every)))?;
+    let threads = usize::try_from(o.threads)
+        .map_err(|_| wrong(format!("threads is {}; 0 means the rank's share of the cores", o.threads)))?;
+    settings.all = FieldSettings {
+        mode: Some(mode),
+        bound: Some(o.bound),
+        latents: Some(latents.into()),
+        keyframe_every: (keyframe_every > 0).then_some(keyframe_every),
+        ..FieldSettings::default()
     };
-    if !o.model.is_null() {
-        // SAFETY: the caller's promise.
-        read.model =
-            unsafe { text(o.model) }.ok_or_else(|| Error::Argument("model is not UTF-8".into()))?.to_owned();
+    settings.threads = Some(threads);
+    // SAFETY: the caller's promise.
+    let given = |s: *const c_char, name: &str| match unsafe { text(s) } {
+        None if !s.is_null() => Err(wrong(format!("{name} is not UTF-8"))),
+        text => Ok(text.filter(|text| !text.is_empty())),
+    };
+    settings.model = given(o.model, "model")?.map(str::to_owned);
+    if let Some(path) = given(o.config, "config")? {
+        settings = settings.and(Settings::read(Path::new(path))?);
     }
-    read.threads = usize::try_from(o.threads).map_err(|_| {
-        Error::Argument(format!("threads is {}; 0 means the rank's share of the cores", o.threads))
-    })?;
-    Ok(read)
+    if let Some(text) = given(o.settings, "settings")? {
+        settings = settings.and(Settings::parse(text)?);
+    }
+    settings.options()
 }

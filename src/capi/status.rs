@@ -1,5 +1,6 @@
 //! Statuses, and the fence that no panic passes.
 
+use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use swae_insitu::Error;
 
@@ -42,6 +43,13 @@ impl From<&Error> for swae_status {
 /// A failed call: its status and its message.
 pub(crate) struct Failure(pub swae_status, pub String);
 
+impl Failure {
+    /// The same, with the field's name.
+    pub(crate) fn of(self, name: &str) -> Self {
+        Self(self.0, format!("field '{name}': {}", self.1))
+    }
+}
+
 impl From<Error> for Failure {
     fn from(e: Error) -> Self {
         Self((&e).into(), e.to_string())
@@ -50,6 +58,26 @@ impl From<Error> for Failure {
 
 pub(crate) fn argument(text: impl Into<String>) -> Failure {
     Failure(swae_status::SWAE_ERROR_ARGUMENT, text.into())
+}
+
+/// What an object keeps of its last failure.
+#[derive(Default)]
+pub(crate) struct Told(CString);
+
+impl Told {
+    pub(crate) fn settle(&mut self, outcome: Result<(), Failure>) -> swae_status {
+        match outcome {
+            Ok(()) => swae_status::SWAE_OK,
+            Err(Failure(status, text)) => {
+                self.0 = CString::new(text.replace('\0', " ")).unwrap_or_default();
+                status
+            }
+        }
+    }
+
+    pub(crate) fn message(&self) -> *const c_char {
+        self.0.as_ptr()
+    }
 }
 
 /// Runs the body of an exported function; a panic becomes `SWAE_ERROR_INTERNAL`.

@@ -269,16 +269,33 @@ pub fn decompress_region(
     region: [Range<usize>; 3],
     history: Option<&mut History>,
 ) -> Result<Field> {
+    one(decompress_regions(bytes, models, vec![region], history)?)
+}
+
+/// As [`decompress_region`], of a stream of many boxes: a region of each.
+///
+/// # Errors
+/// Those of [`decompress_region`]; [`Error::Stream`] where there are not as many boxes as regions.
+pub fn decompress_regions(
+    bytes: &[u8],
+    models: &Models,
+    regions: Vec<Region>,
+    history: Option<&mut History>,
+) -> Result<Vec<Field>> {
     let wanted = |header: &Header| {
-        let [count] = header.boxes[..] else {
-            return Err(Error::Stream(format!("it holds {} boxes, not one", header.boxes.len())));
-        };
-        if (0..3).any(|a| region[a].start > region[a].end || region[a].end > count[a]) {
-            return Err(Error::Shape(format!("the region {region:?} leaves the box of {count:?} values")));
+        let boxes = header.boxes.len();
+        if boxes != regions.len() {
+            return Err(Error::Stream(format!("it holds {boxes} boxes, not {}", regions.len())));
         }
-        Ok(vec![region])
+        for (region, count) in regions.iter().zip(&header.boxes) {
+            if (0..3).any(|a| region[a].start > region[a].end || region[a].end > count[a]) {
+                let text = format!("the region {region:?} leaves the box of {count:?} values");
+                return Err(Error::Shape(text));
+            }
+        }
+        Ok(regions)
     };
-    one(decode(bytes, models, history, wanted, false)?.0)
+    Ok(decode(bytes, models, history, wanted, false)?.0)
 }
 
 /// Takes a step into a history without giving its values: how a reader comes from a keyframe to the step it wants.
@@ -300,7 +317,7 @@ pub fn tally(bytes: &[u8], models: &Models, history: Option<&mut History>) -> Re
 }
 
 /// A part of a box, `[x, y, z]`.
-type Region = [Range<usize>; 3];
+pub type Region = [Range<usize>; 3];
 
 fn whole(header: &Header) -> Vec<Region> {
     header.boxes.iter().map(|c| c.map(|n| 0..n)).collect()

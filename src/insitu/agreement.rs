@@ -3,6 +3,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use swae_store::{BoxRow, FieldInfo};
 
 /// One rank's account of its step.
@@ -53,17 +54,10 @@ pub fn agree(reports: &[Report], rank: usize) -> Result<Agreed> {
             )));
         }
     }
-    let Some(giver) = reports.iter().position(|r| !r.fields.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    let mut infos: Vec<FieldInfo> = reports[giver].fields.iter().map(|(info, _)| info.clone()).collect();
-    infos.sort_by(|a, b| a.name.cmp(&b.name));
-    for (r, report) in reports.iter().enumerate().filter(|(_, report)| !report.fields.is_empty()) {
-        compare(&infos, giver, report, r)?;
-    }
+    let infos = union(reports)?;
     infos
         .into_iter()
-        .map(|info| {
+        .map(|(info, _)| {
             let parts: Vec<&[BoxRow]> = reports.iter().map(|r| boxes_of(r, &info.name)).collect();
             check_cover(&info, &parts)?;
             let part = part(&parts, rank);
@@ -88,31 +82,36 @@ fn boxes_of<'a>(report: &'a Report, name: &str) -> &'a [BoxRow] {
     report.fields.iter().find(|(info, _)| info.name == name).map_or(&[], |(_, boxes)| boxes)
 }
 
-fn compare(infos: &[FieldInfo], giver: usize, report: &Report, rank: usize) -> Result<()> {
-    let missing = infos.iter().find(|i| !report.fields.iter().any(|(info, _)| info.name == i.name));
-    if let Some(info) = missing {
-        return Err(Error::Disagreement(format!(
-            "step {}: rank {giver} put field '{}', rank {rank} did not",
-            report.step, info.name
-        )));
+/// The fields of all ranks, by name, each with the first rank that put it.
+fn union(reports: &[Report]) -> Result<Vec<(FieldInfo, usize)>> {
+    let mut fields: BTreeMap<&str, (&FieldInfo, usize)> = BTreeMap::new();
+    for (rank, report) in reports.iter().enumerate() {
+        for (info, _) in &report.fields {
+            let (known, giver) = *fields.entry(&info.name).or_insert((info, rank));
+            if known != info {
+                return Err(Error::Disagreement(format!(
+                    "field '{}': rank {giver} says {}, rank {rank} says {}",
+                    info.name,
+                    describe(known),
+                    describe(info)
+                )));
+            }
+        }
     }
-    for (info, _) in &report.fields {
-        let Some(known) = infos.iter().find(|i| i.name == info.name) else {
-            return Err(Error::Disagreement(format!(
-                "step {}: rank {rank} put field '{}', rank {giver} did not",
-                report.step, info.name
-            )));
+    // On a level of a hierarchy a rank may have no box.
+    for (info, giver) in fields.values().filter(|(info, _)| !info.partial) {
+        let lacks = |r: &Report| {
+            let whole = || r.fields.iter().any(|(f, _)| !f.partial);
+            whole() && !r.fields.iter().any(|(f, _)| f.name == info.name)
         };
-        if known != info {
+        if let Some(rank) = reports.iter().position(lacks) {
             return Err(Error::Disagreement(format!(
-                "field '{}': rank {giver} says {}, rank {rank} says {}",
-                info.name,
-                describe(known),
-                describe(info)
+                "step {}: rank {giver} put field '{}', rank {rank} did not",
+                reports[0].step, info.name
             )));
         }
     }
-    Ok(())
+    Ok(fields.into_values().map(|(info, giver)| (info.clone(), giver)).collect())
 }
 
 fn describe(info: &FieldInfo) -> String {
@@ -154,14 +153,15 @@ fn check_cover(info: &FieldInfo, parts: &[&[BoxRow]]) -> Result<()> {
     }
     let covered: usize = boxes.iter().map(|(_, b)| b.count.iter().product::<usize>()).sum();
     let whole: usize = info.shape.iter().product();
-    if covered != whole {
+    if covered != whole && !info.partial {
         return wrong(format!("the boxes of all ranks hold {covered} of the grid's {whole} points"));
     }
     Ok(())
 }
 
 fn part(parts: &[&[BoxRow]], rank: usize) -> Part {
-    let bytes = |rows: &[BoxRow]| rows.iter().map(|b| b.length).sum::<u64>();
+    // Boxes may share a stream.
+    let bytes = |rows: &[BoxRow]| rows.iter().map(|b| b.offset + b.length).max().unwrap_or(0);
     let total = |parts: &[&[BoxRow]]| {
         (parts.iter().map(|p| p.len()).sum::<usize>(), parts.iter().map(|p| bytes(p)).sum::<u64>())
     };
@@ -183,6 +183,7 @@ mod tests {
             origin: [0.0; 3],
             spacing: [1.0; 3],
             encoding: "raw".into(),
+            partial: false,
         }
     }
 

@@ -7,8 +7,10 @@
 
 pub mod agreement;
 mod error;
+mod options;
 mod session;
 
 pub use error::{Error, Result};
 pub use mpi::ffi::MPI_Comm;
-pub use session::{Coding, Options, Placement, Session};
+pub use options::{Coding, FieldOptions, FieldSettings, Mode, Options, Settings};
+pub use session::{Grid, Placed, Session};

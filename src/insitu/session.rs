@@ -1,6 +1,7 @@
 //! A session: one output, step by step.
 
-use crate::agreement::{Report, agree};
+use crate::agreement::{Part, Report, agree};
+use crate::options::{Coding, Options};
 use crate::{Error, Result};
 use mpi::collective::SystemOperation;
 use mpi::ffi::{self, MPI_Comm};
@@ -13,66 +14,28 @@ use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use swae_codec::{
-    Bound, Bounded, Dtype, Field, FieldView, History, LatentCoding, Mode, Model, Models, Remembered, Spread,
-    compress, compress_bounded,
+    Bounded, Dtype, Field, FieldView, History, Mode, Model, Models, Remembered, Spread, compress_bounded,
+    compress_boxes,
 };
-use swae_store::{BoxRow, FieldInfo, FieldPart, Writer};
+use swae_store::{BoxRow, Boxes, FieldInfo, FieldPart, Writer};
 
-/// How fields are coded.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Coding {
-    /// The values as they are.
-    Raw,
-    /// The latents of a model; no error bound.
-    Latent(LatentCoding),
-    /// Within an error bound. Steps lean on the steps before, from one keyframe to the next.
-    Bounded {
-        /// What error is allowed.
-        bound: Bound,
-        /// Steps from keyframe to keyframe; 1 makes every step one.
-        keyframe_every: u32,
-    },
-}
-
-impl Coding {
-    /// Whether boxes must wait until all ranks have told the range of theirs.
-    fn needs_range(self) -> bool {
-        matches!(self, Self::Bounded { bound, .. } if bound.needs_range())
-    }
-}
-
-/// How a session works; all ranks pass the same.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How fields are coded.
-    pub coding: Coding,
-    /// Name of a built-in model, or path of a model file.
-    pub model: String,
-    /// Threads that encode on this rank; 0 for this rank's share of the node's cores.
-    pub threads: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { coding: Coding::Latent(LatentCoding::default()), model: "gr-16".into(), threads: 0 }
-    }
-}
-
-/// Where a box lies. All triples are `[x, y, z]`.
+/// A field's grid, or one level of it. All triples are `[x, y, z]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Placement {
+pub struct Grid {
+    /// Level of refinement; the field of a level above 0 is called `name@level` in the file.
+    pub level: u32,
+    /// Whether boxes need not cover the grid; above level 0 they never need.
+    pub partial: bool,
     /// Points of the whole grid.
     pub shape: [usize; 3],
-    /// First point of the box in the grid.
-    pub start: [usize; 3],
     /// Coordinates of the grid's point 0.
     pub origin: [f64; 3],
     /// Distance between points.
     pub spacing: [f64; 3],
 }
 
-/// How latents are stored, and the model that makes them.
-type Latent = (LatentCoding, Arc<Model>);
+/// A box of values, and the point of the grid where it begins.
+pub type Placed<'a, T> = ([usize; 3], FieldView<'a, T>);
 
 /// A rank's boxes of one field of the step.
 struct Put {
@@ -81,15 +44,15 @@ struct Put {
     bytes: Vec<u8>,
 }
 
-/// A box whose bound is not known before all ranks have told the range of their boxes: its values, until then.
+/// Boxes whose bound is not known before all ranks have told the range of theirs: their values, until then.
 struct Waiting {
     info: FieldInfo,
-    start: [usize; 3],
-    field: Field,
+    coding: Coding,
+    boxes: Vec<([usize; 3], Field)>,
 }
 
-/// A box of a field: as long as it is put in every step, it leans on itself.
-type BoxId = (String, [usize; 3], [usize; 3]);
+/// Boxes of a field that share a stream: as long as they are put in every step, they lean on themselves.
+type StreamId = (String, Boxes);
 
 struct Step {
     step: i64,
@@ -118,13 +81,15 @@ fn widen(ranges: &mut BTreeMap<String, Spread>, name: String, range: Spread) {
 pub struct Session {
     comm: ManuallyDrop<SimpleCommunicator>,
     writer: Option<Box<dyn Writer>>,
-    coding: Coding,
-    /// Coding and model; none where the coding needs none.
-    latent: Option<Latent>,
-    /// What each box's next step can lean on.
-    histories: BTreeMap<BoxId, History>,
+    options: Options,
+    /// None where no field needs one.
+    model: Option<Arc<Model>>,
+    /// What each stream's next step can lean on.
+    histories: BTreeMap<StreamId, History>,
     pool: rayon::ThreadPool,
     step: Option<Step>,
+    /// Steps that have begun, this one included.
+    begun: u64,
     last_step: Option<i64>,
     /// The fields of the steps before: a field keeps its shape, type and grid.
     known: BTreeMap<String, FieldInfo>,
@@ -150,24 +115,25 @@ impl Session {
             SimpleCommunicator::from_raw(own)
         };
         let asked = arguments.as_ref().map_or(0, |(_, options)| options.threads);
-        let coding = arguments.as_ref().map_or(Coding::Raw, |(_, options)| options.coding);
+        let options = arguments.as_ref().map_or_else(|_| Options::default(), |(_, options)| (*options).clone());
         let threads = threads(&comm, asked);
         let prepared = arguments.and_then(|(path, options)| {
-            let (latent, pool) = prepare(path, options, threads)?;
-            Ok((path, latent, pool))
+            let (model, pool) = prepare(path, options, threads)?;
+            Ok((path, model, pool))
         });
-        let (path, latent, pool) = agreed(&comm, prepared)?;
+        let (path, model, pool) = agreed(&comm, prepared)?;
         // SAFETY: the duplicate lives as long as the session, and the writer is dropped before it.
         let made = unsafe { swae_store::create(path, comm.as_raw()) }.map_err(Error::from);
         let writer = agreed(&comm, made)?;
         Ok(Self {
             comm: ManuallyDrop::new(comm),
             writer: Some(writer),
-            coding,
-            latent,
+            options,
+            model,
             histories: BTreeMap::new(),
             pool,
             step: None,
+            begun: 0,
             last_step: None,
             known: BTreeMap::new(),
         })
@@ -192,29 +158,26 @@ impl Session {
                 self.last_step.map_or("-1".into(), |s| s.to_string())
             ))
         });
+        self.begun += 1;
         self.step = Some(Step::new(step, time, failure.clone()));
         failure.map_or(Ok(()), Err)
     }
 
-    /// Hands over a box of a field; the caller's memory is free again when this returns. Several boxes of one field are
-    /// several puts. The box is encoded now, or, where its bound depends on the range that the field has on all ranks, copied
-    /// and encoded when the step ends.
+    /// Hands over boxes of a field on one level; the caller's memory is free again when this returns. They share a stream (in
+    /// latent mode each has its own), so small boxes belong in one call; more calls for the same field are allowed. They are
+    /// encoded now, or, where the bound depends on the range that the field has on all ranks, copied and encoded when the step
+    /// ends. What the options leave out of the file is only checked.
     ///
     /// # Errors
-    /// [`Error::State`] outside a step; [`Error::Argument`] where the box does not fit the grid or the field changed.
+    /// [`Error::State`] outside a step; [`Error::Argument`] where a box does not fit the grid or the field changed.
     /// `end_step` then fails on all ranks.
-    pub fn put<T: Remembered>(
-        &mut self,
-        name: &str,
-        place: &Placement,
-        view: FieldView<'_, T>,
-    ) -> Result<()> {
+    pub fn put<T: Remembered>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
         if self.step.is_none() {
             return Err(Error::State(format!(
                 "field '{name}' was put outside a step; call begin_step first"
             )));
         }
-        let done = self.take(name, place, view);
+        let done = self.take(name, grid, boxes);
         if let (Err(e), Some(step)) = (&done, &mut self.step) {
             step.failure.get_or_insert_with(|| e.clone());
         }
@@ -228,42 +191,62 @@ impl Session {
         }
     }
 
-    fn take<T: Remembered>(&mut self, name: &str, place: &Placement, view: FieldView<'_, T>) -> Result<()> {
-        let info = self.check(name, place, view.count(), T::DTYPE)?;
-        if self.coding.needs_range() {
-            let [nx, ny, nz] = view.count();
-            let copy = Array3::from_shape_vec((nz, ny, nx), view.values().collect());
-            let field = T::field(copy.expect("a view has as many values as its shape says"));
-            let waiting = Waiting { info, start: place.start, field };
+    fn take<T: Remembered>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
+        let options = self.options.of(name);
+        let listed = options.levels.as_ref().is_none_or(|levels| levels.contains(&grid.level));
+        let written = listed && (self.begun - 1).is_multiple_of(options.every);
+        let coding = options.coding.filter(|_| written);
+        let info = self.check(name, grid, boxes, coding)?;
+        let Some(coding) = coding else { return Ok(()) };
+        if coding.needs_range() {
+            let copy = |(start, view): &Placed<'_, T>| {
+                let [nx, ny, nz] = view.count();
+                let copy = Array3::from_shape_vec((nz, ny, nx), view.values().collect());
+                (*start, T::field(copy.expect("a view has as many values as its shape says")))
+            };
+            let waiting = Waiting { info, coding, boxes: boxes.iter().map(copy).collect() };
             self.step.as_mut().expect("put checks for a step").waiting.push(waiting);
             return Ok(());
         }
-        self.encode(info, place.start, view, None)
+        self.encode(&info, coding, boxes, None)
     }
 
+    /// Encodes boxes into one stream, or, where a mode has streams of one box only, into one each.
     fn encode<T: Remembered>(
         &mut self,
-        info: FieldInfo,
-        start: [usize; 3],
-        view: FieldView<'_, T>,
+        info: &FieldInfo,
+        coding: Coding,
+        boxes: &[Placed<'_, T>],
         range: Option<Spread>,
     ) -> Result<()> {
-        let name = info.name.clone();
-        let bytes = match (self.coding, &self.latent) {
+        let some = if matches!(coding, Coding::Latent(_)) { 1 } else { boxes.len().max(1) };
+        boxes.chunks(some).try_for_each(|boxes| self.encode_stream(info, coding, boxes, range))
+    }
+
+    fn encode_stream<T: Remembered>(
+        &mut self,
+        info: &FieldInfo,
+        coding: Coding,
+        boxes: &[Placed<'_, T>],
+        range: Option<Spread>,
+    ) -> Result<()> {
+        let places: Boxes = boxes.iter().map(|(start, view)| (*start, view.count())).collect();
+        let views: Vec<_> = boxes.iter().map(|(_, view)| *view).collect();
+        let bytes = match (coding, &self.model) {
             (Coding::Bounded { bound, keyframe_every }, _) => {
                 let settings = Bounded { range, ..Bounded::new(bound) };
-                let id = (name.clone(), start, view.count());
+                let id = (info.name.clone(), places.clone());
                 let history = self.histories.entry(id).or_insert_with(|| History::new(keyframe_every));
                 let history = (keyframe_every > 1).then_some(history);
-                self.pool.install(|| compress_bounded(&[view], &settings, history))?.0
+                self.pool.install(|| compress_bounded(&views, &settings, history))?.0
             }
-            (_, Some((coding, model))) => {
-                self.pool.install(|| compress(&view, Mode::Latent { model, coding: *coding }))?
+            (Coding::Latent(coding), Some(model)) => {
+                self.pool.install(|| compress_boxes(&views, Mode::Latent { model, coding }))?
             }
-            (_, None) => self.pool.install(|| compress(&view, Mode::Raw))?,
+            _ => self.pool.install(|| compress_boxes(&views, Mode::Raw))?,
         };
         let puts = &mut self.step.as_mut().expect("put checks for a step").puts;
-        let at = match puts.iter().position(|p| p.info.name == name) {
+        let at = match puts.iter().position(|p| p.info.name == info.name) {
             Some(at) => at,
             None => {
                 puts.push(Put { info: info.clone(), boxes: Vec::new(), bytes: Vec::new() });
@@ -271,18 +254,25 @@ impl Session {
             }
         };
         let put = &mut puts[at];
-        if put.info != info {
+        if &put.info != info {
             return Err(Error::Argument(format!(
-                "field '{name}': its boxes of one step have different grids"
+                "field '{}': its boxes of one step have different grids",
+                info.name
             )));
         }
         let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
-        put.boxes.push(BoxRow { start, count: view.count(), offset, length });
+        put.boxes.extend(places.into_iter().map(|(start, count)| BoxRow { start, count, offset, length }));
         put.bytes.extend_from_slice(&bytes);
         Ok(())
     }
 
-    fn check(&self, name: &str, place: &Placement, count: [usize; 3], dtype: Dtype) -> Result<FieldInfo> {
+    fn check<T: Remembered>(
+        &self,
+        name: &str,
+        grid: &Grid,
+        boxes: &[Placed<'_, T>],
+        coding: Option<Coding>,
+    ) -> Result<FieldInfo> {
         let wrong = |text: String| Err(Error::Argument(format!("field '{name}': {text}")));
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-+.".contains(c);
         if name.is_empty() || name.len() > 200 || !name.chars().all(allowed) || name.starts_with('.') {
@@ -290,33 +280,42 @@ impl Session {
                 "names have 1 to 200 letters, digits, '_', '-', '+' or '.', and no '.' in front".into(),
             );
         }
-        if let Err(e) = swae_codec::check_shape(place.shape) {
+        if let Err(e) = swae_codec::check_shape(grid.shape) {
             return wrong(e.to_string());
         }
         for (a, axis) in ["x", "y", "z"].into_iter().enumerate() {
-            if place.start[a].checked_add(count[a]).is_none_or(|end| end > place.shape[a]) {
-                return wrong(format!(
-                    "along {axis} the box begins at {} and has {} points, but the grid has {}",
-                    place.start[a], count[a], place.shape[a]
-                ));
+            for (start, view) in boxes {
+                let count = view.count();
+                if start[a].checked_add(count[a]).is_none_or(|end| end > grid.shape[a]) {
+                    return wrong(format!(
+                        "along {axis} the box begins at {} and has {} points, but the grid has {}",
+                        start[a], count[a], grid.shape[a]
+                    ));
+                }
             }
-            if !place.origin[a].is_finite() || !place.spacing[a].is_finite() || place.spacing[a] == 0.0 {
+            if !grid.origin[a].is_finite() || !grid.spacing[a].is_finite() || grid.spacing[a] == 0.0 {
                 return wrong(format!("along {axis} origin or spacing is not a usable number"));
             }
         }
         let info = FieldInfo {
-            name: name.into(),
-            dtype,
-            shape: place.shape,
-            origin: place.origin,
-            spacing: place.spacing,
-            encoding: match (&self.latent, self.coding) {
-                (Some((coding, model)), _) => format!("latent {} {}", model.metadata.name, coding.name()),
-                (None, Coding::Bounded { bound, .. }) => bound.to_string(),
-                (None, _) => "raw".into(),
+            name: if grid.level == 0 { name.into() } else { format!("{name}@{}", grid.level) },
+            dtype: T::DTYPE,
+            shape: grid.shape,
+            origin: grid.origin,
+            spacing: grid.spacing,
+            encoding: match (coding, &self.model) {
+                (Some(Coding::Latent(coding)), Some(model)) => {
+                    format!("latent {} {}", model.metadata.name, coding.name())
+                }
+                (Some(Coding::Bounded { bound, .. }), _) => bound.to_string(),
+                _ => "raw".into(),
             },
+            partial: grid.partial || grid.level > 0,
         };
-        match self.known.get(name) {
+        if coding.is_none() {
+            return Ok(info);
+        }
+        match self.known.get(&info.name) {
             Some(known) if known != &info => wrong(format!(
                 "it was {} {:?} in an earlier step, now it is {} {:?} (or its grid moved); use another name",
                 known.dtype.name(),
@@ -334,7 +333,7 @@ impl Session {
     /// [`Error::State`] outside a step; [`Error::Disagreement`] where ranks, fields or boxes do not fit together; the
     /// first failed put of any rank; [`Error::Io`]. The same on all ranks.
     pub fn end_step(&mut self) -> Result<()> {
-        if self.coding.needs_range() {
+        if self.options.codings().any(Coding::needs_range) {
             let encoded = self.encode_waiting();
             if let (Err(e), Some(step)) = (encoded, &mut self.step) {
                 step.failure.get_or_insert(e);
@@ -358,29 +357,38 @@ impl Session {
     fn encode_waiting(&mut self) -> Result<()> {
         let waiting = self.step.as_mut().map_or_else(Vec::new, |s| std::mem::take(&mut s.waiting));
         let mut ranges = BTreeMap::new();
-        for Waiting { info, field, .. } in &waiting {
-            let range = match field {
-                Field::F32(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
-                Field::F64(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
-            };
-            // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
-            widen(&mut ranges, info.name.clone(), range.unwrap_or(Spread::EMPTY));
+        for Waiting { info, boxes, .. } in &waiting {
+            for (_, field) in boxes {
+                let range = match field {
+                    Field::F32(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
+                    Field::F64(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
+                };
+                // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
+                widen(&mut ranges, base_name(&info.name).into(), range.unwrap_or(Spread::EMPTY));
+            }
         }
         let mut all = BTreeMap::new();
         for (name, range) in exchange(&self.comm, &ranges)?.into_iter().flatten() {
             widen(&mut all, name, range);
         }
-        for Waiting { info, start, field } in waiting {
-            let range = all.get(&info.name).copied();
-            let done = match &field {
-                Field::F32(a) => self.encode(info, start, FieldView::of_array(a)?, range),
-                Field::F64(a) => self.encode(info, start, FieldView::of_array(a)?, range),
+        for waiting in waiting {
+            let range = all.get(base_name(&waiting.info.name)).copied();
+            let done = match waiting.info.dtype {
+                Dtype::F32 => self.encode_copies::<f32>(&waiting, range),
+                Dtype::F64 => self.encode_copies::<f64>(&waiting, range),
             };
             if let (Err(e), Some(step)) = (done, &mut self.step) {
                 step.failure.get_or_insert(e);
             }
         }
         Ok(())
+    }
+
+    fn encode_copies<T: Remembered>(&mut self, waiting: &Waiting, range: Option<Spread>) -> Result<()> {
+        let views = waiting.boxes.iter().filter_map(|(start, field)| Some((*start, T::array(field)?)));
+        let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
+        let views = views.collect::<Result<Vec<_>>>()?;
+        self.encode(&waiting.info, waiting.coding, &views, range)
     }
 
     fn write(
@@ -404,7 +412,7 @@ impl Session {
                 bytes: puts.iter().find(|p| p.info.name == info.name).map_or(&[], |p| &p.bytes),
             })
             .collect();
-        let models: Vec<Arc<Model>> = self.latent.iter().map(|(_, model)| model.clone()).collect();
+        let models: Vec<Arc<Model>> = self.model.iter().cloned().collect();
         let writer = self.writer.as_mut().ok_or_else(|| Error::State("the session is closed".into()))?;
         let written = writer.write_step(step, time, &parts, &models).map_err(Error::from);
         self.last_step = Some(step);
@@ -413,14 +421,15 @@ impl Session {
         if let Err(e) = writer.seal() {
             log::warn!("{e}");
         }
-        // A box that was not put again with its field is gone, as after a regrid; none will lean on it.
-        let put: BTreeSet<_> = agreed_fields
-            .iter()
-            .flat_map(|(info, part)| part.boxes.iter().map(move |b| (&info.name, b.start, b.count)))
-            .collect();
+        // Boxes that were not put again with their field are gone, as after a regrid; none will lean on them.
+        let streams = |(info, part): &(FieldInfo, Part)| {
+            let streams = part.boxes.chunk_by(|a, b| a.offset == b.offset);
+            let boxes = streams.map(|rows| rows.iter().map(|row| (row.start, row.count)).collect());
+            boxes.map(|boxes: Boxes| (info.name.clone(), boxes)).collect::<Vec<_>>()
+        };
+        let put: BTreeSet<StreamId> = agreed_fields.iter().flat_map(streams).collect();
         let names: BTreeSet<_> = agreed_fields.iter().map(|(info, _)| &info.name).collect();
-        self.histories
-            .retain(|(name, start, count), _| !names.contains(name) || put.contains(&(name, *start, *count)));
+        self.histories.retain(|id, _| !names.contains(&id.0) || put.contains(id));
         for (info, _) in agreed_fields {
             self.known.entry(info.name.clone()).or_insert(info);
         }
@@ -460,6 +469,11 @@ impl Drop for Session {
     }
 }
 
+/// A field's name without its level: its range is that of all levels.
+fn base_name(stored: &str) -> &str {
+    stored.split('@').next().unwrap_or(stored)
+}
+
 fn mpi_is_over() -> bool {
     let mut finalized = 0;
     // SAFETY: allowed at any time.
@@ -468,7 +482,7 @@ fn mpi_is_over() -> bool {
 }
 
 /// What each rank can do on its own before the file is made.
-fn prepare(path: &Path, options: &Options, threads: usize) -> Result<(Option<Latent>, rayon::ThreadPool)> {
+fn prepare(path: &Path, options: &Options, threads: usize) -> Result<(Option<Arc<Model>>, rayon::ThreadPool)> {
     swae_store::check_ending(path)?;
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
@@ -477,25 +491,19 @@ fn prepare(path: &Path, options: &Options, threads: usize) -> Result<(Option<Lat
     if !folder.is_dir() {
         return Err(Error::Io(format!("{}: the folder {} does not exist", path.display(), folder.display())));
     }
-    let latent = match options.coding {
-        Coding::Raw => None,
-        Coding::Bounded { bound, .. } => {
-            bound.check()?;
-            None
+    let mut model = None;
+    if options.codings().any(|coding| matches!(coding, Coding::Latent(_))) {
+        let found = Models::named_or_file(&options.model)?;
+        if found.encoder.is_none() {
+            return Err(Error::Model(format!(
+                "{}: it holds a decoder alone and cannot encode",
+                options.model
+            )));
         }
-        Coding::Latent(coding) => {
-            let model = Models::named_or_file(&options.model)?;
-            if model.encoder.is_none() {
-                return Err(Error::Model(format!(
-                    "{}: it holds a decoder alone and cannot encode",
-                    options.model
-                )));
-            }
-            Some((coding, model))
-        }
-    };
+        model = Some(found);
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    Ok((latent, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
+    Ok((model, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
 }
 
 /// This rank's share of the node's cores. Collective.

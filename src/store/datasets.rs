@@ -2,7 +2,7 @@
 //!
 //! Its name is its path in the file, without the first `/`; its axes are `[z, y, x]`, as HDF5 counts them.
 
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, check_size, plain};
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, check_size, plain};
 use hdf5::types::{FloatSize, TypeDescriptor};
 use hdf5::{Dataset, File, Group};
 use ndarray::Array3;
@@ -72,7 +72,7 @@ fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
     // A filter may have made it smaller than its values, a thousandfold, not more.
     check_size::<f32>(dataset.size(), limit.saturating_mul(1000)).ok()?;
     swae_codec::check_shape(shape).ok()?;
-    Some(FieldInfo { name, dtype, shape, origin: [0.0; 3], spacing: [1.0; 3], encoding: "hdf5".into() })
+    Some(FieldInfo { name, dtype, shape, origin: [0.0; 3], spacing: [1.0; 3], encoding: "hdf5".into(), partial: false })
 }
 
 impl Reader for DatasetsReader {
@@ -84,13 +84,13 @@ impl Reader for DatasetsReader {
         &self.models
     }
 
-    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
+    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
         let info = crate::find(self, index, field)?;
         let content =
             |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
         let stream = plain::raw(&self.read(&info).map_err(content)?)?;
         let row = BoxRow { start: [0; 3], count: info.shape, offset: 0, length: stream.len() as u64 };
-        Ok(vec![(row, stream)])
+        Ok(vec![StoredStream { rows: vec![row], bytes: stream }])
     }
 }
 

@@ -1,22 +1,22 @@
 //! From a field's boxes to its values: whole or a region, of any step, keyframe or not.
 
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, find};
+use crate::{BoxRow, Boxes, Error, FieldInfo, Reader, Result, StoredStream, find};
 use ndarray::{Array3, s};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use swae_codec::stream::header;
+use swae_codec::stream::{Region, header};
 use swae_codec::{
-    Dtype, Field, Header, History, Kind, Models, Remembered, advance, decompress_boxes, decompress_region,
+    Dtype, Field, Header, History, Kind, Models, Remembered, advance, decompress_boxes, decompress_regions,
 };
 
-/// A box of a field: the same from step to step, as long as the simulation does not regrid.
-type BoxId = (String, [usize; 3], [usize; 3]);
+/// A stream's boxes of a field: each step's leans on those of the same boxes before.
+type StreamId = (String, Boxes);
 
-/// Reads fields, and remembers the last step of each box, so that a run read from its first step to its last decodes each
+/// Reads fields, and remembers the last step of each stream, so that a run read from its first step to its last decodes each
 /// step once.
 #[derive(Default)]
 pub struct Decoder {
-    histories: BTreeMap<BoxId, History>,
+    histories: BTreeMap<StreamId, History>,
     /// Whether anything is remembered.
     remembers: bool,
 }
@@ -53,28 +53,37 @@ impl Decoder {
         if (0..3).any(|a| region[a].start > region[a].end || region[a].end > info.shape[a]) {
             return Err(damaged(format!("the region {region:?} leaves its grid of {:?}", info.shape)));
         }
-        let boxes = reader.read_boxes(index, field)?;
-        check_cover(&info, &boxes).map_err(damaged)?;
-        let mut wanted = Vec::with_capacity(boxes.len());
-        for (row, bytes) in boxes {
-            let part: [Range<usize>; 3] = std::array::from_fn(|a| {
-                let clip = |v: usize| v.clamp(row.start[a], row.start[a] + row.count[a]) - row.start[a];
-                clip(region[a].start)..clip(region[a].end)
-            });
-            if part.iter().all(|r| !r.is_empty()) || row.count.contains(&0) {
-                wanted.push((header(&bytes)?, row, bytes, part));
+        let streams = reader.read_streams(index, field)?;
+        check_cover(&info, &streams).map_err(damaged)?;
+        let mut wanted = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let part = |(start, count): ([usize; 3], [usize; 3])| -> Region {
+                std::array::from_fn(|a| {
+                    let clip = |v: usize| v.clamp(start[a], start[a] + count[a]) - start[a];
+                    clip(region[a].start)..clip(region[a].end)
+                })
+            };
+            let parts: Vec<_> = stream.boxes().into_iter().map(part).collect();
+            if parts.iter().any(|p| p.iter().all(|r| !r.is_empty())) {
+                wanted.push((header(&stream.bytes)?, stream, parts));
             }
         }
-        self.lead(reader, index, &info, wanted.iter().map(|(header, row, ..)| (header, row)))?;
+        self.lead(reader, index, &info, wanted.iter().map(|(header, stream, _)| (header, stream)))?;
         let mut decoded = Vec::with_capacity(wanted.len());
-        for (header, row, bytes, part) in wanted {
-            let mut start: [usize; 3] =
-                std::array::from_fn(|a| row.start[a] + part[a].start - region[a].start);
-            for field in self.decode(reader.models(), &info, &header, &row, &bytes, &part)? {
-                // Several boxes of one stream lie one behind the other along z.
-                let behind = start[2] + field.count()[2];
-                decoded.push((start, field));
-                start[2] = behind;
+        for (header, stream, parts) in wanted {
+            let fields = self.decode(reader.models(), &info, &header, &stream, &parts)?;
+            let place = |(row, part): (&BoxRow, &Region)| -> [usize; 3] {
+                std::array::from_fn(|a| (row.start[a] + part[a].start).saturating_sub(region[a].start))
+            };
+            let mut places = stream.rows.iter().zip(&parts).map(place);
+            let mut behind = [0; 3];
+            for field in fields {
+                // Several boxes of one row lie one behind the other along z.
+                let start = places.next().unwrap_or(behind);
+                behind = [start[0], start[1], start[2] + field.count()[2]];
+                if !field.count().contains(&0) {
+                    decoded.push((start, field));
+                }
             }
         }
         if !self.remembers {
@@ -82,25 +91,25 @@ impl Decoder {
         }
         let shape = region.map(|r| r.len());
         Ok(match info.dtype {
-            Dtype::F32 => join::<f32>(shape, &decoded),
-            Dtype::F64 => join::<f64>(shape, &decoded),
+            Dtype::F32 => join::<f32>(shape, if info.partial { f32::NAN } else { 0.0 }, &decoded),
+            Dtype::F64 => join::<f64>(shape, if info.partial { f64::NAN } else { 0.0 }, &decoded),
         })
     }
 
-    /// Brings the histories of boxes up to the step before `index`. Each earlier step is read once, however many boxes
+    /// Brings the histories of streams up to the step before `index`. Each earlier step is read once, however many streams
     /// there are.
     fn lead<'a>(
         &mut self,
         reader: &mut dyn Reader,
         index: usize,
         info: &FieldInfo,
-        boxes: impl Iterator<Item = (&'a Header, &'a BoxRow)>,
+        streams: impl Iterator<Item = (&'a Header, &'a StoredStream)>,
     ) -> Result<()> {
-        // Of each box that lacks its history, how many steps it needs and the streams of those found, last one first.
-        let mut chains: BTreeMap<BoxId, (usize, Vec<Vec<u8>>)> = BTreeMap::new();
-        for (header, row) in boxes {
+        // Of each stream that lacks its history, how many steps it needs and the streams of those found, last one first.
+        let mut chains: BTreeMap<StreamId, (usize, Vec<Vec<u8>>)> = BTreeMap::new();
+        for (header, stream) in streams {
             let Kind::Bounded(preamble) = &header.kind else { continue };
-            let id = id(info, row);
+            let id = (info.name.clone(), stream.boxes());
             let known = self.histories.get(&id).is_some_and(|history| history.leads_to(preamble));
             if preamble.age > 0 && !known {
                 chains.insert(id, (preamble.age as usize, Vec::new()));
@@ -113,11 +122,11 @@ impl Decoder {
             if !reader.steps()[earlier].fields.iter().any(|(f, _)| f.name == info.name) {
                 continue;
             }
-            for (row, bytes) in reader.read_boxes(earlier, &info.name)? {
-                if let Some((age, found)) = chains.get_mut(&id(info, &row))
+            for stream in reader.read_streams(earlier, &info.name)? {
+                if let Some((age, found)) = chains.get_mut(&(info.name.clone(), stream.boxes()))
                     && found.len() < *age
                 {
-                    found.push(bytes);
+                    found.push(stream.bytes);
                 }
             }
         }
@@ -136,29 +145,30 @@ impl Decoder {
         models: &Models,
         info: &FieldInfo,
         header: &Header,
-        row: &BoxRow,
-        bytes: &[u8],
-        part: &[Range<usize>; 3],
+        stream: &StoredStream,
+        parts: &[Region],
     ) -> Result<Vec<Field>> {
-        let wrong = || Error::Content {
-            path: (&info.name).into(),
-            reason: format!("box {row:?} does not hold what the table says"),
-        };
+        let StoredStream { rows, bytes } = stream;
+        let counts = rows.iter().map(|row| row.count);
+        let as_told = header.boxes.len() == rows.len() && header.boxes.iter().copied().eq(counts);
         let stacked = header.boxes.iter().try_fold([0, 0, 0], |[x, y, z], &[nx, ny, nz]| {
             ((x == nx && y == ny) || z == 0).then_some([nx, ny, z + nz])
         });
-        if header.dtype != info.dtype || (stacked != Some(row.count) && !row.count.contains(&0)) {
-            return Err(wrong());
+        if header.dtype != info.dtype || !(as_told || rows.len() == 1 && stacked == Some(rows[0].count)) {
+            return Err(Error::Content {
+                path: (&info.name).into(),
+                reason: format!("the stream of box {:?} does not hold what the table says", rows[0]),
+            });
         }
         let leans = matches!(&header.kind, Kind::Bounded(preamble) if preamble.age > 0);
-        let id = id(info, row);
+        let id = (info.name.clone(), stream.boxes());
         let mut history = (self.remembers || leans).then(|| self.histories.remove(&id).unwrap_or_default());
-        let values = match header.boxes.len() {
-            1 => vec![decompress_region(bytes, models, part.clone(), history.as_mut())?],
-            _ if (0..3).all(|a| part[a].len() == row.count[a]) => {
-                decompress_boxes(bytes, models, history.as_mut())?
-            }
-            _ => return Err(Error::Unsupported("a list of boxes has no regions".into())),
+        let values = if as_told {
+            decompress_regions(bytes, models, parts.to_vec(), history.as_mut())?
+        } else if (0..3).all(|a| parts[0][a].len() == rows[0].count[a]) {
+            decompress_boxes(bytes, models, history.as_mut())?
+        } else {
+            return Err(Error::Unsupported("a list of boxes has no regions".into()));
         };
         if let (true, Some(history)) = (self.remembers, history) {
             self.histories.insert(id, history);
@@ -167,29 +177,27 @@ impl Decoder {
     }
 }
 
-fn id(info: &FieldInfo, row: &BoxRow) -> BoxId {
-    (info.name.clone(), row.start, row.count)
-}
-
-/// Whether the boxes lie in the grid and hold as many values as it has.
-fn check_cover(info: &FieldInfo, boxes: &[(BoxRow, Vec<u8>)]) -> std::result::Result<(), String> {
-    for (row, _) in boxes {
+/// Whether the boxes lie in the grid and hold as many values as it has, or, where they need not cover it, no more.
+fn check_cover(info: &FieldInfo, streams: &[StoredStream]) -> std::result::Result<(), String> {
+    let rows = || streams.iter().flat_map(|s| &s.rows);
+    for row in rows() {
         let end = |a: usize| row.start[a].checked_add(row.count[a]);
         if !(0..3).all(|a| end(a).is_some_and(|end| end <= info.shape[a])) {
             return Err(format!("box {row:?} leaves its grid of {:?}", info.shape));
         }
     }
-    let volume = boxes.iter().map(|(row, _)| row.count.iter().product()).fold(0usize, usize::saturating_add);
-    if volume != info.shape.iter().product::<usize>() {
+    let volume = rows().map(|row| row.count.iter().product()).fold(0usize, usize::saturating_add);
+    let whole = info.shape.iter().product::<usize>();
+    if volume > whole || (volume < whole && !info.partial) {
         return Err(format!("its boxes hold {volume} values, its shape is {:?}", info.shape));
     }
     Ok(())
 }
 
-/// Puts parts that begin at `[x, y, z]` together.
-fn join<T: Remembered>(shape: [usize; 3], parts: &[([usize; 3], Field)]) -> Field {
+/// Puts parts that begin at `[x, y, z]` together; `nothing` lies between them.
+fn join<T: Remembered>(shape: [usize; 3], nothing: T, parts: &[([usize; 3], Field)]) -> Field {
     let [nx, ny, nz] = shape;
-    let mut whole = Array3::default((nz, ny, nx));
+    let mut whole = Array3::from_elem((nz, ny, nx), nothing);
     for ([x, y, z], part) in parts {
         if let Some(part) = T::array(part) {
             let (cz, cy, cx) = part.dim();

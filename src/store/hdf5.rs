@@ -4,7 +4,7 @@
 //! `/models/ID` names each model, and holds its decoder where it is not built in. Creating groups and attributes is
 //! collective; the bytes go out independently, each rank its own.
 
-use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, Writer, check_size};
+use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, StoredStream, Writer, check_size};
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{File, Group, H5Type};
 use mpi_sys::MPI_Comm;
@@ -70,6 +70,9 @@ impl Hdf5Writer {
         set_array(&group, "origin_xyz", &info.origin)?;
         set_array(&group, "spacing_xyz", &info.spacing)?;
         set(&group, "encoding", &text::<64>(&info.encoding))?;
+        if info.partial {
+            set(&group, "partial", &1u8)?;
+        }
         set(&group, "raw_bytes", &info.raw_bytes())?;
         set(&group, "stored_bytes", &part.all_bytes)?;
         let stream = group.new_dataset::<u8>().shape(part.all_bytes as usize).create("stream")?;
@@ -225,6 +228,7 @@ impl Hdf5Reader {
             origin: get_array(&group, "origin_xyz")?,
             spacing: get_array(&group, "spacing_xyz")?,
             encoding: get_text(&group, "encoding")?,
+            partial: group.attr("partial").is_ok(),
             name,
         };
         swae_codec::check_shape(info.shape).map_err(|e| e.to_string())?;
@@ -241,22 +245,23 @@ impl Reader for Hdf5Reader {
         &self.models
     }
 
-    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
-        let read = || -> hdf5::Result<Vec<(BoxRow, Vec<u8>)>> {
+    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
+        let read = || -> hdf5::Result<Vec<StoredStream>> {
             let group = self.file.group(&format!("steps/{}/{field}", self.groups[index]))?;
             let boxes = group.dataset("boxes")?;
             check_size::<u64>(boxes.size(), self.limit)?;
             let rows = BoxRow::from_table(&boxes.read_raw::<u64>()?);
             let stream = group.dataset("stream")?;
             let size = stream.size() as u64;
-            let bytes = |row: BoxRow| -> hdf5::Result<(BoxRow, Vec<u8>)> {
+            let bytes = |rows: Vec<BoxRow>| -> hdf5::Result<StoredStream> {
+                let row = rows[0];
                 check_size::<u8>(usize::try_from(row.length).unwrap_or(usize::MAX), self.limit)?;
                 let end = row.offset.checked_add(row.length).filter(|&end| end <= size);
                 let end = end.ok_or("the table of boxes leads outside the stream")?;
                 let bytes = stream.read_slice_1d::<u8, _>(row.offset as usize..end as usize)?;
-                Ok((row, bytes.to_vec()))
+                Ok(StoredStream { rows, bytes: bytes.to_vec() })
             };
-            rows.into_iter().map(bytes).collect()
+            BoxRow::by_stream(rows).into_iter().map(bytes).collect()
         };
         read().map_err(|e| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") })
     }

@@ -67,6 +67,9 @@ pub struct FieldInfo {
     pub spacing: [f64; 3],
     /// How it is coded, for people: `rel 1e-4`, `latent gr-16 f16`, `raw`.
     pub encoding: String,
+    /// Whether boxes need not cover the grid, as on a level of an AMR hierarchy; where none lies, a reader gives NaN.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// A stream's own account of how it is coded.
@@ -120,6 +123,31 @@ impl BoxRow {
         let row =
             |t: &[u64]| Self { start: triple(&t[..3]), count: triple(&t[3..6]), offset: t[6], length: t[7] };
         table.chunks_exact(Self::COLUMNS).map(row).collect()
+    }
+
+    /// Rows of the same bytes together: one stream may hold many boxes.
+    fn by_stream(rows: Vec<Self>) -> Vec<Vec<Self>> {
+        let same = |a: &Self, b: &Self| (a.offset, a.length) == (b.offset, b.length);
+        rows.chunk_by(same).map(<[Self]>::to_vec).collect()
+    }
+}
+
+/// A stream of a field, and where the boxes that it holds lie; a list along z may be one box here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredStream {
+    /// Its boxes, in its order.
+    pub rows: Vec<BoxRow>,
+    /// The stream.
+    pub bytes: Vec<u8>,
+}
+
+/// First point and size of each box of a stream: the same from step to step, as long as the simulation does not regrid.
+pub type Boxes = Vec<([usize; 3], [usize; 3])>;
+
+impl StoredStream {
+    /// Where its boxes lie.
+    pub fn boxes(&self) -> Boxes {
+        self.rows.iter().map(|row| (row.start, row.count)).collect()
     }
 }
 
@@ -184,11 +212,11 @@ pub trait Reader {
     fn steps(&self) -> &[StepInfo];
     /// The models that its fields need: built in, or out of the file.
     fn models(&self) -> &Models;
-    /// The boxes of a field and their bytes. `index` counts in [`Reader::steps`].
+    /// The streams of a field. `index` counts in [`Reader::steps`].
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Content`].
-    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>>;
+    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>>;
 }
 
 /// Makes the file that `path`'s ending says. Collective over `comm`.

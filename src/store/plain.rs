@@ -3,7 +3,7 @@
 //! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in), that decoder as a model
 //! file, the number of steps, the length of each step's stream, and the streams; all numbers are little-endian u64.
 
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, encoding};
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, encoding};
 use ndarray::{Array3, Array4, Axis, stack};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
 use std::fs::{self, File};
@@ -202,6 +202,7 @@ pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
                 origin: origin.map(f64::from),
                 spacing: spacing.map(f64::from),
                 encoding: "vti".into(),
+                partial: false,
             };
             fields.push((info, field));
         }
@@ -288,7 +289,7 @@ impl PlainReader {
 }
 
 fn info(name: String, dtype: Dtype, shape: [usize; 3], encoding: String) -> FieldInfo {
-    FieldInfo { name, dtype, shape, origin: [0.0; 3], spacing: [1.0; 3], encoding }
+    FieldInfo { name, dtype, shape, origin: [0.0; 3], spacing: [1.0; 3], encoding, partial: false }
 }
 
 /// A step of fields that a file holds as they are.
@@ -316,13 +317,14 @@ impl Reader for PlainReader {
         &self.models
     }
 
-    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
+    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
         let fields = &self.steps[index].fields;
         let at = fields.iter().position(|(info, _)| info.name == field);
         let at = at.ok_or_else(|| content(&self.path, &format!("no field {field}")))?;
         let stream = self.streams[index][at].clone();
         let count = fields[at].0.shape;
-        Ok(vec![(BoxRow { start: [0; 3], count, offset: 0, length: stream.len() as u64 }, stream)])
+        let row = BoxRow { start: [0; 3], count, offset: 0, length: stream.len() as u64 };
+        Ok(vec![StoredStream { rows: vec![row], bytes: stream }])
     }
 }
 
@@ -342,6 +344,7 @@ mod tests {
             origin: [-1.0, 0.0, 0.5],
             spacing: [0.25; 3],
             encoding: String::new(),
+            partial: false,
         };
         let at = |name: &str| dir.path().join(name);
         write_npy(&at("a.npy"), &field).unwrap();

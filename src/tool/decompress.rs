@@ -110,8 +110,11 @@ pub fn decompress(
 
 /// How many boxes the only stream of a field holds.
 fn list(reader: &mut dyn Reader, index: usize, names: &[String]) -> Result<usize> {
-    let boxes = reader.read_boxes(index, &names[0])?;
-    Ok(boxes.first().map_or(Ok(1), |(_, bytes)| header(bytes).map(|h| h.boxes.len()))?)
+    let streams = reader.read_streams(index, &names[0])?;
+    Ok(match &streams[..] {
+        [only] if only.rows.len() == 1 => header(&only.bytes)?.boxes.len(),
+        _ => 1,
+    })
 }
 
 /// Boxes that lie one behind the other along z.

@@ -36,9 +36,9 @@ fn tally(reader: &mut dyn Reader) -> Result<Tally> {
     let mut histories: BTreeMap<_, History> = BTreeMap::new();
     for index in 0..reader.steps().len() {
         for (info, _) in reader.steps()[index].fields.clone() {
-            for (row, bytes) in reader.read_boxes(index, &info.name)? {
-                let history = histories.entry((info.name.clone(), row.start, row.count)).or_default();
-                sum = sum.and(&swae_codec::tally(&bytes, reader.models(), Some(history))?);
+            for stream in reader.read_streams(index, &info.name)? {
+                let history = histories.entry((info.name.clone(), stream.boxes())).or_default();
+                sum = sum.and(&swae_codec::tally(&stream.bytes, reader.models(), Some(history))?);
             }
         }
     }

@@ -42,13 +42,15 @@ pub fn verify(original: &Path, compressed: &Path) -> Result<()> {
             let (truth, decoded) = (truth.to_f64(), decoded.to_f64());
             // Each box has its own tolerance: of a PSNR, whatever was enough there.
             let (mut worst, mut missed) = (0.0f64, 0);
-            for (row, bytes) in right.read_boxes(index, &info.name)? {
-                let tolerance = tolerance(&bytes)?;
-                let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
-                let part = s![z, y, x];
-                let found = compare(truth.slice(part), decoded.slice(part), tolerance);
-                worst = worst.max(found.0);
-                missed += found.1;
+            for stream in right.read_streams(index, &info.name)? {
+                let tolerance = tolerance(&stream.bytes)?;
+                for row in stream.rows {
+                    let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
+                    let part = s![z, y, x];
+                    let found = compare(truth.slice(part), decoded.slice(part), tolerance);
+                    worst = worst.max(found.0);
+                    missed += found.1;
+                }
             }
             misses += missed;
             println!(

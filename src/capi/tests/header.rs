@@ -10,8 +10,11 @@ fn the_committed_header_is_the_generated_one() {
     cbindgen::Builder::new()
         .with_config(config)
         .with_src(here.join("status.rs"))
+        .with_src(here.join("library.rs"))
         .with_src(here.join("field.rs"))
         .with_src(here.join("session.rs"))
+        .with_src(here.join("stream.rs"))
+        .with_src(here.join("reader.rs"))
         .generate()
         .unwrap()
         .write(&mut generated);

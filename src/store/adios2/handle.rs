@@ -186,6 +186,10 @@ impl Handle {
         if found.is_null() { Err(self.damaged(format!("attribute {name} is missing"))) } else { Ok(found) }
     }
 
+    pub(super) fn has_attribute(&self, name: &str) -> bool {
+        self.attribute_handle(name).is_ok()
+    }
+
     pub(super) fn read_text(&self, name: &str) -> Result<String> {
         let attribute = self.attribute_handle(name)?;
         let mut length = 0;

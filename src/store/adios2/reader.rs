@@ -1,7 +1,7 @@
 //! Steps out of a BP5 output, read as a stream by one process.
 
 use super::{SIZES, handle::Handle};
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo};
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream};
 use adios2_sys::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,7 +88,8 @@ impl Adios2Reader {
         let shape =
             handle.read_triple::<u64>(&format!("{name}/shape_xyz"), adios2_type_adios2_type_uint64_t)?;
         let rows = self.rows(name)?;
-        let stored = rows.iter().map(|r| r.length + 8 * BoxRow::COLUMNS as u64).sum();
+        let streams = rows.chunk_by(|a, b| a.offset == b.offset).map(|same| same[0].length).sum::<u64>();
+        let stored = streams + 8 * (rows.len() * BoxRow::COLUMNS) as u64;
         let info = FieldInfo {
             name: name.into(),
             dtype,
@@ -96,6 +97,7 @@ impl Adios2Reader {
             origin: handle.read_triple(&format!("{name}/origin_xyz"), adios2_type_adios2_type_double)?,
             spacing: handle.read_triple(&format!("{name}/spacing_xyz"), adios2_type_adios2_type_double)?,
             encoding: handle.read_text(&format!("{name}/encoding"))?,
+            partial: handle.has_attribute(&format!("{name}/partial")),
         };
         swae_codec::check_shape(info.shape)?;
         Ok((info, stored))
@@ -120,7 +122,7 @@ impl Reader for Adios2Reader {
     }
 
     /// BP5 is read as a stream: forwards is cheap, backwards opens the file again.
-    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<(BoxRow, Vec<u8>)>> {
+    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
         if index < self.at {
             self.rewind()?;
         }
@@ -132,11 +134,12 @@ impl Reader for Adios2Reader {
             self.at += 1;
         }
         let name = format!("{field}/stream");
-        let bytes = |row: BoxRow| {
-            let (start, count) = (row.offset as usize, row.length as usize);
+        let bytes = |rows: Vec<BoxRow>| {
+            let (start, count) = (rows[0].offset as usize, rows[0].length as usize);
             let bytes = self.handle.get::<u8>(&name, adios2_type_adios2_type_uint8_t, start, Some(count))?;
-            Ok((row, bytes.ok_or_else(|| self.handle.damaged(format!("{name} is missing")))?))
+            let bytes = bytes.ok_or_else(|| self.handle.damaged(format!("{name} is missing")))?;
+            Ok(StoredStream { rows, bytes })
         };
-        self.rows(field)?.into_iter().map(bytes).collect()
+        BoxRow::by_stream(self.rows(field)?).into_iter().map(bytes).collect()
     }
 }

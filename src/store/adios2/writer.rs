@@ -61,6 +61,9 @@ impl Adios2Writer {
         let (name, handle) = (&info.name, &self.handle);
         handle.text_attribute(&format!("{name}/dtype"), info.dtype.name())?;
         handle.text_attribute(&format!("{name}/encoding"), &info.encoding)?;
+        if info.partial {
+            handle.text_attribute(&format!("{name}/partial"), "boxes need not cover the grid")?;
+        }
         let shape = info.shape.map(|n| n as u64);
         let triple = |key: &str, kind, data| handle.attribute(&format!("{name}/{key}"), kind, data, 3);
         triple("shape_xyz", adios2_type_adios2_type_uint64_t, shape.as_ptr().cast())?;

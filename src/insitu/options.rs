@@ -1,0 +1,314 @@
+//! How a session works, and how people say it: a struct, a TOML file, text of `key = value` lines. What comes later wins.
+
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use swae_codec::{Bound, LatentCoding};
+use toml::{Table, Value};
+
+/// How fields are coded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Coding {
+    /// The values as they are.
+    Raw,
+    /// The latents of a model; no error bound.
+    Latent(LatentCoding),
+    /// Within an error bound. Steps lean on the steps before, from one keyframe to the next.
+    Bounded {
+        /// What error is allowed.
+        bound: Bound,
+        /// Steps from keyframe to keyframe; 1 makes every step one.
+        keyframe_every: u32,
+    },
+}
+
+impl Coding {
+    /// Whether boxes must wait until all ranks have told the range of theirs.
+    pub(crate) fn needs_range(self) -> bool {
+        matches!(self, Self::Bounded { bound, .. } if bound.needs_range())
+    }
+}
+
+/// What is done with a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldOptions {
+    /// How it is coded; none leaves it out of the file.
+    pub coding: Option<Coding>,
+    /// Of the steps that are begun, each so many-th is written, the first one included.
+    pub every: u64,
+    /// The levels of a hierarchy that are written; none for all.
+    pub levels: Option<Vec<u32>>,
+}
+
+/// How a session works; all ranks pass the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Of fields that no pattern names.
+    pub others: FieldOptions,
+    /// Of fields by name, or by pattern with `*` and `?`: a name counts before patterns, a longer pattern before shorter ones.
+    pub fields: Vec<(glob::Pattern, FieldOptions)>,
+    /// Name of a built-in model, or path of a model file.
+    pub model: String,
+    /// Threads that encode on this rank; 0 for this rank's share of the node's cores.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Settings::default().options().expect("the defaults are possible")
+    }
+}
+
+impl Options {
+    /// Those of a field.
+    pub fn of(&self, name: &str) -> &FieldOptions {
+        let named = self.fields.iter().find(|(pattern, _)| pattern.as_str() == name);
+        let matched = || self.fields.iter().find(|(pattern, _)| pattern.matches(name));
+        named.or_else(matched).map_or(&self.others, |(_, options)| options)
+    }
+
+    /// Of all fields that there may be.
+    pub(crate) fn codings(&self) -> impl Iterator<Item = Coding> {
+        let fields = self.fields.iter().map(|(_, options)| options);
+        fields.chain([&self.others]).filter_map(|options| options.coding)
+    }
+}
+
+/// How fields are coded, as people say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Latents of a model.
+    Latent,
+    /// The values.
+    Raw,
+    /// Within an absolute bound.
+    Abs,
+    /// Within a bound relative to the field's range.
+    Rel,
+    /// Within a bound relative to each value.
+    Pwrel,
+    /// At a peak signal-to-noise ratio.
+    Psnr,
+    /// Not at all: the field is left out.
+    Off,
+}
+
+/// What is said of a field; what is not said is as for all fields, or as always.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct FieldSettings {
+    /// How it is coded; latent if nothing is said.
+    pub mode: Option<Mode>,
+    /// Of the modes that have one.
+    pub bound: Option<f64>,
+    /// How latents are stored: `f16`, `f32`, `u8`.
+    pub latents: Option<String>,
+    /// Steps from keyframe to keyframe; 16 if nothing is said.
+    pub keyframe_every: Option<u32>,
+    /// Which steps are written: each so many-th.
+    pub every: Option<u64>,
+    /// Which levels are written.
+    pub levels: Option<Vec<u32>>,
+}
+
+/// What is said of a session.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Of all fields.
+    #[serde(flatten)]
+    pub all: FieldSettings,
+    /// Name or path of a model; `gr-16` if nothing is said.
+    pub model: Option<String>,
+    /// Threads of a rank; its share of the node's cores if nothing is said.
+    pub threads: Option<usize>,
+    /// Of fields by name or pattern.
+    pub fields: BTreeMap<String, FieldSettings>,
+}
+
+const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
+const OF_A_SESSION: [&str; 3] = ["model", "threads", "fields"];
+
+impl Settings {
+    /// A TOML file.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with file, line and key.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |e: &dyn std::fmt::Display| Error::Argument(format!("{}: {e}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+        let table = text.parse::<Table>().map_err(|e| wrong(&e))?;
+        Self::of(table).map_err(|e| wrong(&e))
+    }
+
+    /// Settings as text, `mode = rel; bound = 1e-4; fields.chi.bound = 1e-6`, one on each line or behind each semicolon.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the key.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut table = Table::new();
+        for setting in text.split([';', '\n']).map(str::trim).filter(|s| !s.is_empty()) {
+            let wrong = || Error::Argument(format!("'{setting}' is not of the form key = value"));
+            let (key, value) = setting.split_once('=').ok_or_else(wrong)?;
+            let (key, value) = (key.trim(), value.trim());
+            // What TOML has no value for is a word.
+            let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("value"));
+            let value = parsed.unwrap_or_else(|| Value::String(value.into()));
+            let named = key.strip_prefix("fields.").map(|rest| rest.rsplit_once('.').ok_or_else(wrong));
+            let (place, key) = match named.transpose()? {
+                None => (&mut table, key),
+                Some((name, key)) => {
+                    let fields = table.entry("fields").or_insert_with(|| Table::new().into());
+                    let fields = fields.as_table_mut().ok_or_else(wrong)?;
+                    let field = fields.entry(name).or_insert_with(|| Table::new().into());
+                    (field.as_table_mut().ok_or_else(wrong)?, key)
+                }
+            };
+            place.insert(key.into(), value);
+        }
+        Self::of(table).map_err(Error::Argument)
+    }
+
+    fn of(table: Table) -> std::result::Result<Self, String> {
+        check_keys(&table, &[&OF_A_FIELD[..], &OF_A_SESSION].concat(), "")?;
+        if let Some(Value::Table(fields)) = table.get("fields") {
+            for (name, field) in fields {
+                let field = field.as_table().ok_or_else(|| format!("fields.{name} is not a table"))?;
+                check_keys(field, &OF_A_FIELD, &format!("fields.{name}."))?;
+            }
+        }
+        Value::Table(table).try_into::<Self>().map_err(|e| e.to_string().trim().replace('\n', " "))
+    }
+
+    /// These, and what `later` says otherwise.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        let mut fields = self.fields;
+        for (name, later) in later.fields {
+            let field = fields.remove(&name).unwrap_or_default().and(later);
+            fields.insert(name, field);
+        }
+        Self {
+            all: self.all.and(later.all),
+            model: later.model.or(self.model),
+            threads: later.threads.or(self.threads),
+            fields,
+        }
+    }
+
+    /// What they come to.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a bound that is missing or none, latents or a pattern that nobody knows.
+    pub fn options(self) -> Result<Options> {
+        let mut fields = Vec::new();
+        for (name, field) in self.fields {
+            let wrong = |e: &dyn std::fmt::Display| Error::Argument(format!("fields.{name}: {e}"));
+            let pattern = glob::Pattern::new(&name).map_err(|e| wrong(&e))?;
+            let options = self.all.clone().and(field).options().map_err(|e| wrong(&e))?;
+            fields.push((pattern, options));
+        }
+        fields.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.as_str().len()));
+        Ok(Options {
+            others: self.all.options().map_err(Error::Argument)?,
+            fields,
+            model: self.model.unwrap_or_else(|| "gr-16".into()),
+            threads: self.threads.unwrap_or(0),
+        })
+    }
+}
+
+impl FieldSettings {
+    fn and(self, later: Self) -> Self {
+        Self {
+            mode: later.mode.or(self.mode),
+            bound: later.bound.or(self.bound),
+            latents: later.latents.or(self.latents),
+            keyframe_every: later.keyframe_every.or(self.keyframe_every),
+            every: later.every.or(self.every),
+            levels: later.levels.or(self.levels),
+        }
+    }
+
+    fn options(self) -> std::result::Result<FieldOptions, String> {
+        let keyframe_every = self.keyframe_every.unwrap_or(16).max(1);
+        let bounded = |make: fn(f64) -> Bound| {
+            let bound = make(self.bound.ok_or("this mode needs a bound")?);
+            bound.check().map_err(|e| e.to_string())?;
+            Ok::<_, String>(Some(Coding::Bounded { bound, keyframe_every }))
+        };
+        let latents = || match self.latents.as_deref() {
+            None => Ok(LatentCoding::default()),
+            Some("f16") => Ok(LatentCoding::F16),
+            Some("f32") => Ok(LatentCoding::F32),
+            Some("u8") => Ok(LatentCoding::U8),
+            Some(other) => Err(format!("latents '{other}' are none of f16, f32, u8")),
+        };
+        let coding = match self.mode.unwrap_or(Mode::Latent) {
+            Mode::Latent => Some(Coding::Latent(latents()?)),
+            Mode::Raw => Some(Coding::Raw),
+            Mode::Abs => bounded(Bound::Absolute)?,
+            Mode::Rel => bounded(Bound::Relative)?,
+            Mode::Pwrel => bounded(Bound::PointwiseRelative)?,
+            Mode::Psnr => bounded(Bound::Psnr)?,
+            Mode::Off => None,
+        };
+        Ok(FieldOptions { coding, every: self.every.unwrap_or(1).max(1), levels: self.levels })
+    }
+}
+
+/// Whether all keys are known; a near one is suggested.
+fn check_keys(table: &Table, known: &[&str], before: &str) -> std::result::Result<(), String> {
+    let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+    let near = known.iter().map(|k| (strsim::jaro_winkler(k, key), k)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = near.filter(|(likeness, _)| *likeness > 0.75).map(|(_, k)| format!("; did you mean '{before}{k}'?"));
+    let hint = hint.unwrap_or_else(|| format!("; known: {}", known.join(", ")));
+    Err(format!("unknown option '{before}{key}'{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_later_wins_and_names_count_before_patterns() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("swae.toml");
+        let file = "mode = 'rel'\nbound = 1e-4\nthreads = 2\n[fields.'At_*']\nbound = 1e-3\nevery = 2\n[fields.K]\nmode = 'off'";
+        std::fs::write(&path, file).unwrap();
+        let text = "bound=1e-5; fields.At_xx.mode = abs\nfields.At_xx.bound=2; fields.At_??.levels=[0, 1]; model = gr-16";
+        let settings = Settings::read(&path).unwrap().and(Settings::parse(text).unwrap());
+        let options = settings.options().unwrap();
+        let bounded = |bound| Some(Coding::Bounded { bound, keyframe_every: 16 });
+        assert_eq!(options.others.coding, bounded(Bound::Relative(1e-5)));
+        assert_eq!(options.of("chi"), &options.others);
+        assert_eq!(options.of("K").coding, None);
+        assert_eq!(options.of("At_xx").coding, bounded(Bound::Absolute(2.0)));
+        assert_eq!(options.of("At_xy").levels, Some(vec![0, 1]));
+        assert_eq!((options.of("At_x").every, options.of("At_x").coding), (2, bounded(Bound::Relative(1e-3))));
+        assert_eq!((options.threads, &*options.model), (2, "gr-16"));
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let cases = [
+            ("mode", "'mode' is not of the form key = value"),
+            ("bond = 1", "unknown option 'bond'; did you mean 'bound'?"),
+            ("fields.chi.boun = 1", "unknown option 'fields.chi.boun'; did you mean 'fields.chi.bound'?"),
+            ("xyzzy = 1", "unknown option 'xyzzy'; known: mode, bound"),
+            ("mode = fast", "unknown variant `fast`"),
+            ("mode = abs", "this mode needs a bound"),
+            ("mode = abs; bound = -1", "bound"),
+            ("fields.chi.mode = psnr", "fields.chi: this mode needs a bound"),
+            ("latents = f8", "latents 'f8' are none of f16, f32, u8"),
+            ("threads = many", "invalid type"),
+            ("fields.[.every = 2", "fields.[: "),
+        ];
+        for (text, reason) in cases {
+            let found = Settings::parse(text).and_then(Settings::options).unwrap_err().to_string();
+            assert!(found.contains(reason), "{text}: {found}");
+        }
+    }
+}
