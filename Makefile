@@ -3,12 +3,13 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build examples demo test fuzz bench evaluate header train-data train-scaling clean
+.PHONY: help build install examples demo test fuzz bench evaluate header train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
 	echo 'make test    sets up everything, runs every test (half an hour the first time)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
+	echo 'make install PREFIX=/usr/local   libraries, headers, CMake package, pkg-config file, tool'
 	echo 'make bench   swae beside SZ3, ZFP and SPERR, on evolved black holes, math functions and noise (half an hour)'
 	echo 'make evaluate  how good the model of math functions is'
 	echo 'make train-scaling  training on one process and on two'
@@ -19,13 +20,17 @@ build:
 	@setup/packages.sh demo
 	. setup/env.sh
 	cargo build --release $$SWAE_FEATURES
-	# cargo knows no SONAMEs; programs linked with the library ask for this name.
-	ln -sf libswae.so target/release/libswae.so.0
 
+PREFIX ?= /usr/local
+install: build
+	@setup/install.sh "$(PREFIX)" "$(DESTDIR)"
+
+# They see an installed library, as every program does.
 examples: build
 	@. setup/env.sh
 	mkdir -p build
-	cmake -S examples -B build/examples -Dswae_DIR="$$PWD/cmake" >build/examples.log || { cat build/examples.log; exit 1; }
+	setup/install.sh build/prefix
+	cmake -S examples -B build/examples -DCMAKE_PREFIX_PATH="$$PWD/build/prefix" >build/examples.log || { cat build/examples.log; exit 1; }
 	cmake --build build/examples -j 2 >build/examples.log || { cat build/examples.log; exit 1; }
 
 demo: examples

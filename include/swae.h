@@ -264,6 +264,15 @@ swae_status swae_open(MPI_Comm comm,
                       const swae_options *options,
                       swae_session **session);
 
+// As swae_open, for Fortran: `comm` is an integer, as `use mpi` has it.
+//
+// # Safety
+// That of swae_open.
+swae_status swae_open_fortran(int32_t comm,
+                              const char *path,
+                              const swae_options *options,
+                              swae_session **session);
+
 // Begins an output step. Collective: all ranks pass the same. Numbers of steps rise.
 //
 // # Safety

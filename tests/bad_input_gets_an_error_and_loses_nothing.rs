@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 use swae_codec::Field;
 use swae_store::plain;
-use swae_tests::{collision, decode, example, mpirun, run, swae, tree};
+use swae_tests::{collision, decode, example, installed, mpirun, run, swae, tree};
 
 /// Builds the C program as a user without CMake would.
 fn build(dir: &Path) -> std::path::PathBuf {
-    let (include, lib) =
-        (tree("include").canonicalize().unwrap(), tree("target/release").canonicalize().unwrap());
+    let prefix = installed();
+    let (include, lib) = (prefix.join("include"), prefix.join("lib"));
     let source = tree("tests/c/bad_input.c").canonicalize().unwrap();
     let arguments = [
         "-std=c99",

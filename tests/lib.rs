@@ -22,6 +22,15 @@ pub fn example(path: &str) -> PathBuf {
     program.canonicalize().expect("it exists")
 }
 
+/// Where `make examples` has installed the library.
+///
+/// # Panics
+/// Where it has not.
+pub fn installed() -> PathBuf {
+    let prefix = tree("build/prefix");
+    prefix.canonicalize().expect("the library is not installed for the tests; run `make examples`")
+}
+
 /// What a finished program said.
 pub struct Said {
     /// Whether it ended with status 0.

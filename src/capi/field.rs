@@ -130,7 +130,7 @@ pub(crate) unsafe fn sized<'a, T>(at: *const T, name: &str) -> Result<&'a T, Fai
 /// `name` is NULL or a string.
 pub(crate) unsafe fn name<'a>(name: *const c_char) -> Result<&'a str, Failure> {
     if name.is_null() {
-        return Err(argument("the name of a field is NULL"));
+        return Err(argument("the field's name is NULL"));
     }
     // SAFETY: the caller passes a string that ends with NUL.
     let name = unsafe { CStr::from_ptr(name) };
@@ -145,7 +145,13 @@ pub(crate) fn dtype(number: i32) -> Result<Dtype, Failure> {
     }
 }
 
-fn grid(level: i32, partial: i32, shape: [usize; 3], origin: [f64; 3], spacing: [f64; 3]) -> Result<Grid, Failure> {
+fn grid(
+    level: i32,
+    partial: i32,
+    shape: [usize; 3],
+    origin: [f64; 3],
+    spacing: [f64; 3],
+) -> Result<Grid, Failure> {
     let level = u32::try_from(level).map_err(|_| argument(format!("level is {level}")))?;
     let spacing = if spacing == [0.0; 3] { [1.0; 3] } else { spacing };
     Ok(Grid { level, partial: partial != 0, shape, origin, spacing })

@@ -21,8 +21,7 @@ pub enum swae_log_level {
 }
 
 /// Takes a message: its swae_log_level, its text, and the pointer that swae_set_log was given. Called from any thread.
-pub type swae_log_callback =
-    Option<unsafe extern "C" fn(level: i32, text: *const c_char, user: *mut c_void)>;
+pub type swae_log_callback = Option<unsafe extern "C" fn(level: i32, text: *const c_char, user: *mut c_void)>;
 
 /// The library's version, "major.minor.patch".
 #[unsafe(no_mangle)]
@@ -47,12 +46,9 @@ pub unsafe extern "C" fn swae_has(feature: *const c_char) -> i32 {
     }
     // SAFETY: the caller's promise.
     let feature = unsafe { CStr::from_ptr(feature) }.to_bytes();
-    let there = match feature {
-        b"hdf5" | b"mpi" => true,
-        b"adios2" => cfg!(feature = "adios2"),
-        _ => false,
-    };
-    there.into()
+    let there =
+        [(&b"hdf5"[..], true), (b"mpi", true), (b"adios2", cfg!(feature = "adios2")), (b"cuda", false)];
+    there.contains(&(feature, true)).into()
 }
 
 struct Target {

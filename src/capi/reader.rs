@@ -59,9 +59,9 @@ impl swae_reader {
 
     fn step(&mut self, index: usize) -> Result<&[(FieldInfo, u64)], Failure> {
         let steps = self.open()?.steps();
-        let step = steps.get(index).ok_or_else(|| {
-            argument(format!("step {index} of {}; they count from 0", steps.len()))
-        })?;
+        let step = steps
+            .get(index)
+            .ok_or_else(|| argument(format!("step {index} of {}; they count from 0", steps.len())))?;
         Ok(&step.fields)
     }
 
@@ -93,7 +93,8 @@ pub unsafe extern "C" fn swae_reader_open(path: *const c_char, reader: *mut *mut
     let mut made = Box::new(swae_reader { reader: None, decoder, texts: Vec::new(), told: Told::default() });
     let status = made.call(|made| {
         // SAFETY: the caller's promise.
-        let path = unsafe { crate::session::text(path) }.ok_or_else(|| argument("path is NULL or not UTF-8"))?;
+        let path =
+            unsafe { crate::session::text(path) }.ok_or_else(|| argument("path is NULL or not UTF-8"))?;
         made.reader = Some(swae_store::open(Path::new(path)).map_err(failure)?);
         Ok(())
     });
@@ -246,10 +247,15 @@ pub unsafe extern "C" fn swae_reader_read(
             name = format!("{name}@{}", field.level);
         }
         reader.step(index)?;
-        let region: [_; 3] = std::array::from_fn(|a| field.start[a]..field.start[a].saturating_add(field.count[a]));
+        let region: [_; 3] =
+            std::array::from_fn(|a| field.start[a]..field.start[a].saturating_add(field.count[a]));
         reader.open()?;
         let swae_reader { reader: Some(open), decoder, .. } = reader else { return Ok(()) };
         let info = swae_store::find(open.as_ref(), index, &name).map_err(failure)?;
+        if (0..3).any(|a| region[a].end > info.shape[a]) {
+            let text = format!("the region {region:?} leaves its grid of {:?}", info.shape);
+            return Err(argument(text).of(&name));
+        }
         // To remember a step takes all of it: only who reads whole fields will want the next one so.
         let whole = region == info.shape.map(|n| 0..n);
         let mut once = Decoder::default();

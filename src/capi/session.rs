@@ -124,6 +124,21 @@ pub unsafe extern "C" fn swae_open(
     status
 }
 
+/// As swae_open, for Fortran: `comm` is an integer, as `use mpi` has it.
+///
+/// # Safety
+/// That of swae_open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn swae_open_fortran(
+    comm: i32,
+    path: *const c_char,
+    options: *const swae_options,
+    session: *mut *mut swae_session,
+) -> swae_status {
+    // SAFETY: the caller's promise.
+    unsafe { swae_open(mpi_sys::RSMPI_Comm_f2c(comm), path, options, session) }
+}
+
 /// Begins an output step. Collective: all ranks pass the same. Numbers of steps rise.
 ///
 /// # Safety

@@ -222,8 +222,12 @@ pub(crate) unsafe fn give(decoded: &Field, field: &swae_field) -> Result<(), Fai
     // SAFETY: the caller's promise.
     let filled = unsafe {
         match decoded {
-            Field::F32(a) => place.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values)),
-            Field::F64(a) => place.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values)),
+            Field::F32(a) => {
+                place.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
+            }
+            Field::F64(a) => {
+                place.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
+            }
         }
     };
     filled.map_err(argument)

@@ -263,7 +263,8 @@ impl FieldSettings {
 fn check_keys(table: &Table, known: &[&str], before: &str) -> std::result::Result<(), String> {
     let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
     let near = known.iter().map(|k| (strsim::jaro_winkler(k, key), k)).max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = near.filter(|(likeness, _)| *likeness > 0.75).map(|(_, k)| format!("; did you mean '{before}{k}'?"));
+    let hint =
+        near.filter(|(likeness, _)| *likeness > 0.75).map(|(_, k)| format!("; did you mean '{before}{k}'?"));
     let hint = hint.unwrap_or_else(|| format!("; known: {}", known.join(", ")));
     Err(format!("unknown option '{before}{key}'{hint}"))
 }
@@ -287,7 +288,10 @@ mod tests {
         assert_eq!(options.of("K").coding, None);
         assert_eq!(options.of("At_xx").coding, bounded(Bound::Absolute(2.0)));
         assert_eq!(options.of("At_xy").levels, Some(vec![0, 1]));
-        assert_eq!((options.of("At_x").every, options.of("At_x").coding), (2, bounded(Bound::Relative(1e-3))));
+        assert_eq!(
+            (options.of("At_x").every, options.of("At_x").coding),
+            (2, bounded(Bound::Relative(1e-3)))
+        );
         assert_eq!((options.threads, &*options.model), (2, "gr-16"));
     }
 

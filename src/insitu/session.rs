@@ -115,7 +115,8 @@ impl Session {
             SimpleCommunicator::from_raw(own)
         };
         let asked = arguments.as_ref().map_or(0, |(_, options)| options.threads);
-        let options = arguments.as_ref().map_or_else(|_| Options::default(), |(_, options)| (*options).clone());
+        let options =
+            arguments.as_ref().map_or_else(|_| Options::default(), |(_, options)| (*options).clone());
         let threads = threads(&comm, asked);
         let prepared = arguments.and_then(|(path, options)| {
             let (model, pool) = prepare(path, options, threads)?;
@@ -482,7 +483,11 @@ fn mpi_is_over() -> bool {
 }
 
 /// What each rank can do on its own before the file is made.
-fn prepare(path: &Path, options: &Options, threads: usize) -> Result<(Option<Arc<Model>>, rayon::ThreadPool)> {
+fn prepare(
+    path: &Path,
+    options: &Options,
+    threads: usize,
+) -> Result<(Option<Arc<Model>>, rayon::ThreadPool)> {
     swae_store::check_ending(path)?;
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),

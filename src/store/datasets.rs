@@ -72,7 +72,15 @@ fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
     // A filter may have made it smaller than its values, a thousandfold, not more.
     check_size::<f32>(dataset.size(), limit.saturating_mul(1000)).ok()?;
     swae_codec::check_shape(shape).ok()?;
-    Some(FieldInfo { name, dtype, shape, origin: [0.0; 3], spacing: [1.0; 3], encoding: "hdf5".into(), partial: false })
+    Some(FieldInfo {
+        name,
+        dtype,
+        shape,
+        origin: [0.0; 3],
+        spacing: [1.0; 3],
+        encoding: "hdf5".into(),
+        partial: false,
+    })
 }
 
 impl Reader for DatasetsReader {

@@ -4,7 +4,9 @@
 //! `/models/ID` names each model, and holds its decoder where it is not built in. Creating groups and attributes is
 //! collective; the bytes go out independently, each rank its own.
 
-use crate::{BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, StoredStream, Writer, check_size};
+use crate::{
+    BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, StoredStream, Writer, check_size,
+};
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{File, Group, H5Type};
 use mpi_sys::MPI_Comm;
@@ -31,11 +33,12 @@ impl Hdf5Writer {
             let file = hdf5::FileBuilder::new()
                 // Objects of HDF5 1.8: smaller by half than the oldest, which matters for small fields.
                 .with_fapl(|p| p.mpio(comm, None).libver_v18())
+                .with_fcpl(|p| p.obj_track_times(false))
                 .create(path)?;
             set(&file, "creator", &text::<64>(concat!("swae ", env!("CARGO_PKG_VERSION"))))?;
             set(&file, "stream_format_version", &FORMAT_VERSION)?;
-            file.create_group("steps")?;
-            file.create_group("models")?;
+            create_group(&file, "steps")?;
+            create_group(&file, "models")?;
             Ok(file)
         };
         let file = make().map_err(|e| io(path, &e))?;
@@ -43,7 +46,7 @@ impl Hdf5Writer {
     }
 
     fn write_model(&self, model: &Model) -> hdf5::Result<()> {
-        let group = self.file.create_group(&format!("models/{}", model.id()))?;
+        let group = create_group(&self.file, &format!("models/{}", model.id()))?;
         set(&group, "name", &text::<64>(&model.metadata.name))?;
         let mut metadata = model.metadata.clone();
         let mut json = serde_json::to_string(&metadata).map_err(|e| e.to_string())?;
@@ -64,7 +67,7 @@ impl Hdf5Writer {
 
     fn write_field(steps: &Group, part: &FieldPart<'_>) -> hdf5::Result<()> {
         let info = part.info;
-        let group = steps.create_group(&info.name)?;
+        let group = create_group(steps, &info.name)?;
         set(&group, "dtype", &text::<16>(info.dtype.name()))?;
         set_array(&group, "shape_xyz", &info.shape.map(|n| n as u64))?;
         set_array(&group, "origin_xyz", &info.origin)?;
@@ -104,7 +107,7 @@ impl Writer for Hdf5Writer {
             for model in models.iter().filter(|m| !self.models.contains(&m.id())) {
                 self.write_model(model)?;
             }
-            let group = self.file.create_group(&format!("steps/{step:08}"))?;
+            let group = create_group(&self.file, &format!("steps/{step:08}"))?;
             set(&group, "step", &step)?;
             set(&group, "time", &time)?;
             fields.iter().try_for_each(|part| Self::write_field(&group, part))?;
@@ -120,6 +123,11 @@ impl Writer for Hdf5Writer {
     fn close(self: Box<Self>) -> Result<()> {
         self.file.close().map_err(|e| io(&self.path, &e))
     }
+}
+
+/// Without the time of day: the same fields make the same file.
+fn create_group(parent: &Group, name: &str) -> hdf5::Result<Group> {
+    parent.create_group_builder().obj_track_times(false).create(name)
 }
 
 fn io(path: &Path, error: &hdf5::Error) -> Error {

@@ -68,7 +68,6 @@ pub struct FieldInfo {
     /// How it is coded, for people: `rel 1e-4`, `latent gr-16 f16`, `raw`.
     pub encoding: String,
     /// Whether boxes need not cover the grid, as on a level of an AMR hierarchy; where none lies, a reader gives NaN.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
 }
 

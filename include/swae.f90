@@ -1,0 +1,455 @@
+! SPDX-License-Identifier: MIT OR Apache-2.0
+!
+! swae for Fortran: a module over swae.h, where everything is explained. Modules are compiled by the compiler that uses them:
+! add this file to the program, or link CMake's target swae::fortran, which does.
+!
+! No procedure stops the program. Each tells its status in an argument of that name, which is optional where the end of the
+! step tells it too; swae_message says what it means. Indices of grids count from 0, as in C.
+module swae
+  use, intrinsic :: iso_c_binding
+  use, intrinsic :: iso_fortran_env, only: real32, real64, int64
+  use mpi_f08, only: MPI_Comm
+  implicit none
+  private
+
+  public :: swae_open, swae_begin_step, swae_put, swae_end_step, swae_close, swae_message
+  public :: swae_reader_open, swae_reader_steps, swae_reader_step, swae_reader_read, swae_reader_close
+
+  integer, parameter, public :: SWAE_OK = 0, SWAE_ERROR_ARGUMENT = 1, SWAE_ERROR_STATE = 2, SWAE_ERROR_MODEL = 3, &
+    SWAE_ERROR_IO = 4, SWAE_ERROR_DISAGREEMENT = 5, SWAE_ERROR_UNSUPPORTED = 6, SWAE_ERROR_INTERNAL = 7
+  integer, parameter, public :: SWAE_MODE_LATENT = 0, SWAE_MODE_RAW = 1, SWAE_MODE_ABSOLUTE = 2, SWAE_MODE_RELATIVE = 3, &
+    SWAE_MODE_POINTWISE_RELATIVE = 4, SWAE_MODE_PSNR = 5
+  integer, parameter, public :: SWAE_LATENTS_F16 = 0, SWAE_LATENTS_F32 = 1, SWAE_LATENTS_U8 = 2
+
+  ! One output of a simulation, open on every rank of a communicator.
+  type, public :: swae_session
+    private
+    type(c_ptr) :: handle = c_null_ptr
+  end type
+
+  ! A file that is read.
+  type, public :: swae_reader
+    private
+    type(c_ptr) :: handle = c_null_ptr
+  end type
+
+  ! Opens an output, with a communicator of mpi_f08 or an integer.
+  interface swae_open
+    module procedure open_f08, open_integer
+  end interface
+
+  ! Hands over an array whose indices are x, y, z; or, of rank 4, a field for each of its last index, with a name each.
+  interface swae_put
+    module procedure put_real32, put_real64, put_all_real32, put_all_real64
+  end interface
+
+  ! Reads as much of a field as the array has room for, from `start` on.
+  interface swae_reader_read
+    module procedure read_real32, read_real64
+  end interface
+
+  ! What the last failed call of a session or a reader said.
+  interface swae_message
+    module procedure message_of_session, message_of_reader
+  end interface
+
+  type, bind(c) :: c_options
+    integer(c_size_t) :: size
+    integer(c_int32_t) :: mode, latents
+    type(c_ptr) :: model
+    integer(c_int32_t) :: threads, keyframe_every
+    real(c_double) :: bound
+    type(c_ptr) :: config, settings
+  end type
+
+  type, bind(c) :: c_field
+    integer(c_size_t) :: size
+    type(c_ptr) :: name
+    integer(c_int32_t) :: dtype, order
+    type(c_ptr) :: data
+    integer(c_size_t) :: shape(3), start(3), count(3), ghost_lo(3), ghost_hi(3)
+    integer(c_intptr_t) :: stride(3)
+    real(c_double) :: origin(3), spacing(3)
+    integer(c_int32_t) :: level, partial
+  end type
+
+  interface
+    integer(c_int) function c_open(comm, path, options, session) bind(c, name='swae_open_fortran')
+      import
+      integer(c_int), value :: comm
+      type(c_ptr), value :: path
+      type(c_options), intent(in) :: options
+      type(c_ptr), intent(out) :: session
+    end function
+    integer(c_int) function c_begin_step(session, step, time) bind(c, name='swae_begin_step')
+      import
+      type(c_ptr), value :: session
+      integer(c_int64_t), value :: step
+      real(c_double), value :: time
+    end function
+    integer(c_int) function c_put(session, field) bind(c, name='swae_put')
+      import
+      type(c_ptr), value :: session
+      type(c_field), intent(in) :: field
+    end function
+    integer(c_int) function c_end_step(session) bind(c, name='swae_end_step')
+      import
+      type(c_ptr), value :: session
+    end function
+    integer(c_int) function c_close(session) bind(c, name='swae_close')
+      import
+      type(c_ptr), value :: session
+    end function
+    type(c_ptr) function c_last_error(session) bind(c, name='swae_last_error')
+      import
+      type(c_ptr), value :: session
+    end function
+    integer(c_int) function c_reader_open(path, reader) bind(c, name='swae_reader_open')
+      import
+      type(c_ptr), value :: path
+      type(c_ptr), intent(out) :: reader
+    end function
+    integer(c_int) function c_reader_steps(reader, count) bind(c, name='swae_reader_steps')
+      import
+      type(c_ptr), value :: reader
+      integer(c_size_t), intent(out) :: count
+    end function
+    integer(c_int) function c_reader_step(reader, index, step, time, fields) bind(c, name='swae_reader_step')
+      import
+      type(c_ptr), value :: reader
+      integer(c_size_t), value :: index
+      integer(c_int64_t), intent(out) :: step
+      real(c_double), intent(out) :: time
+      integer(c_size_t), intent(out) :: fields
+    end function
+    integer(c_int) function c_reader_read(reader, index, field) bind(c, name='swae_reader_read')
+      import
+      type(c_ptr), value :: reader
+      integer(c_size_t), value :: index
+      type(c_field), intent(in) :: field
+    end function
+    type(c_ptr) function c_reader_error(reader) bind(c, name='swae_reader_error')
+      import
+      type(c_ptr), value :: reader
+    end function
+    subroutine c_reader_close(reader) bind(c, name='swae_reader_close')
+      import
+      type(c_ptr), value :: reader
+    end subroutine
+    integer(c_size_t) function c_strlen(text) bind(c, name='strlen')
+      import
+      type(c_ptr), value :: text
+    end function
+  end interface
+
+contains
+
+  subroutine open_f08(session, comm, path, status, mode, bound, latents, model, threads, keyframe_every, config, settings)
+    type(swae_session), intent(inout) :: session
+    type(MPI_Comm), intent(in) :: comm
+    character(len=*), intent(in) :: path
+    integer, intent(out) :: status
+    integer, intent(in), optional :: mode, latents, threads, keyframe_every
+    real(real64), intent(in), optional :: bound
+    character(len=*), intent(in), optional :: model, config, settings
+    call open_integer(session, comm%MPI_VAL, path, status, mode, bound, latents, model, threads, keyframe_every, config, settings)
+  end subroutine
+
+  subroutine open_integer(session, comm, path, status, mode, bound, latents, model, threads, keyframe_every, config, settings)
+    type(swae_session), intent(inout) :: session
+    integer, intent(in) :: comm
+    character(len=*), intent(in) :: path
+    integer, intent(out) :: status
+    integer, intent(in), optional :: mode, latents, threads, keyframe_every
+    real(real64), intent(in), optional :: bound
+    character(len=*), intent(in), optional :: model, config, settings
+    character(kind=c_char), target :: c_path(len_trim(path) + 1)
+    character(kind=c_char), allocatable, target :: c_model(:), c_config(:), c_settings(:)
+    type(c_options) :: options
+    options = c_options(0, 0, 0, c_null_ptr, 0, 0, 0, c_null_ptr, c_null_ptr)
+    options%size = c_sizeof(options)
+    if (present(mode)) options%mode = mode
+    if (present(latents)) options%latents = latents
+    if (present(threads)) options%threads = threads
+    if (present(keyframe_every)) options%keyframe_every = keyframe_every
+    if (present(bound)) options%bound = bound
+    c_path = text(path)
+    if (present(model)) then
+      allocate (c_model(len_trim(model) + 1))
+      c_model(:) = text(model)
+      options%model = c_loc(c_model)
+    end if
+    if (present(config)) then
+      allocate (c_config(len_trim(config) + 1))
+      c_config(:) = text(config)
+      options%config = c_loc(c_config)
+    end if
+    if (present(settings)) then
+      allocate (c_settings(len_trim(settings) + 1))
+      c_settings(:) = text(settings)
+      options%settings = c_loc(c_settings)
+    end if
+    status = c_open(comm, c_loc(c_path), options, session%handle)
+  end subroutine
+
+  subroutine swae_begin_step(session, step, time, status)
+    type(swae_session), intent(in) :: session
+    integer(int64), intent(in) :: step
+    real(real64), intent(in) :: time
+    integer, intent(out), optional :: status
+    call tell(c_begin_step(session%handle, step, time), status)
+  end subroutine
+
+  subroutine swae_end_step(session, status)
+    type(swae_session), intent(in) :: session
+    integer, intent(out) :: status
+    status = c_end_step(session%handle)
+  end subroutine
+
+  subroutine swae_close(session, status)
+    type(swae_session), intent(inout) :: session
+    integer, intent(out), optional :: status
+    call tell(c_close(session%handle), status)
+    session%handle = c_null_ptr
+  end subroutine
+
+  subroutine put_real32(session, name, a, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial, status)
+    type(swae_session), intent(in) :: session
+    character(len=*), intent(in) :: name
+    real(real32), intent(in), target :: a(:, :, :)
+    integer, intent(in), optional :: shape(3), start(3), ghost_lo(3), ghost_hi(3), level
+    real(real64), intent(in), optional :: origin(3), spacing(3)
+    logical, intent(in), optional :: partial
+    integer, intent(out), optional :: status
+    character(kind=c_char), target :: c_name(len_trim(name) + 1)
+    type(c_field) :: f
+    c_name = text(name)
+    f = field(c_loc(c_name), 0, 4, int(ubound(a)), places_real32(a), &
+      shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial)
+    call tell(c_put(session%handle, f), status)
+  end subroutine
+
+  subroutine put_real64(session, name, a, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial, status)
+    type(swae_session), intent(in) :: session
+    character(len=*), intent(in) :: name
+    real(real64), intent(in), target :: a(:, :, :)
+    integer, intent(in), optional :: shape(3), start(3), ghost_lo(3), ghost_hi(3), level
+    real(real64), intent(in), optional :: origin(3), spacing(3)
+    logical, intent(in), optional :: partial
+    integer, intent(out), optional :: status
+    character(kind=c_char), target :: c_name(len_trim(name) + 1)
+    type(c_field) :: f
+    c_name = text(name)
+    f = field(c_loc(c_name), 1, 8, int(ubound(a)), places_real64(a), &
+      shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial)
+    call tell(c_put(session%handle, f), status)
+  end subroutine
+
+  subroutine put_all_real32(session, names, a, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial, status)
+    type(swae_session), intent(in) :: session
+    character(len=*), intent(in) :: names(:)
+    real(real32), intent(in), target :: a(:, :, :, :)
+    integer, intent(in), optional :: shape(3), start(3), ghost_lo(3), ghost_hi(3), level
+    real(real64), intent(in), optional :: origin(3), spacing(3)
+    logical, intent(in), optional :: partial
+    integer, intent(out), optional :: status
+    integer :: v, found, first
+    first = SWAE_OK
+    if (size(names) /= size(a, 4)) first = SWAE_ERROR_ARGUMENT
+    do v = 1, min(size(names), size(a, 4))
+      call put_real32(session, trim(names(v)), a(:, :, :, v), shape, start, ghost_lo, ghost_hi, origin, spacing, level, &
+        partial, found)
+      if (first == SWAE_OK) first = found
+    end do
+    call tell(first, status)
+  end subroutine
+
+  subroutine put_all_real64(session, names, a, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial, status)
+    type(swae_session), intent(in) :: session
+    character(len=*), intent(in) :: names(:)
+    real(real64), intent(in), target :: a(:, :, :, :)
+    integer, intent(in), optional :: shape(3), start(3), ghost_lo(3), ghost_hi(3), level
+    real(real64), intent(in), optional :: origin(3), spacing(3)
+    logical, intent(in), optional :: partial
+    integer, intent(out), optional :: status
+    integer :: v, found, first
+    first = SWAE_OK
+    if (size(names) /= size(a, 4)) first = SWAE_ERROR_ARGUMENT
+    do v = 1, min(size(names), size(a, 4))
+      call put_real64(session, trim(names(v)), a(:, :, :, v), shape, start, ghost_lo, ghost_hi, origin, spacing, level, &
+        partial, found)
+      if (first == SWAE_OK) first = found
+    end do
+    call tell(first, status)
+  end subroutine
+
+  subroutine swae_reader_open(reader, path, status)
+    type(swae_reader), intent(inout) :: reader
+    character(len=*), intent(in) :: path
+    integer, intent(out) :: status
+    character(kind=c_char), target :: c_path(len_trim(path) + 1)
+    c_path = text(path)
+    status = c_reader_open(c_loc(c_path), reader%handle)
+  end subroutine
+
+  subroutine swae_reader_steps(reader, count, status)
+    type(swae_reader), intent(in) :: reader
+    integer, intent(out) :: count
+    integer, intent(out), optional :: status
+    integer(c_size_t) :: found
+    integer :: came_to
+    found = 0
+    came_to = c_reader_steps(reader%handle, found)
+    count = int(found)
+    call tell(came_to, status)
+  end subroutine
+
+  ! Number and time of the step at an index, which counts from 0.
+  subroutine swae_reader_step(reader, index, step, time, status)
+    type(swae_reader), intent(in) :: reader
+    integer, intent(in) :: index
+    integer(int64), intent(out) :: step
+    real(real64), intent(out) :: time
+    integer, intent(out), optional :: status
+    integer(c_size_t) :: fields
+    step = -1
+    time = 0
+    call tell(c_reader_step(reader%handle, int(index, c_size_t), step, time, fields), status)
+  end subroutine
+
+  subroutine read_real32(reader, index, name, a, start, status)
+    type(swae_reader), intent(in) :: reader
+    integer, intent(in) :: index
+    character(len=*), intent(in) :: name
+    real(real32), intent(inout), target :: a(:, :, :)
+    integer, intent(in), optional :: start(3)
+    integer, intent(out) :: status
+    character(kind=c_char), target :: c_name(len_trim(name) + 1)
+    c_name = text(name)
+    status = c_reader_read(reader%handle, int(index, c_size_t), &
+      field(c_loc(c_name), 0, 4, int(ubound(a)), places_real32(a), start=start))
+  end subroutine
+
+  subroutine read_real64(reader, index, name, a, start, status)
+    type(swae_reader), intent(in) :: reader
+    integer, intent(in) :: index
+    character(len=*), intent(in) :: name
+    real(real64), intent(inout), target :: a(:, :, :)
+    integer, intent(in), optional :: start(3)
+    integer, intent(out) :: status
+    character(kind=c_char), target :: c_name(len_trim(name) + 1)
+    c_name = text(name)
+    status = c_reader_read(reader%handle, int(index, c_size_t), &
+      field(c_loc(c_name), 1, 8, int(ubound(a)), places_real64(a), start=start))
+  end subroutine
+
+  subroutine swae_reader_close(reader)
+    type(swae_reader), intent(inout) :: reader
+    call c_reader_close(reader%handle)
+    reader%handle = c_null_ptr
+  end subroutine
+
+  ! Where an array's first value lies, and the second along each axis, or the first again where there is none: this is how an
+  ! assumed-shape array tells its strides.
+  function places_real32(a) result(places)
+    real(real32), intent(in), target :: a(:, :, :)
+    type(c_ptr) :: places(4)
+    places = c_null_ptr
+    if (size(a) == 0) return
+    places = c_loc(a(1, 1, 1))
+    if (size(a, 1) > 1) places(2) = c_loc(a(2, 1, 1))
+    if (size(a, 2) > 1) places(3) = c_loc(a(1, 2, 1))
+    if (size(a, 3) > 1) places(4) = c_loc(a(1, 1, 2))
+  end function
+
+  function places_real64(a) result(places)
+    real(real64), intent(in), target :: a(:, :, :)
+    type(c_ptr) :: places(4)
+    places = c_null_ptr
+    if (size(a) == 0) return
+    places = c_loc(a(1, 1, 1))
+    if (size(a, 1) > 1) places(2) = c_loc(a(2, 1, 1))
+    if (size(a, 2) > 1) places(3) = c_loc(a(1, 2, 1))
+    if (size(a, 3) > 1) places(4) = c_loc(a(1, 1, 2))
+  end function
+
+  function field(name, dtype, bytes, extent, places, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial) result(f)
+    type(c_ptr), intent(in) :: name, places(4)
+    integer, intent(in) :: dtype, bytes, extent(3)
+    integer, intent(in), optional :: shape(3), start(3), ghost_lo(3), ghost_hi(3), level
+    real(real64), intent(in), optional :: origin(3), spacing(3)
+    logical, intent(in), optional :: partial
+    type(c_field) :: f
+    integer(c_intptr_t) :: first
+    integer :: axis
+    f%size = c_sizeof(f)
+    f%name = name
+    f%dtype = dtype
+    f%order = 0
+    f%data = places(1)
+    f%ghost_lo = 0
+    f%ghost_hi = 0
+    f%start = 0
+    f%origin = 0
+    f%spacing = 0
+    f%level = 0
+    f%partial = 0
+    if (present(ghost_lo)) f%ghost_lo = ghost_lo
+    if (present(ghost_hi)) f%ghost_hi = ghost_hi
+    if (present(start)) f%start = start
+    if (present(origin)) f%origin = origin
+    if (present(spacing)) f%spacing = spacing
+    if (present(level)) f%level = level
+    if (present(partial)) f%partial = merge(1, 0, partial)
+    f%count = max(extent - f%ghost_lo - f%ghost_hi, 0_c_size_t)
+    f%shape = f%count
+    if (present(shape)) f%shape = shape
+    first = transfer(places(1), first)
+    do axis = 1, 3
+      f%stride(axis) = (transfer(places(axis + 1), first) - first) / bytes
+      ! Along an axis of one point it does not matter.
+      if (f%stride(axis) == 0) f%stride(axis) = 1
+    end do
+  end function
+
+  subroutine tell(found, status)
+    integer(c_int), intent(in) :: found
+    integer, intent(out), optional :: status
+    if (present(status)) status = found
+  end subroutine
+
+  ! Text as C has it.
+  function text(fortran) result(c)
+    character(len=*), intent(in) :: fortran
+    character(kind=c_char) :: c(len_trim(fortran) + 1)
+    integer :: i
+    do i = 1, len_trim(fortran)
+      c(i) = fortran(i:i)
+    end do
+    c(size(c)) = c_null_char
+  end function
+
+  function message_of_session(session) result(message)
+    type(swae_session), intent(in) :: session
+    character(len=:), allocatable :: message
+    message = from_c(c_last_error(session%handle))
+  end function
+
+  function message_of_reader(reader) result(message)
+    type(swae_reader), intent(in) :: reader
+    character(len=:), allocatable :: message
+    message = from_c(c_reader_error(reader%handle))
+  end function
+
+  function from_c(c) result(fortran)
+    type(c_ptr), intent(in) :: c
+    character(len=:), allocatable :: fortran
+    character(kind=c_char), pointer :: bytes(:)
+    integer :: i
+    call c_f_pointer(c, bytes, [c_strlen(c)])
+    allocate (character(len=size(bytes)) :: fortran)
+    do i = 1, size(bytes)
+      fortran(i:i) = bytes(i)
+    end do
+  end function
+end module swae
