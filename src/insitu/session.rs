@@ -220,6 +220,8 @@ impl Session {
         boxes: &[Placed<'_, T>],
         range: Option<Spread>,
     ) -> Result<()> {
+        // A rank without a box has put the field all the same.
+        self.part_of(info)?;
         let some = if matches!(coding, Coding::Latent(_)) { 1 } else { boxes.len().max(1) };
         boxes.chunks(some).try_for_each(|boxes| self.encode_stream(info, coding, boxes, range))
     }
@@ -246,6 +248,15 @@ impl Session {
             }
             _ => self.pool.install(|| compress_boxes(&views, Mode::Raw))?,
         };
+        let put = self.part_of(info)?;
+        let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
+        put.boxes.extend(places.into_iter().map(|(start, count)| BoxRow { start, count, offset, length }));
+        put.bytes.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// This rank's part of a field of the step, to which boxes are added.
+    fn part_of(&mut self, info: &FieldInfo) -> Result<&mut Put> {
         let puts = &mut self.step.as_mut().expect("put checks for a step").puts;
         let at = match puts.iter().position(|p| p.info.name == info.name) {
             Some(at) => at,
@@ -261,10 +272,7 @@ impl Session {
                 info.name
             )));
         }
-        let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
-        put.boxes.extend(places.into_iter().map(|(start, count)| BoxRow { start, count, offset, length }));
-        put.bytes.extend_from_slice(&bytes);
-        Ok(())
+        Ok(put)
     }
 
     fn check<T: Remembered>(
