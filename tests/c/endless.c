@@ -1,0 +1,33 @@
+// Writes steps of three fields until it is killed; says of each when it is in the file.
+#include <stdio.h>
+#include <swae.h>
+
+static double data[24 * 24 * 24];
+
+int main(int argc, char **argv) {
+    int rank, size;
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank), MPI_Comm_size(MPI_COMM_WORLD, &size);
+    size_t first = 24 * rank / size, end = 24 * (rank + 1) / size;
+    swae_options o = {.size = sizeof o, .mode = SWAE_MODE_ABSOLUTE, .bound = 1e-3, .threads = 1};
+    swae_session *s;
+    if (argc < 2 || swae_open(MPI_COMM_WORLD, argv[1], &o, &s)) return 1;
+    for (int step = 0; step < 100000; ++step) {
+        const char *names[] = {"chi", "K", "alpha"};
+        swae_begin_step(s, step, 0.5 * step);
+        for (int f = 0; f < 3; ++f) {
+            for (size_t i = 0, z = first; z < end; ++z)
+                for (size_t j = 0; j < 576; ++j, ++i) data[i] = 1e-3 * ((j + f) * (z + 1) % 1000) + step;
+            swae_field field = {.size = sizeof field, .name = names[f], .dtype = SWAE_FLOAT64, .data = data,
+                                .shape = {24, 24, 24}, .start = {0, 0, first}, .count = {24, 24, end - first}};
+            swae_put(s, &field);
+        }
+        if (swae_end_step(s)) {
+            fprintf(stderr, "%s\n", swae_last_error(s));
+            return 1;
+        }
+        if (rank == 0) printf("%d\n", step), fflush(stdout);
+    }
+    MPI_Finalize();
+    return 0;
+}
