@@ -1,0 +1,46 @@
+//! How many collective operations a step takes does not depend on how many fields and boxes it has.
+
+use std::path::Path;
+use swae_tests::{installed, mpirun, run, tree};
+
+/// Of the last of some steps, HDF5's and ADIOS2's own included.
+fn collectives(dir: &Path, ranks: usize, file: &str, fields: &str, boxes: &str) -> u32 {
+    let said = mpirun(dir, ranks, &dir.join("collectives"), &[file, fields, boxes]).expect_success();
+    let last = said
+        .lines()
+        .last()
+        .and_then(|line| line.strip_prefix("step 3: "))
+        .unwrap_or_else(|| panic!("{said}"));
+    last.parse().unwrap()
+}
+
+#[test]
+fn in_both_stores() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = installed();
+    let source = tree("tests/c/collectives.c").canonicalize().unwrap();
+    let arguments = [
+        "-std=c99",
+        "-Wall",
+        "-Werror",
+        // The library calls the program's counting functions.
+        "-rdynamic",
+        &source.display().to_string(),
+        &format!("-I{}", prefix.join("include").display()),
+        &format!("-L{}", prefix.join("lib").display()),
+        &format!("-Wl,-rpath,{}", prefix.join("lib").display()),
+        "-lswae",
+        "-o",
+        "collectives",
+    ];
+    run(dir.path(), "mpicc", &arguments).expect_success();
+    for (store, most) in [("a.h5", 12), ("a.bp", 12)] {
+        for ranks in [2, 4] {
+            let few = collectives(dir.path(), ranks, store, "1", "1");
+            // 24 fields in 64 boxes on each rank.
+            let many = collectives(dir.path(), ranks, store, "24", "8");
+            assert_eq!(few, many, "{store} on {ranks} ranks");
+            assert!((1..=most).contains(&few), "{store} on {ranks} ranks: {few} collectives a step");
+        }
+    }
+}
