@@ -24,7 +24,7 @@ pub struct Decoder {
 /// Decodes a field of a step and puts its boxes together.
 ///
 /// # Errors
-/// Those of [`Reader::read_boxes`], and [`Error::Codec`].
+/// Those of [`Reader::read_streams`], and [`Error::Codec`].
 pub fn read_field(reader: &mut dyn Reader, index: usize, field: &str) -> Result<Field> {
     Decoder::default().read_field(reader, index, field, None)
 }
@@ -39,7 +39,7 @@ impl Decoder {
     /// Decodes a field of a step, or the part of it that lies in a region, `[x, y, z]`.
     ///
     /// # Errors
-    /// Those of [`Reader::read_boxes`]; [`Error::Content`] where the region leaves the grid; [`Error::Codec`].
+    /// Those of [`Reader::read_streams`]; [`Error::Content`] where the region leaves the grid; [`Error::Codec`].
     pub fn read_field(
         &mut self,
         reader: &mut dyn Reader,
