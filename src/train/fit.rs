@@ -75,6 +75,8 @@ pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome>
         path.display()
     );
     let saved = if control.resume { checkpoint::load(config, &mut store, &mut adam)? } else { None };
+    // Every rank has looked before the first one writes.
+    world.wait();
     match saved {
         Some(position) => {
             log::info!("goes on from step {}", position.step);
