@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use swae_codec::Field;
 use swae_store::{Decoder, open};
-use swae_tests::{installed, run, tree};
+use swae_tests::{compile, run};
 
 /// What the program puts for field K.
 fn truth(step: usize, [z, y, x]: [usize; 3]) -> f64 {
@@ -16,29 +16,16 @@ fn truth(step: usize, [z, y, x]: [usize; 3]) -> f64 {
 fn kill_at_random(store: &str) {
     const TIMES: usize = 50;
     let dir = tempfile::tempdir().unwrap();
-    let lib = installed().join("lib");
     // Ranks are killed by this name.
     let name = format!("endless-{store}");
-    let source = tree("tests/c/endless.c").canonicalize().unwrap();
-    let arguments = [
-        "-O2",
-        "-std=c99",
-        &source.display().to_string(),
-        &format!("-I{}", installed().join("include").display()),
-        &format!("-L{}", lib.display()),
-        &format!("-Wl,-rpath,{}", lib.display()),
-        "-lswae",
-        "-o",
-        &name,
-    ];
-    run(dir.path(), "mpicc", &arguments).expect_success();
+    let program = compile(dir.path(), "endless.c", "-O2", &name);
     let mut steps = 0;
     for time in 0..TIMES {
         let path = dir.path().join(format!("{time}.{store}"));
         let log = dir.path().join("log");
         let mut job = Command::new("mpirun")
             .args(["-n", "2", "--oversubscribe"])
-            .arg(dir.path().join(&name))
+            .arg(&program)
             .arg(&path)
             .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
             .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")

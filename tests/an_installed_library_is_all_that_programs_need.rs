@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use swae_tests::{Said, installed, mpirun, run, tree};
+use swae_tests::{compile, installed, mpirun, run, shell, tree};
 
 /// Installs what is built into an empty folder.
 fn install(dir: &Path) -> PathBuf {
@@ -11,17 +10,6 @@ fn install(dir: &Path) -> PathBuf {
     let script = tree("setup/install.sh").canonicalize().unwrap();
     run(dir, script, &[&prefix.display().to_string()]).expect_success();
     prefix
-}
-
-fn shell(dir: &Path, script: &str, prefix: &Path) -> Said {
-    let output = Command::new("bash")
-        .args(["-e", "-c", script])
-        .current_dir(dir)
-        .env("PREFIX", prefix)
-        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
-        .env("SOURCE", tree(".").canonicalize().unwrap())
-        .output();
-    output.unwrap().into()
 }
 
 #[test]
@@ -70,9 +58,8 @@ fn the_library_exports_its_own_names_alone() {
 #[test]
 fn boxes_of_a_hierarchy_come_back_on_their_levels() {
     let dir = tempfile::tempdir().unwrap();
-    let build = "mpicc -std=c99 -g -Wall -Wextra -Werror -fsanitize=address,undefined $SOURCE/tests/c/boxes.c \
-        $(pkg-config --cflags --libs swae) -Wl,-rpath,$PREFIX/lib -lm -o boxes
-        mpicxx -std=c++17 -Wall $SOURCE/tests/c/views.cpp $(pkg-config --cflags --libs swae) -Wl,-rpath,$PREFIX/lib -o views";
+    compile(dir.path(), "boxes.c", "-fsanitize=address,undefined", "boxes");
+    let build = "mpicxx -std=c++17 -Wall $SOURCE/tests/c/views.cpp $(pkg-config --cflags --libs swae) -Wl,-rpath,$PREFIX/lib -o views";
     shell(dir.path(), build, &installed()).expect_success();
     for (ranks, file) in [(2, "a.h5"), (2, "a.bp"), (4, "b.h5"), (8, "b.bp")] {
         // What MPI itself never frees is not ours to complain of.

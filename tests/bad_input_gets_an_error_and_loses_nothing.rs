@@ -5,30 +5,7 @@ use std::fs;
 use std::path::Path;
 use swae_codec::Field;
 use swae_store::plain;
-use swae_tests::{collision, decode, example, installed, mpirun, run, swae, tree};
-
-/// Builds the C program as a user without CMake would, with the compiler's checks of memory.
-fn build(dir: &Path) -> std::path::PathBuf {
-    let prefix = installed();
-    let (include, lib) = (prefix.join("include"), prefix.join("lib"));
-    let source = tree("tests/c/bad_input.c").canonicalize().unwrap();
-    let arguments = [
-        "-std=c99",
-        "-Wall",
-        "-Werror",
-        "-g",
-        "-fsanitize=address,undefined",
-        &format!("-I{}", include.display()),
-        &source.display().to_string(),
-        "-o",
-        "bad_input",
-        &format!("-L{}", lib.display()),
-        "-lswae",
-        &format!("-Wl,-rpath,{}", lib.display()),
-    ];
-    run(dir, "mpicc", &arguments).expect_success();
-    dir.join("bad_input")
-}
+use swae_tests::{collision, compile, decode, example, mpirun, swae};
 
 /// `(status, message)` of each rank for each thing that the program did; the last word counts.
 fn said(out: &str) -> BTreeMap<String, [(i32, String); 2]> {
@@ -45,7 +22,7 @@ fn said(out: &str) -> BTreeMap<String, [(i32, String); 2]> {
 #[test]
 fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let program = build(dir.path());
+    let program = compile(dir.path(), "bad_input.c", "-fsanitize=address,undefined", "bad_input");
     fs::create_dir(dir.path().join("folder.h5")).unwrap();
     fs::write(dir.path().join("damaged.safetensors"), b"not a model").unwrap();
     for file in ["a.h5", "a.bp"] {

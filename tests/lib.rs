@@ -71,6 +71,35 @@ pub fn run(dir: &Path, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str])
     output.unwrap_or_else(|e| panic!("{:?}: {e}", program.as_ref())).into()
 }
 
+/// Runs a shell script in `dir`, in which pkg-config finds an installation of the library, `$PREFIX` is where it is, and
+/// `$SOURCE` the source tree.
+///
+/// # Panics
+/// Where there is no shell.
+pub fn shell(dir: &Path, script: &str, prefix: &Path) -> Said {
+    let output = Command::new("bash")
+        .args(["-e", "-c", script])
+        .current_dir(dir)
+        .env("PREFIX", prefix)
+        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+        .env("SOURCE", tree(".").canonicalize().unwrap_or_default())
+        .output();
+    output.unwrap_or_else(|e| panic!("bash: {e}")).into()
+}
+
+/// Builds a program of `tests/c` in `dir`, as a user without CMake would, and says where it is.
+///
+/// # Panics
+/// Where it cannot be built.
+pub fn compile(dir: &Path, source: &str, options: &str, name: &str) -> PathBuf {
+    let build = format!(
+        "mpicc -std=c99 -g -Wall -Wextra -Werror {options} $SOURCE/tests/c/{source} $(pkg-config --cflags --libs swae) \
+         -Wl,-rpath,$PREFIX/lib -lm -o {name}"
+    );
+    shell(dir, &build, &installed()).expect_success();
+    dir.join(name)
+}
+
 /// Runs a program on so many ranks, more than there are cores if need be.
 ///
 /// # Panics

@@ -120,6 +120,10 @@ impl Writer for Hdf5Writer {
         Ok(())
     }
 
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn close(self: Box<Self>) -> Result<()> {
         self.file.close().map_err(|e| io(&self.path, &e))
     }

@@ -12,6 +12,7 @@ mod datasets;
 mod decode;
 mod hdf5;
 pub mod plain;
+mod room;
 
 pub use decode::{Decoder, read_field};
 
@@ -180,6 +181,16 @@ pub trait Writer: Send {
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
     ) -> Result<()>;
+    /// The file.
+    fn path(&self) -> &Path;
+    /// Whether the step fits on the disk: one rank asks before all write, for the libraries below do not survive it if not.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn has_room(&self, fields: &[FieldPart<'_>]) -> Result<()> {
+        let full = |e: std::io::Error| Error::Io { path: self.path().into(), reason: e.to_string() };
+        room::find(self.path(), fields).map_err(full)
+    }
     /// Called when all ranks have written the step: notes what a reader can check the file against.
     ///
     /// # Errors

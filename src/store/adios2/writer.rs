@@ -149,6 +149,10 @@ impl Writer for Adios2Writer {
         written.and(ended)
     }
 
+    fn path(&self) -> &Path {
+        &self.handle.path
+    }
+
     fn seal(&self) -> Result<()> {
         if !self.first_rank {
             return Ok(());

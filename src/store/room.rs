@@ -1,0 +1,38 @@
+//! Whether a step fits on the disk. HDF5 and ADIOS2 do not survive a disk that fills while they write: the one crashes when
+//! MPI ends, in the other a rank waits for ever. So the room is looked for before they are called.
+
+use crate::FieldPart;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+use std::io;
+use std::path::Path;
+
+/// What a store adds to a step, at most: names and attributes of a field, and what a step takes once.
+const FIELD: u64 = 8 << 10;
+const STEP: u64 = 1 << 20;
+
+/// Takes as much room as a step needs, and gives it back.
+///
+/// # Errors
+/// Where the disk, or a quota, does not have it. Everything else is left for the store to find out.
+pub(crate) fn find(path: &Path, fields: &[FieldPart<'_>]) -> io::Result<()> {
+    let folder = match path.parent() {
+        _ if path.is_dir() => path,
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let field = |part: &FieldPart<'_>| part.all_bytes + (part.all_boxes * 64) as u64 + FIELD;
+    let needed = STEP + fields.iter().map(field).sum::<u64>();
+    let full = |e: Errno| match e {
+        Errno::NOSPC | Errno::DQUOT => Err(io::Error::other(format!(
+            "the step needs {:.1} MB, and the disk does not have them ({e})",
+            needed as f64 / 1e6
+        ))),
+        _ => Ok(()),
+    };
+    // Without a name, so that it is gone whatever happens.
+    match tempfile::tempfile_in(folder) {
+        Ok(file) => fallocate(&file, FallocateFlags::empty(), 0, needed).or_else(full),
+        Err(e) => e.raw_os_error().map_or(Ok(()), |code| full(Errno::from_raw_os_error(code))),
+    }
+}
