@@ -60,6 +60,8 @@ module swae
     integer(c_int32_t) :: threads, keyframe_every
     real(c_double) :: bound
     type(c_ptr) :: config, settings
+    integer(c_int64_t) :: memory
+    integer(c_int32_t) :: asynchronous
   end type
 
   type, bind(c) :: c_field
@@ -166,7 +168,7 @@ contains
     character(kind=c_char), target :: c_path(len_trim(path) + 1)
     character(kind=c_char), allocatable, target :: c_model(:), c_config(:), c_settings(:)
     type(c_options) :: options
-    options = c_options(0, 0, 0, c_null_ptr, 0, 0, 0, c_null_ptr, c_null_ptr)
+    options = c_options(0, 0, 0, c_null_ptr, 0, 0, 0, c_null_ptr, c_null_ptr, 0, 0)
     options%size = c_sizeof(options)
     if (present(mode)) options%mode = mode
     if (present(latents)) options%latents = latents

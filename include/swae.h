@@ -75,6 +75,19 @@ typedef enum {
   SWAE_LATENTS_U8 = 2,
 } swae_latents;
 
+// What goes on while the simulation computes.
+typedef enum {
+  // Nothing: a step is in the file when swae_end_step returns.
+  SWAE_ASYNCHRONOUS_OFF = 0,
+  // A step is copied, encoded in the background, and written by the next swae_begin_step or swae_close. MPI and the store are
+  // called inside the program's calls only.
+  SWAE_ASYNCHRONOUS_CODING = 1,
+  // A step is copied, and encoded and written in the background, by a thread that calls MPI and the store (HDF5, ADIOS2): the
+  // program must not use that store's library outside these calls, unless it was built to be used from many threads. Needs
+  // MPI_THREAD_MULTIPLE; without it as SWAE_ASYNCHRONOUS_CODING.
+  SWAE_ASYNCHRONOUS_WRITING = 2,
+} swae_asynchronous;
+
 // How much is told.
 typedef enum {
   // Nothing: the default.
@@ -116,12 +129,17 @@ typedef struct {
   double bound;
   // Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
   // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-  // alone), levels (a list), model, threads, and a table [fields.NAME] of the first six for each field, or pattern of
-  // fields, that is to be coded otherwise.
+  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, and a table [fields.NAME] of
+  // the first six for each field, or pattern of fields, that is to be coded otherwise.
   const char *config;
   // More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
   // 1e-6". NULL for none.
   const char *settings;
+  // Bytes of values that this rank copies at most for steps in the background; 0 for 2^30. What goes beyond waits for earlier
+  // steps, and is encoded inside swae_put where that is not enough.
+  uint64_t memory;
+  // A swae_asynchronous.
+  int32_t asynchronous;
 } swae_options;
 
 // One rank's box of a field. Every triple is x, y, z; zero means the default.
@@ -197,6 +215,26 @@ typedef struct {
   // A swae_order; it counts where a box's strides are left 0.
   int32_t order;
 } swae_layout;
+
+// What a session has done so far, on this rank. Times are seconds.
+typedef struct {
+  // sizeof(swae_statistics), so that the struct can grow.
+  size_t size;
+  // Steps that are in the file.
+  uint64_t steps;
+  // Bytes of the values that were handed over and not left out.
+  uint64_t raw_bytes;
+  // Bytes of the streams in the file.
+  uint64_t stored_bytes;
+  // Time that the program spent inside the calls of this session.
+  double inside;
+  // Time that encoding took, in whichever thread.
+  double encoding;
+  // Time that the ranks took to agree on steps, in whichever thread, waiting for one another included.
+  double exchanging;
+  // Time that writing took, in whichever thread, waiting for one another included.
+  double writing;
+} swae_statistics;
 
 // What went wrong in a call without a session, as text that ends with NUL.
 typedef struct {
@@ -275,11 +313,15 @@ swae_status swae_open_fortran(int32_t comm,
 
 // Begins an output step. Collective: all ranks pass the same. Numbers of steps rise.
 //
+// Where an earlier step has failed in the background, all ranks get its error here, and the new step is begun all the same.
+//
 // # Safety
 // `session` is an open session.
-swae_status swae_begin_step(swae_session *session, int64_t step, double time);
+swae_status swae_begin_step(swae_session *session,
+                            int64_t step,
+                            double time);
 
-// Hands over one box of a field: it is encoded now, and its memory is free again when the call returns. Not
+// Hands over one box of a field: it is encoded or copied now, and its memory is free again when the call returns. Not
 // collective. Several boxes of a field are several calls; ranks without boxes call nothing. After an error call
 // swae_end_step all the same: the step fails there on all ranks, and the session goes on.
 //
@@ -302,13 +344,21 @@ swae_status swae_put_boxes(swae_session *session,
                            const void *const *data);
 
 // Ends the step: it is written by all ranks, or, where anything is wrong on any rank, by none; then all ranks get the
-// same error. Collective.
+// same error. Collective. Where steps go on in the background, this returns at once; what became of the step is told in the
+// next one, by swae_begin_step and once more by this function, or by swae_close.
 //
 // # Safety
 // `session` is an open session.
 swae_status swae_end_step(swae_session *session);
 
-// Closes the output and frees the session, in any case. Collective. NULL is allowed.
+// What has been done so far.
+//
+// # Safety
+// `session` is an open session, `statistics` valid, its size set.
+swae_status swae_get_statistics(swae_session *session, swae_statistics *statistics);
+
+// Closes the output and frees the session, in any case. Collective. NULL is allowed. Steps in the background are finished
+// first. The message of a failure is gone with the session: it goes to the log.
 //
 // # Safety
 // `session` is NULL or came from swae_open, and is not used again.

@@ -121,11 +121,14 @@ struct options {
     swae_latents latents = SWAE_LATENTS_F16;
     int threads = 0, keyframe_every = 0;
     std::string model, config, settings;
+    swae_asynchronous asynchronous = SWAE_ASYNCHRONOUS_OFF;
+    std::uint64_t memory = 0;
 
     swae_options c() const {
         swae_options o{};
         o.size = sizeof o;
         o.mode = mode, o.bound = bound, o.latents = latents, o.threads = threads, o.keyframe_every = keyframe_every;
+        o.asynchronous = asynchronous, o.memory = memory;
         o.model = model.empty() ? nullptr : model.c_str();
         o.config = config.empty() ? nullptr : config.c_str();
         o.settings = settings.empty() ? nullptr : settings.c_str();

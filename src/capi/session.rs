@@ -6,7 +6,7 @@ use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 use swae_codec::{Dtype, Remembered};
-use swae_insitu::{Error, FieldSettings, Grid, Mode, Options, Session, Settings};
+use swae_insitu::{Asynchronous, Error, FieldSettings, Grid, Mode, Options, Session, Settings};
 
 /// How fields are coded.
 #[repr(C)]
@@ -37,6 +37,20 @@ pub enum swae_latents {
     SWAE_LATENTS_U8 = 2,
 }
 
+/// What goes on while the simulation computes.
+#[repr(C)]
+pub enum swae_asynchronous {
+    /// Nothing: a step is in the file when swae_end_step returns.
+    SWAE_ASYNCHRONOUS_OFF = 0,
+    /// A step is copied, encoded in the background, and written by the next swae_begin_step or swae_close. MPI and the store are
+    /// called inside the program's calls only.
+    SWAE_ASYNCHRONOUS_CODING = 1,
+    /// A step is copied, and encoded and written in the background, by a thread that calls MPI and the store (HDF5, ADIOS2): the
+    /// program must not use that store's library outside these calls, unless it was built to be used from many threads. Needs
+    /// MPI_THREAD_MULTIPLE; without it as SWAE_ASYNCHRONOUS_CODING.
+    SWAE_ASYNCHRONOUS_WRITING = 2,
+}
+
 /// How a session works. Zero means the default; all ranks pass the same.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -57,12 +71,39 @@ pub struct swae_options {
     pub bound: f64,
     /// Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
     /// "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-    /// alone), levels (a list), model, threads, and a table [fields.NAME] of the first six for each field, or pattern of
-    /// fields, that is to be coded otherwise.
+    /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, and a table [fields.NAME] of
+    /// the first six for each field, or pattern of fields, that is to be coded otherwise.
     pub config: *const c_char,
     /// More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
     /// 1e-6". NULL for none.
     pub settings: *const c_char,
+    /// Bytes of values that this rank copies at most for steps in the background; 0 for 2^30. What goes beyond waits for earlier
+    /// steps, and is encoded inside swae_put where that is not enough.
+    pub memory: u64,
+    /// A swae_asynchronous.
+    pub asynchronous: i32,
+}
+
+/// What a session has done so far, on this rank. Times are seconds.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct swae_statistics {
+    /// sizeof(swae_statistics), so that the struct can grow.
+    pub size: usize,
+    /// Steps that are in the file.
+    pub steps: u64,
+    /// Bytes of the values that were handed over and not left out.
+    pub raw_bytes: u64,
+    /// Bytes of the streams in the file.
+    pub stored_bytes: u64,
+    /// Time that the program spent inside the calls of this session.
+    pub inside: f64,
+    /// Time that encoding took, in whichever thread.
+    pub encoding: f64,
+    /// Time that the ranks took to agree on steps, in whichever thread, waiting for one another included.
+    pub exchanging: f64,
+    /// Time that writing took, in whichever thread, waiting for one another included.
+    pub writing: f64,
 }
 
 /// One output of a simulation, open on every rank of a communicator.
@@ -141,6 +182,8 @@ pub unsafe extern "C" fn swae_open_fortran(
 
 /// Begins an output step. Collective: all ranks pass the same. Numbers of steps rise.
 ///
+/// Where an earlier step has failed in the background, all ranks get its error here, and the new step is begun all the same.
+///
 /// # Safety
 /// `session` is an open session.
 #[unsafe(no_mangle)]
@@ -151,7 +194,7 @@ pub unsafe extern "C" fn swae_begin_step(session: *mut swae_session, step: i64, 
     session.told.settle(outcome)
 }
 
-/// Hands over one box of a field: it is encoded now, and its memory is free again when the call returns. Not
+/// Hands over one box of a field: it is encoded or copied now, and its memory is free again when the call returns. Not
 /// collective. Several boxes of a field are several calls; ranks without boxes call nothing. After an error call
 /// swae_end_step all the same: the step fails there on all ranks, and the session goes on.
 ///
@@ -249,7 +292,8 @@ unsafe fn put_all<T: Remembered>(
 }
 
 /// Ends the step: it is written by all ranks, or, where anything is wrong on any rank, by none; then all ranks get the
-/// same error. Collective.
+/// same error. Collective. Where steps go on in the background, this returns at once; what became of the step is told in the
+/// next one, by swae_begin_step and once more by this function, or by swae_close.
 ///
 /// # Safety
 /// `session` is an open session.
@@ -261,7 +305,40 @@ pub unsafe extern "C" fn swae_end_step(session: *mut swae_session) -> swae_statu
     session.told.settle(outcome)
 }
 
-/// Closes the output and frees the session, in any case. Collective. NULL is allowed.
+/// What has been done so far.
+///
+/// # Safety
+/// `session` is an open session, `statistics` valid, its size set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn swae_get_statistics(
+    session: *mut swae_session,
+    statistics: *mut swae_statistics,
+) -> swae_status {
+    // SAFETY: the caller's promise.
+    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
+    let outcome = fenced(|| {
+        // SAFETY: as above.
+        let size = unsafe { sized(statistics, "swae_statistics")? }.size;
+        let done = session.open()?.statistics();
+        let all = swae_statistics {
+            size,
+            steps: done.steps,
+            raw_bytes: done.raw_bytes,
+            stored_bytes: done.stored_bytes,
+            inside: done.inside.as_secs_f64(),
+            encoding: done.encoding.as_secs_f64(),
+            exchanging: done.exchanging.as_secs_f64(),
+            writing: done.writing.as_secs_f64(),
+        };
+        // SAFETY: as above.
+        unsafe { statistics.write(all) };
+        Ok(())
+    });
+    session.told.settle(outcome)
+}
+
+/// Closes the output and frees the session, in any case. Collective. NULL is allowed. Steps in the background are finished
+/// first. The message of a failure is gone with the session: it goes to the log.
 ///
 /// # Safety
 /// `session` is NULL or came from swae_open, and is not used again.
@@ -276,7 +353,13 @@ pub unsafe extern "C" fn swae_close(session: *mut swae_session) -> swae_status {
         Some(session) => Ok(session.close()?),
         None => Ok(()),
     });
-    closed.map_or_else(|Failure(status, _)| status, |()| swae_status::SWAE_OK)
+    closed.map_or_else(
+        |Failure(status, text)| {
+            log::error!("{text}");
+            status
+        },
+        |()| swae_status::SWAE_OK,
+    )
 }
 
 /// What went wrong in the last failed call on this session; it belongs to the session and stays until the next failure.
@@ -334,6 +417,13 @@ pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Option
         ..FieldSettings::default()
     };
     settings.threads = Some(threads);
+    settings.memory = (o.memory > 0).then_some(o.memory as f64);
+    settings.asynchronous = Some(match o.asynchronous {
+        0 => Asynchronous::Off,
+        1 => Asynchronous::Coding,
+        2 => Asynchronous::Writing,
+        other => return Err(wrong(format!("asynchronous {other} is none of swae_asynchronous"))),
+    });
     // SAFETY: the caller's promise.
     let given = |s: *const c_char, name: &str| match unsafe { text(s) } {
         None if !s.is_null() => Err(wrong(format!("{name} is not UTF-8"))),

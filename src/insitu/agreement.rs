@@ -1,50 +1,99 @@
-//! What the ranks tell each other at the end of a step, and the verdict that follows. Plain code: every rank
-//! has the same reports in the same order, so every rank comes to the same verdict.
+//! What the ranks tell each other at the end of a step, and the verdict that follows. Plain code: it needs no MPI.
 
+use crate::encoder::Step;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use swae_store::{BoxRow, FieldInfo};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use swae_store::{BoxRow, Boxes, FieldInfo};
 
 /// One rank's account of its step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    /// The step's number.
+pub(crate) struct Report {
     pub step: i64,
-    /// The step's time.
     pub time: f64,
     /// The first thing that went wrong on the rank.
     pub failure: Option<Error>,
-    /// The rank's fields in the order in which they were put, with their boxes; offsets count from the rank's own first
-    /// byte of the field.
-    pub fields: Vec<(FieldInfo, Vec<BoxRow>)>,
+    /// The boxes that fields may have; most have the same.
+    pub layouts: Vec<Boxes>,
+    /// The rank's fields in the order in which they were put, each with its layout.
+    pub fields: Vec<(FieldInfo, usize)>,
+}
+
+/// What all ranks have agreed on once: while every rank's fields and boxes stay the same, so does the verdict.
+pub(crate) struct Plan {
+    /// The same on all ranks.
+    pub number: i64,
+    /// This rank's own.
+    pub report: Report,
+    /// All fields, sorted by name.
+    pub infos: Vec<FieldInfo>,
 }
 
 /// Where a rank's part of a field lies among those of all ranks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Boxes and bytes of all ranks.
-    pub all: (usize, u64),
+    pub all: [u64; 2],
     /// Boxes and bytes of the ranks before.
-    pub before: (usize, u64),
+    pub before: [u64; 2],
     /// The rank's boxes, their offsets counted in the whole field.
     pub boxes: Vec<BoxRow>,
 }
 
 /// A step that all ranks agree on: its fields, sorted by name, each with this rank's part.
-pub type Agreed = Vec<(FieldInfo, Part)>;
+pub(crate) type Agreed = Vec<(FieldInfo, Part)>;
 
-/// The verdict for `rank`; the error, where there is one, is the same for every rank.
+impl Report {
+    pub(crate) fn of(step: &Step) -> Self {
+        let (mut layouts, mut fields) = (Vec::<Boxes>::new(), Vec::new());
+        for put in &step.puts {
+            let places: Boxes = put.boxes.iter().map(|row| (row.start, row.count)).collect();
+            let known = layouts.iter().rposition(|layout| *layout == places);
+            let layout = known.unwrap_or_else(|| {
+                layouts.push(places);
+                layouts.len() - 1
+            });
+            fields.push((put.info.clone(), layout));
+        }
+        Self { step: step.number, time: step.time, failure: step.failure.clone(), layouts, fields }
+    }
+
+    /// Whether another step had the same fields in the same boxes.
+    pub(crate) fn same_fields(&self, other: &Self) -> bool {
+        self.fields == other.fields && self.layouts == other.layouts
+    }
+
+    /// Where it says that the boxes of a field are.
+    fn layout_of(&self, name: &str) -> Option<usize> {
+        self.fields.iter().find(|(info, _)| info.name == name).map(|(_, layout)| *layout)
+    }
+}
+
+impl Part {
+    /// Of a rank, given the boxes and bytes of all, and of those before it.
+    pub(crate) fn new(all: [u64; 2], before: [u64; 2], boxes: &[BoxRow]) -> Self {
+        let boxes = boxes.iter().map(|b| BoxRow { offset: before[1] + b.offset, ..*b }).collect();
+        Self { all, before, boxes }
+    }
+
+    /// How many boxes these are, and how many bytes; boxes may share a stream.
+    pub(crate) fn size(boxes: &[BoxRow]) -> [u64; 2] {
+        [boxes.len() as u64, boxes.iter().map(|b| b.offset + b.length).max().unwrap_or(0)]
+    }
+}
+
+/// The verdict on what all ranks report: the fields of the step, sorted by name.
 ///
 /// A rank without boxes puts nothing; the fields of the others must still be the same.
 ///
 /// # Errors
 /// The first failure of any rank; [`Error::Disagreement`] where steps or fields differ, or the boxes of a field
 /// overlap or leave holes.
-pub fn agree(reports: &[Report], rank: usize) -> Result<Agreed> {
+pub(crate) fn agree(reports: &[Report]) -> Result<Vec<FieldInfo>> {
     for (r, report) in reports.iter().enumerate() {
         if let Some(failure) = &report.failure {
-            return Err(if reports.len() > 1 { on_rank(failure, r) } else { failure.clone() });
+            let alone = reports.len() == 1;
+            return Err(if alone { failure.clone() } else { failure.clone().with(&format!("rank {r}")) });
         }
         let first = &reports[0];
         if (report.step, report.time.to_bits()) != (first.step, first.time.to_bits()) {
@@ -55,35 +104,22 @@ pub fn agree(reports: &[Report], rank: usize) -> Result<Agreed> {
         }
     }
     let infos = union(reports)?;
-    infos
-        .into_iter()
-        .map(|(info, _)| {
-            let parts: Vec<&[BoxRow]> = reports.iter().map(|r| boxes_of(r, &info.name)).collect();
-            check_cover(&info, &parts)?;
-            let part = part(&parts, rank);
-            Ok((info, part))
-        })
-        .collect()
-}
-
-fn on_rank(failure: &Error, rank: usize) -> Error {
-    let text = format!("rank {rank}: {failure}");
-    match failure {
-        Error::Argument(_) => Error::Argument(text),
-        Error::State(_) => Error::State(text),
-        Error::Model(_) => Error::Model(text),
-        Error::Io(_) => Error::Io(text),
-        Error::Disagreement(_) => Error::Disagreement(text),
-        Error::Unsupported(_) => Error::Unsupported(text),
+    // Fields that live on the same boxes are looked at once.
+    let mut seen = BTreeSet::new();
+    for info in &infos {
+        let layouts: Vec<Option<usize>> = reports.iter().map(|r| r.layout_of(&info.name)).collect();
+        let boxes =
+            |(r, layout): (&Report, &Option<usize>)| layout.map_or(Boxes::new(), |l| r.layouts[l].clone());
+        if seen.insert((layouts.clone(), info.shape, info.partial)) {
+            let parts: Vec<Boxes> = reports.iter().zip(&layouts).map(boxes).collect();
+            check_cover(info, &parts)?;
+        }
     }
+    Ok(infos)
 }
 
-fn boxes_of<'a>(report: &'a Report, name: &str) -> &'a [BoxRow] {
-    report.fields.iter().find(|(info, _)| info.name == name).map_or(&[], |(_, boxes)| boxes)
-}
-
-/// The fields of all ranks, by name, each with the first rank that put it.
-fn union(reports: &[Report]) -> Result<Vec<(FieldInfo, usize)>> {
+/// The fields of all ranks, by name.
+fn union(reports: &[Report]) -> Result<Vec<FieldInfo>> {
     let mut fields: BTreeMap<&str, (&FieldInfo, usize)> = BTreeMap::new();
     for (rank, report) in reports.iter().enumerate() {
         for (info, _) in &report.fields {
@@ -111,7 +147,7 @@ fn union(reports: &[Report]) -> Result<Vec<(FieldInfo, usize)>> {
             )));
         }
     }
-    Ok(fields.into_values().map(|(info, giver)| (info.clone(), giver)).collect())
+    Ok(fields.into_values().map(|(info, _)| info.clone()).collect())
 }
 
 fn describe(info: &FieldInfo) -> String {
@@ -126,48 +162,44 @@ fn describe(info: &FieldInfo) -> String {
 }
 
 /// Whether the boxes of all ranks tile the grid: none outside, no two overlapping, none missing.
-fn check_cover(info: &FieldInfo, parts: &[&[BoxRow]]) -> Result<()> {
-    let place = |b: &BoxRow| format!("{:?} + {:?}", b.start, b.count);
-    let mut boxes: Vec<(usize, &BoxRow)> =
-        parts.iter().enumerate().flat_map(|(rank, rows)| rows.iter().map(move |b| (rank, b))).collect();
-    boxes.retain(|(_, b)| !b.count.contains(&0));
+fn check_cover(info: &FieldInfo, parts: &[Boxes]) -> Result<()> {
+    type Place = ([usize; 3], [usize; 3]);
+    let place = |(start, count): &Place| format!("{start:?} + {count:?}");
+    let mut boxes: Vec<(usize, Place)> =
+        parts.iter().enumerate().flat_map(|(rank, boxes)| boxes.iter().map(move |b| (rank, *b))).collect();
+    boxes.retain(|(_, (_, count))| !count.contains(&0));
     let wrong = |text: String| Err(Error::Disagreement(format!("field '{}': {text}", info.name)));
-    if let Some((rank, b)) =
-        boxes.iter().find(|(_, b)| (0..3).any(|a| b.start[a] + b.count[a] > info.shape[a]))
-    {
+    let outside = |(start, count): &Place| (0..3).any(|a| start[a] + count[a] > info.shape[a]);
+    if let Some((rank, b)) = boxes.iter().find(|(_, b)| outside(b)) {
         return wrong(format!("rank {rank}'s box {} leaves the grid of {:?}", place(b), info.shape));
     }
-    // Sorted along x, a box can only overlap those behind it that begin before it ends.
-    boxes.sort_by_key(|(_, b)| b.start);
+    // A box is compared with those alone that reach into the same cells of a grid as coarse as the boxes are large.
+    let number = boxes.len().max(1);
+    let cell: [usize; 3] = std::array::from_fn(|a| {
+        boxes.iter().map(|(_, (_, count))| count[a]).sum::<usize>().div_ceil(number).max(1)
+    });
+    let mut cells = HashMap::<[usize; 3], Vec<usize>>::new();
     for (i, (rank, b)) in boxes.iter().enumerate() {
-        let end = b.start[0] + b.count[0];
-        for (other, c) in boxes[i + 1..].iter().take_while(|(_, c)| c.start[0] < end) {
-            if (1..3).all(|a| b.start[a] < c.start[a] + c.count[a] && c.start[a] < b.start[a] + b.count[a]) {
+        let along = |a: usize| b.0[a] / cell[a]..=(b.0[a] + b.1[a] - 1) / cell[a];
+        for at in along(0).flat_map(|x| along(1).flat_map(move |y| along(2).map(move |z| [x, y, z]))) {
+            let inside = cells.entry(at).or_default();
+            let meets = |c: &Place| (0..3).all(|a| b.0[a] < c.0[a] + c.1[a] && c.0[a] < b.0[a] + b.1[a]);
+            if let Some((other, c)) = inside.iter().map(|&j| &boxes[j]).find(|(_, c)| meets(c)) {
                 return wrong(format!(
-                    "rank {rank}'s box {} and rank {other}'s box {} overlap",
-                    place(b),
-                    place(c)
+                    "rank {other}'s box {} and rank {rank}'s box {} overlap",
+                    place(c),
+                    place(b)
                 ));
             }
+            inside.push(i);
         }
     }
-    let covered: usize = boxes.iter().map(|(_, b)| b.count.iter().product::<usize>()).sum();
+    let covered: usize = boxes.iter().map(|(_, (_, count))| count.iter().product::<usize>()).sum();
     let whole: usize = info.shape.iter().product();
     if covered != whole && !info.partial {
         return wrong(format!("the boxes of all ranks hold {covered} of the grid's {whole} points"));
     }
     Ok(())
-}
-
-fn part(parts: &[&[BoxRow]], rank: usize) -> Part {
-    // Boxes may share a stream.
-    let bytes = |rows: &[BoxRow]| rows.iter().map(|b| b.offset + b.length).max().unwrap_or(0);
-    let total = |parts: &[&[BoxRow]]| {
-        (parts.iter().map(|p| p.len()).sum::<usize>(), parts.iter().map(|p| bytes(p)).sum::<u64>())
-    };
-    let before = total(&parts[..rank]);
-    let boxes = parts[rank].iter().map(|b| BoxRow { offset: before.1 + b.offset, ..*b }).collect();
-    Part { all: total(parts), before, boxes }
 }
 
 #[cfg(test)]
@@ -188,34 +220,46 @@ mod tests {
     }
 
     fn report(fields: &[&str], z: usize, depth: usize) -> Report {
-        let row = BoxRow { start: [0, 0, z], count: [8, 8, depth], offset: 0, length: 10 + z as u64 };
-        let fields = fields.iter().map(|name| (info(name), vec![row])).collect();
-        Report { step: 3, time: 1.5, failure: None, fields }
+        let fields = fields.iter().map(|name| (info(name), 0)).collect();
+        let layouts = vec![vec![([0, 0, z], [8, 8, depth])]];
+        Report { step: 3, time: 1.5, failure: None, layouts, fields }
     }
 
     fn message(reports: &[Report]) -> String {
-        let first = agree(reports, 0).unwrap_err();
-        assert_eq!(agree(reports, 1).unwrap_err(), first, "all ranks come to the same verdict");
-        first.to_string()
+        agree(reports).unwrap_err().to_string()
     }
 
     #[test]
-    fn parts_follow_one_another_in_rank_order() {
+    fn fields_are_sorted_whatever_the_order_of_the_puts() {
         let reports = [report(&["chi", "alpha"], 0, 8), report(&["alpha", "chi"], 8, 8)];
-        let agreed = agree(&reports, 1).unwrap();
-        let names: Vec<_> = agreed.iter().map(|(info, _)| info.name.as_str()).collect();
+        let names: Vec<_> = agree(&reports).unwrap().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["alpha", "chi"]);
-        let part = &agreed[1].1;
-        assert_eq!((part.all, part.before), ((2, 28), (1, 10)));
-        assert_eq!(part.boxes[0].offset, 10);
+    }
+
+    #[test]
+    fn parts_follow_one_another_and_boxes_may_share_a_stream() {
+        let row = |z, offset, length| BoxRow { start: [0, 0, z], count: [8, 8, 8], offset, length };
+        let boxes = [row(0, 0, 10), row(8, 0, 10), row(16, 10, 7)];
+        assert_eq!(Part::size(&boxes), [3, 17]);
+        let part = Part::new([5, 40], [2, 23], &boxes);
+        assert_eq!(part.boxes.iter().map(|b| b.offset).collect::<Vec<_>>(), [23, 23, 33]);
     }
 
     #[test]
     fn a_rank_with_nothing_to_write_is_fine() {
         let mut reports = vec![report(&["chi"], 0, 16), report(&[], 0, 0)];
-        assert_eq!(agree(&reports, 1).unwrap()[0].1.boxes, []);
-        reports[1].fields = vec![(info("chi"), vec![])];
-        assert_eq!(agree(&reports, 0).unwrap()[0].1.all, (1, 10));
+        assert_eq!(agree(&reports).unwrap(), [info("chi")]);
+        reports[1] = Report { layouts: vec![vec![]], ..report(&["chi"], 0, 0) };
+        assert_eq!(agree(&reports).unwrap(), [info("chi")]);
+    }
+
+    #[test]
+    fn a_field_with_boxes_of_its_own_is_looked_at_itself() {
+        let mut reports = [report(&["chi", "K"], 0, 8), report(&["chi", "K"], 8, 8)];
+        reports[1].layouts.push(vec![([0, 0, 9], [8, 8, 7])]);
+        assert!(agree(&reports).is_ok());
+        reports[1].fields[1].1 = 1;
+        assert!(message(&reports).contains("'K': the boxes of all ranks hold 960"), "{}", message(&reports));
     }
 
     #[test]

@@ -25,6 +25,21 @@ pub enum Error {
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
+impl Error {
+    /// The same, with where or when it happened in front.
+    pub(crate) fn with(self, place: &str) -> Self {
+        let and = |text| format!("{place}: {text}");
+        match self {
+            Self::Argument(text) => Self::Argument(and(text)),
+            Self::State(text) => Self::State(and(text)),
+            Self::Model(text) => Self::Model(and(text)),
+            Self::Io(text) => Self::Io(and(text)),
+            Self::Disagreement(text) => Self::Disagreement(and(text)),
+            Self::Unsupported(text) => Self::Unsupported(and(text)),
+        }
+    }
+}
+
 impl From<swae_codec::Error> for Error {
     fn from(e: swae_codec::Error) -> Self {
         use swae_codec::Error as E;

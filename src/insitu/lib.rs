@@ -1,16 +1,20 @@
 //! In-situ compression: every rank of a simulation opens a [`Session`] on its communicator, and hands over its
 //! boxes of each field at each output step.
 //!
-//! A put encodes at once, on the rank's cores, and involves no other rank. `end_step` makes the step whole: the ranks tell
-//! each other in one exchange what they have ([`agreement`]), all come to the same verdict, and either all write or
-//! none does.
+//! A step goes from the program's memory to the file in three parts, which are three files here: each rank encodes its boxes
+//! (`encoder`), the ranks agree on what they have (`agreement`), and all of them write it or none does (`output`). A session
+//! takes all three inside the program's calls, or leaves them to other threads (`background`).
 
-pub mod agreement;
+mod agreement;
+mod background;
+mod collective;
+mod encoder;
 mod error;
 mod options;
+mod output;
 mod session;
 
 pub use error::{Error, Result};
 pub use mpi::ffi::MPI_Comm;
-pub use options::{Coding, FieldOptions, FieldSettings, Mode, Options, Settings};
-pub use session::{Grid, Placed, Session};
+pub use options::{Asynchronous, Coding, FieldOptions, FieldSettings, Mode, Options, Settings};
+pub use session::{Grid, Placed, Session, Statistics};

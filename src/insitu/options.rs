@@ -30,6 +30,21 @@ impl Coding {
     }
 }
 
+/// What goes on while the simulation computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Asynchronous {
+    /// Nothing: a step is in the file when `end_step` returns.
+    #[default]
+    Off,
+    /// A step is encoded in the background, and written when the next one begins, or the session ends; the ranks talk to one
+    /// another in the program's calls only.
+    Coding,
+    /// Steps are also written in the background, by a thread that calls MPI and HDF5 or ADIOS2. Where MPI does not allow that
+    /// (`MPI_THREAD_MULTIPLE`), as [`Asynchronous::Coding`].
+    Writing,
+}
+
 /// What is done with a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldOptions {
@@ -52,6 +67,11 @@ pub struct Options {
     pub model: String,
     /// Threads that encode on this rank; 0 for this rank's share of the node's cores.
     pub threads: usize,
+    /// What goes on while the simulation computes.
+    pub asynchronous: Asynchronous,
+    /// Bytes of values that this rank copies at most for steps in the background. What goes beyond waits for earlier steps,
+    /// and is encoded in `put` where that is not enough.
+    pub memory: usize,
 }
 
 impl Default for Options {
@@ -124,12 +144,18 @@ pub struct Settings {
     pub model: Option<String>,
     /// Threads of a rank; its share of the node's cores if nothing is said.
     pub threads: Option<usize>,
+    /// What goes on while the simulation computes; nothing if nothing is said.
+    pub asynchronous: Option<Asynchronous>,
+    /// Bytes of copies for steps in the background; 2³⁰ if nothing is said.
+    pub memory: Option<f64>,
     /// Of fields by name or pattern.
     pub fields: BTreeMap<String, FieldSettings>,
 }
 
 const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
-const OF_A_SESSION: [&str; 3] = ["model", "threads", "fields"];
+const OF_A_SESSION: [&str; 5] = ["model", "threads", "asynchronous", "memory", "fields"];
+/// Bytes of copies if nobody says how many.
+const MEMORY: f64 = (1u64 << 30) as f64;
 
 impl Settings {
     /// A TOML file.
@@ -194,6 +220,8 @@ impl Settings {
             all: self.all.and(later.all),
             model: later.model.or(self.model),
             threads: later.threads.or(self.threads),
+            asynchronous: later.asynchronous.or(self.asynchronous),
+            memory: later.memory.or(self.memory),
             fields,
         }
     }
@@ -210,12 +238,18 @@ impl Settings {
             let options = self.all.clone().and(field).options().map_err(|e| wrong(&e))?;
             fields.push((pattern, options));
         }
+        let memory = self.memory.unwrap_or(MEMORY);
+        if memory.is_nan() || memory < 0.0 {
+            return Err(Error::Argument(format!("memory is {memory}, expected a number of bytes")));
+        }
         fields.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.as_str().len()));
         Ok(Options {
             others: self.all.options().map_err(Error::Argument)?,
             fields,
             model: self.model.unwrap_or_else(|| "gr-16".into()),
             threads: self.threads.unwrap_or(0),
+            asynchronous: self.asynchronous.unwrap_or_default(),
+            memory: memory as usize,
         })
     }
 }
@@ -279,7 +313,8 @@ mod tests {
         let path = dir.path().join("swae.toml");
         let file = "mode = 'rel'\nbound = 1e-4\nthreads = 2\n[fields.'At_*']\nbound = 1e-3\nevery = 2\n[fields.K]\nmode = 'off'";
         std::fs::write(&path, file).unwrap();
-        let text = "bound=1e-5; fields.At_xx.mode = abs\nfields.At_xx.bound=2; fields.At_??.levels=[0, 1]; model = gr-16";
+        let text = "bound=1e-5; fields.At_xx.mode = abs\nfields.At_xx.bound=2; fields.At_??.levels=[0, 1]; model = gr-16\n\
+                    asynchronous = writing; memory = 2e9";
         let settings = Settings::read(&path).unwrap().and(Settings::parse(text).unwrap());
         let options = settings.options().unwrap();
         let bounded = |bound| Some(Coding::Bounded { bound, keyframe_every: 16 });
@@ -293,6 +328,7 @@ mod tests {
             (2, bounded(Bound::Relative(1e-3)))
         );
         assert_eq!((options.threads, &*options.model), (2, "gr-16"));
+        assert_eq!((options.asynchronous, options.memory), (Asynchronous::Writing, 2_000_000_000));
     }
 
     #[test]
@@ -308,6 +344,8 @@ mod tests {
             ("fields.chi.mode = psnr", "fields.chi: this mode needs a bound"),
             ("latents = f8", "latents 'f8' are none of f16, f32, u8"),
             ("threads = many", "invalid type"),
+            ("memory = -1", "memory is -1, expected a number of bytes"),
+            ("asynchronous = on", "unknown variant `on`"),
             ("fields.[.every = 2", "fields.[: "),
         ];
         for (text, reason) in cases {

@@ -1,23 +1,20 @@
 //! A session: one output, step by step.
 
-use crate::agreement::{Part, Report, agree};
-use crate::options::{Coding, Options};
+use crate::background::{Coding as CodingStep, Writing, of_step};
+use crate::collective::{Ranks, mpi_is_over};
+use crate::encoder::{Copied, Encoder, Step};
+use crate::options::{Asynchronous, Coding, Options};
+use crate::output::{Output, Written, complete, lock, publish, same_as_before};
 use crate::{Error, Result};
-use mpi::collective::SystemOperation;
-use mpi::ffi::{self, MPI_Comm};
-use mpi::topology::SimpleCommunicator;
+use mpi::environment::{Threading, threading_support};
+use mpi::ffi::MPI_Comm;
 use mpi::traits::*;
-use ndarray::Array3;
-use serde::{Serialize, de::DeserializeOwned};
-use std::collections::{BTreeMap, BTreeSet};
-use std::mem::ManuallyDrop;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use swae_codec::{
-    Bounded, Dtype, Field, FieldView, History, Mode, Model, Models, Remembered, Spread, compress_bounded,
-    compress_boxes,
-};
-use swae_store::{BoxRow, Boxes, FieldInfo, FieldPart, Writer};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use swae_codec::{FieldView, Model, Models, Remembered};
+use swae_store::FieldInfo;
 
 /// A field's grid, or one level of it. All triples are `[x, y, z]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,41 +34,23 @@ pub struct Grid {
 /// A box of values, and the point of the grid where it begins.
 pub type Placed<'a, T> = ([usize; 3], FieldView<'a, T>);
 
-/// A rank's boxes of one field of the step.
-struct Put {
-    info: FieldInfo,
-    boxes: Vec<BoxRow>,
-    bytes: Vec<u8>,
-}
-
-/// Boxes whose bound is not known before all ranks have told the range of theirs: their values, until then.
-struct Waiting {
-    info: FieldInfo,
-    coding: Coding,
-    boxes: Vec<([usize; 3], Field)>,
-}
-
-/// Boxes of a field that share a stream: as long as they are put in every step, they lean on themselves.
-type StreamId = (String, Boxes);
-
-struct Step {
-    step: i64,
-    time: f64,
-    failure: Option<Error>,
-    /// In the order of the puts.
-    puts: Vec<Put>,
-    waiting: Vec<Waiting>,
-}
-
-impl Step {
-    fn new(step: i64, time: f64, failure: Option<Error>) -> Self {
-        Self { step, time, failure, puts: Vec::new(), waiting: Vec::new() }
-    }
-}
-
-fn widen(ranges: &mut BTreeMap<String, Spread>, name: String, range: Spread) {
-    let entry = ranges.entry(name).or_insert(Spread::EMPTY);
-    *entry = entry.and(range);
+/// What a session has done so far, on this rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Steps that are in the file.
+    pub steps: u64,
+    /// Bytes of the values that were handed over and not left out.
+    pub raw_bytes: u64,
+    /// Bytes of the streams in the file.
+    pub stored_bytes: u64,
+    /// Time that the program spent inside the session's functions.
+    pub inside: Duration,
+    /// Time that encoding took, wherever it ran.
+    pub encoding: Duration,
+    /// Time that the ranks took to agree, wherever, waiting for one another included.
+    pub exchanging: Duration,
+    /// Time that writing took, wherever, waiting for one another included.
+    pub writing: Duration,
 }
 
 /// One output of a simulation, open on every rank of a communicator.
@@ -79,20 +58,32 @@ fn widen(ranges: &mut BTreeMap<String, Spread>, name: String, range: Spread) {
 /// `open`, `begin_step`, `end_step` and `close` are collective; `put` is not. After an error the session goes on:
 /// a failed step is left out of the file, the steps before and after it are not touched.
 pub struct Session {
-    comm: ManuallyDrop<SimpleCommunicator>,
-    writer: Option<Box<dyn Writer>>,
     options: Options,
-    /// None where no field needs one.
+    /// How latents are named in files.
     model: Option<Arc<Model>>,
-    /// What each stream's next step can lean on.
-    histories: BTreeMap<StreamId, History>,
-    pool: rayon::ThreadPool,
+    background: Background,
+    encoder: Arc<Mutex<Encoder>>,
+    output: Arc<Mutex<Output>>,
+    written: Arc<Mutex<Written>>,
     step: Option<Step>,
+    /// What became of steps in the background, for `end_step` to say once more: programs may look at that alone.
+    late: Result<()>,
     /// Steps that have begun, this one included.
     begun: u64,
-    last_step: Option<i64>,
-    /// The fields of the steps before: a field keeps its shape, type and grid.
-    known: BTreeMap<String, FieldInfo>,
+    /// The last one that was handed to another thread.
+    last_sent: Option<i64>,
+    raw_bytes: u64,
+    inside: Duration,
+}
+
+/// Where steps are encoded and written.
+enum Background {
+    /// Nothing happens behind the program's back.
+    None,
+    /// A step is encoded between two steps, and written when the next one begins.
+    Coding(Option<CodingStep>),
+    /// Steps are encoded and written at any time.
+    Writing(Writing),
 }
 
 impl Session {
@@ -106,173 +97,170 @@ impl Session {
     /// `comm` is a valid communicator of an initialised MPI; it is duplicated, and stays the caller's. The session must be
     /// closed before `MPI_Finalize`.
     pub unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) -> Result<Self> {
-        let mut own = comm;
-        // SAFETY: the caller's promise; the duplicate is ours, so the wrapper may free it.
-        let comm = unsafe {
-            if ffi::MPI_Comm_dup(comm, &mut own) != 0 {
-                return Err(Error::Argument("MPI_Comm_dup failed on the communicator".into()));
-            }
-            SimpleCommunicator::from_raw(own)
-        };
+        // SAFETY: the caller's promise.
+        let ranks = unsafe { Ranks::duplicate(comm)? };
         let asked = arguments.as_ref().map_or(0, |(_, options)| options.threads);
         let options =
             arguments.as_ref().map_or_else(|_| Options::default(), |(_, options)| (*options).clone());
-        let threads = threads(&comm, asked);
+        let threads = threads(&ranks, asked);
+        let same = same(&ranks, &arguments);
         let prepared = arguments.and_then(|(path, options)| {
+            if !same {
+                return Err(Error::Disagreement("the ranks pass different paths or options".into()));
+            }
             let (model, pool) = prepare(path, options, threads)?;
             Ok((path, model, pool))
         });
-        let (path, model, pool) = agreed(&comm, prepared)?;
-        // SAFETY: the duplicate lives as long as the session, and the writer is dropped before it.
-        let made = unsafe { swae_store::create(path, comm.as_raw()) }.map_err(Error::from);
-        let writer = agreed(&comm, made)?;
+        let (path, model, pool) = ranks.agreed(prepared)?;
+        // SAFETY: the duplicate lives as long as the output, and the writer is dropped before it.
+        let made = unsafe { swae_store::create(path, ranks.as_raw()) }.map_err(Error::from);
+        let writer = ranks.agreed(made)?;
+        let written = Arc::<Mutex<Written>>::default();
+        let needs_ranges = options.codings().any(Coding::needs_range);
+        let encoder = Arc::new(Mutex::new(Encoder::new(model.clone(), pool, written.clone())));
+        let models = model.iter().cloned().collect();
+        let second = match options.asynchronous {
+            // SAFETY: it is ours, and valid.
+            Asynchronous::Writing if allows_threads(&ranks) => {
+                Some(unsafe { Ranks::duplicate(ranks.as_raw())? })
+            }
+            _ => None,
+        };
+        let output = Output::new(ranks, writer, models, needs_ranges, written.clone());
+        let output = Arc::new(Mutex::new(output));
+        let background = match (options.asynchronous, second) {
+            (Asynchronous::Off, _) => Background::None,
+            (_, Some(ranks)) => Background::Writing(Writing::start(ranks, encoder.clone(), output.clone())),
+            _ => Background::Coding(None),
+        };
         Ok(Self {
-            comm: ManuallyDrop::new(comm),
-            writer: Some(writer),
             options,
             model,
-            histories: BTreeMap::new(),
-            pool,
+            background,
+            encoder,
+            output,
+            written,
             step: None,
+            late: Ok(()),
             begun: 0,
-            last_step: None,
-            known: BTreeMap::new(),
+            last_sent: None,
+            raw_bytes: 0,
+            inside: Duration::ZERO,
         })
+    }
+
+    /// Runs a call, and counts its time.
+    fn timed<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
+        let begun = Instant::now();
+        let outcome = call(self);
+        self.inside += begun.elapsed();
+        outcome
     }
 
     /// Begins a step.
     ///
     /// # Errors
-    /// [`Error::State`] inside a step, which goes on; or where the number is not above the last one's: the step is
-    /// then begun all the same, for `end_step` to fail on all ranks.
+    /// [`Error::State`] inside a step, which goes on. In two cases the step is begun all the same: where its number is not
+    /// above the last one's, [`Error::State`], and `end_step` fails on all ranks; where an earlier step that went on in the
+    /// background has failed, its error.
     pub fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
+        self.timed(|session| session.begin(step, time))
+    }
+
+    fn begin(&mut self, step: i64, time: f64) -> Result<()> {
         if let Some(open) = &self.step {
             return Err(Error::State(format!(
                 "step {} has not ended; call end_step before the next",
-                open.step
+                open.number
             )));
         }
-        let risen = self.last_step.is_none_or(|last| step > last) && step >= 0;
+        self.late = self.catch_up();
+        let last = self.last_sent.max(lock(&self.written).last_step);
+        let risen = last.is_none_or(|last| step > last) && step >= 0;
         let failure = (!risen).then(|| {
             Error::State(format!(
                 "step {step} does not come after step {}; numbers of steps start at 0 or more and rise",
-                self.last_step.map_or("-1".into(), |s| s.to_string())
+                last.map_or("-1".into(), |s| s.to_string())
             ))
         });
         self.begun += 1;
         self.step = Some(Step::new(step, time, failure.clone()));
-        failure.map_or(Ok(()), Err)
+        failure.map_or(self.late.clone(), Err)
+    }
+
+    /// Hears of the steps before, and writes what waits for it. Collective, once a step.
+    fn catch_up(&mut self) -> Result<()> {
+        match &mut self.background {
+            Background::None | Background::Coding(None) => Ok(()),
+            Background::Coding(coding) => {
+                let Some(step) = coding.take().map(CodingStep::finish) else { return Ok(()) };
+                of_step(step.number, publish(&self.encoder, &self.output, &step))
+            }
+            Background::Writing(writing) => writing.news(),
+        }
     }
 
     /// Hands over boxes of a field on one level; the caller's memory is free again when this returns. They share a stream (in
     /// latent mode each has its own), so small boxes belong in one call; more calls for the same field are allowed. They are
-    /// encoded now, or, where the bound depends on the range that the field has on all ranks, copied and encoded when the step
-    /// ends. What the options leave out of the file is only checked.
+    /// encoded now, or copied and encoded later: in the background, or, where the bound depends on the range that the field has
+    /// on all ranks, when the step ends. What the options leave out of the file is only checked.
     ///
     /// # Errors
     /// [`Error::State`] outside a step; [`Error::Argument`] where a box does not fit the grid or the field changed.
-    /// `end_step` then fails on all ranks.
+    /// The step then fails on all ranks.
     pub fn put<T: Remembered>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
-        if self.step.is_none() {
-            return Err(Error::State(format!(
-                "field '{name}' was put outside a step; call begin_step first"
-            )));
-        }
-        let done = self.take(name, grid, boxes);
-        if let (Err(e), Some(step)) = (&done, &mut self.step) {
-            step.failure.get_or_insert_with(|| e.clone());
-        }
-        done
+        self.timed(|session| {
+            let Some(mut step) = session.step.take() else {
+                return Err(Error::State(format!(
+                    "field '{name}' was put outside a step; call begin_step first"
+                )));
+            };
+            let done = session.take(&mut step, name, grid, boxes);
+            if let Err(e) = &done {
+                step.fail(e.clone());
+            }
+            session.step = Some(step);
+            done
+        })
     }
 
     /// Lets the step fail on all ranks: what the ABI does with a field that it could not even read.
     pub fn fail_step(&mut self, error: Error) {
         if let Some(step) = &mut self.step {
-            step.failure.get_or_insert(error);
+            step.fail(error);
         }
     }
 
-    fn take<T: Remembered>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
+    fn take<T: Remembered>(
+        &mut self,
+        step: &mut Step,
+        name: &str,
+        grid: &Grid,
+        boxes: &[Placed<'_, T>],
+    ) -> Result<()> {
         let options = self.options.of(name);
         let listed = options.levels.as_ref().is_none_or(|levels| levels.contains(&grid.level));
         let written = listed && (self.begun - 1).is_multiple_of(options.every);
         let coding = options.coding.filter(|_| written);
         let info = self.check(name, grid, boxes, coding)?;
         let Some(coding) = coding else { return Ok(()) };
-        if coding.needs_range() {
-            let copy = |(start, view): &Placed<'_, T>| {
-                let [nx, ny, nz] = view.count();
-                let copy = Array3::from_shape_vec((nz, ny, nx), view.values().collect());
-                (*start, T::field(copy.expect("a view has as many values as its shape says")))
-            };
-            let waiting = Waiting { info, coding, boxes: boxes.iter().map(copy).collect() };
-            self.step.as_mut().expect("put checks for a step").waiting.push(waiting);
+        let points: usize = boxes.iter().map(|(_, view)| view.count().iter().product::<usize>()).sum();
+        let bytes = points * size_of::<T>();
+        self.raw_bytes += bytes as u64;
+        let waits = coding.needs_range();
+        let room = match &mut self.background {
+            Background::None => waits,
+            Background::Coding(_) => step.copied() + bytes <= self.options.memory,
+            Background::Writing(writing) => writing.make_room(step.copied() + bytes, self.options.memory),
+        };
+        if waits || room {
+            step.copies.push(Copied::new(info, coding, boxes));
             return Ok(());
         }
-        self.encode(&info, coding, boxes, None)
-    }
-
-    /// Encodes boxes into one stream, or, where a mode has streams of one box only, into one each.
-    fn encode<T: Remembered>(
-        &mut self,
-        info: &FieldInfo,
-        coding: Coding,
-        boxes: &[Placed<'_, T>],
-        range: Option<Spread>,
-    ) -> Result<()> {
-        // A rank without a box has put the field all the same.
-        self.part_of(info)?;
-        let some = if matches!(coding, Coding::Latent(_)) { 1 } else { boxes.len().max(1) };
-        boxes.chunks(some).try_for_each(|boxes| self.encode_stream(info, coding, boxes, range))
-    }
-
-    fn encode_stream<T: Remembered>(
-        &mut self,
-        info: &FieldInfo,
-        coding: Coding,
-        boxes: &[Placed<'_, T>],
-        range: Option<Spread>,
-    ) -> Result<()> {
-        let places: Boxes = boxes.iter().map(|(start, view)| (*start, view.count())).collect();
-        let views: Vec<_> = boxes.iter().map(|(_, view)| *view).collect();
-        let bytes = match (coding, &self.model) {
-            (Coding::Bounded { bound, keyframe_every }, _) => {
-                let settings = Bounded { range, ..Bounded::new(bound) };
-                let id = (info.name.clone(), places.clone());
-                let history = self.histories.entry(id).or_insert_with(|| History::new(keyframe_every));
-                let history = (keyframe_every > 1).then_some(history);
-                self.pool.install(|| compress_bounded(&views, &settings, history))?.0
-            }
-            (Coding::Latent(coding), Some(model)) => {
-                self.pool.install(|| compress_boxes(&views, Mode::Latent { model, coding }))?
-            }
-            _ => self.pool.install(|| compress_boxes(&views, Mode::Raw))?,
-        };
-        let put = self.part_of(info)?;
-        let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
-        put.boxes.extend(places.into_iter().map(|(start, count)| BoxRow { start, count, offset, length }));
-        put.bytes.extend_from_slice(&bytes);
-        Ok(())
-    }
-
-    /// This rank's part of a field of the step, to which boxes are added.
-    fn part_of(&mut self, info: &FieldInfo) -> Result<&mut Put> {
-        let puts = &mut self.step.as_mut().expect("put checks for a step").puts;
-        let at = match puts.iter().position(|p| p.info.name == info.name) {
-            Some(at) => at,
-            None => {
-                puts.push(Put { info: info.clone(), boxes: Vec::new(), bytes: Vec::new() });
-                puts.len() - 1
-            }
-        };
-        let put = &mut puts[at];
-        if &put.info != info {
-            return Err(Error::Argument(format!(
-                "field '{}': its boxes of one step have different grids",
-                info.name
-            )));
-        }
-        Ok(put)
+        // No step is on its way now. What was put before comes first.
+        let mut encoder = lock(&self.encoder);
+        encoder.encode_copies(step, None);
+        encoder.encode(step, &info, coding, boxes, None)
     }
 
     fn check<T: Remembered>(
@@ -321,173 +309,82 @@ impl Session {
             },
             partial: grid.partial || grid.level > 0,
         };
-        if coding.is_none() {
-            return Ok(info);
+        if coding.is_some() {
+            same_as_before(&lock(&self.written).fields, &info)?;
         }
-        match self.known.get(&info.name) {
-            Some(known) if known != &info => wrong(format!(
-                "it was {} {:?} in an earlier step, now it is {} {:?} (or its grid moved); use another name",
-                known.dtype.name(),
-                known.shape,
-                info.dtype.name(),
-                info.shape
-            )),
-            _ => Ok(info),
-        }
+        Ok(info)
     }
 
-    /// Ends the step: all ranks write it, or, where anything is wrong on any rank, none does.
+    /// Ends the step: all ranks write it, or, where anything is wrong on any rank, none does. In the background that happens
+    /// later, and its errors come with the next step, from `begin_step` and once more from here, or from `close`.
     ///
     /// # Errors
     /// [`Error::State`] outside a step; [`Error::Disagreement`] where ranks, fields or boxes do not fit together; the
     /// first failed put of any rank; [`Error::Io`]. The same on all ranks.
     pub fn end_step(&mut self) -> Result<()> {
-        if self.options.codings().any(Coding::needs_range) {
-            let encoded = self.encode_waiting();
-            if let (Err(e), Some(step)) = (encoded, &mut self.step) {
-                step.failure.get_or_insert(e);
-            }
-        }
+        self.timed(Self::end)
+    }
+
+    fn end(&mut self) -> Result<()> {
         // A rank without a step takes part all the same: others may be waiting in the exchange.
-        let Step { step, time, failure, puts, .. } = self.step.take().unwrap_or_else(|| {
-            let failure = Some(Error::State("end_step without begin_step".into()));
-            Step::new(-1, 0.0, failure)
+        let mut step = self.step.take().unwrap_or_else(|| {
+            let outside = Error::State("end_step without begin_step".into());
+            self.late = self.catch_up().and(Err(outside.clone()));
+            Step::new(-1, 0.0, Some(outside))
         });
-        let fields = puts.iter().map(|p| (p.info.clone(), p.boxes.clone())).collect();
-        let ended = self.write(step, time, failure, fields, puts);
-        if ended.is_err() {
-            // Nothing can lean on a step that is not in the file.
-            self.histories.clear();
-        }
-        ended
-    }
-
-    /// Encodes the boxes that waited for the range of their fields. Collective.
-    fn encode_waiting(&mut self) -> Result<()> {
-        let waiting = self.step.as_mut().map_or_else(Vec::new, |s| std::mem::take(&mut s.waiting));
-        let mut ranges = BTreeMap::new();
-        for Waiting { info, boxes, .. } in &waiting {
-            for (_, field) in boxes {
-                let range = match field {
-                    Field::F32(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
-                    Field::F64(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
-                };
-                // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
-                widen(&mut ranges, base_name(&info.name).into(), range.unwrap_or(Spread::EMPTY));
+        let late = std::mem::replace(&mut self.late, Ok(()));
+        match &mut self.background {
+            Background::None => complete(&self.encoder, &self.output, step),
+            Background::Coding(coding) => {
+                let ranges = lock(&self.output).ranges(&mut step);
+                *coding = Some(CodingStep::start(self.encoder.clone(), step, ranges));
+                late
+            }
+            Background::Writing(writing) => {
+                self.last_sent = self.last_sent.max(Some(step.number));
+                writing.take(step);
+                late
             }
         }
-        let mut all = BTreeMap::new();
-        for (name, range) in exchange(&self.comm, &ranges)?.into_iter().flatten() {
-            widen(&mut all, name, range);
-        }
-        for waiting in waiting {
-            let range = all.get(base_name(&waiting.info.name)).copied();
-            let done = match waiting.info.dtype {
-                Dtype::F32 => self.encode_copies::<f32>(&waiting, range),
-                Dtype::F64 => self.encode_copies::<f64>(&waiting, range),
-            };
-            if let (Err(e), Some(step)) = (done, &mut self.step) {
-                step.failure.get_or_insert(e);
-            }
-        }
-        Ok(())
     }
 
-    fn encode_copies<T: Remembered>(&mut self, waiting: &Waiting, range: Option<Spread>) -> Result<()> {
-        let views = waiting.boxes.iter().filter_map(|(start, field)| Some((*start, T::array(field)?)));
-        let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
-        let views = views.collect::<Result<Vec<_>>>()?;
-        self.encode(&waiting.info, waiting.coding, &views, range)
-    }
-
-    fn write(
-        &mut self,
-        step: i64,
-        time: f64,
-        failure: Option<Error>,
-        fields: Vec<(FieldInfo, Vec<BoxRow>)>,
-        puts: Vec<Put>,
-    ) -> Result<()> {
-        let reports = exchange(&self.comm, &Report { step, time, failure, fields })?;
-        let agreed_fields = agree(&reports, self.comm.rank() as usize)?;
-        let parts: Vec<FieldPart<'_>> = agreed_fields
-            .iter()
-            .map(|(info, part)| FieldPart {
-                info,
-                all_boxes: part.all.0,
-                all_bytes: part.all.1,
-                first_box: part.before.0,
-                boxes: part.boxes.clone(),
-                bytes: puts.iter().find(|p| p.info.name == info.name).map_or(&[], |p| &p.bytes),
-            })
-            .collect();
-        let models: Vec<Arc<Model>> = self.model.iter().cloned().collect();
-        let writer = self.writer.as_mut().ok_or_else(|| Error::State("the session is closed".into()))?;
-        let written = writer.write_step(step, time, &parts, &models).map_err(Error::from);
-        self.last_step = Some(step);
-        agreed(&self.comm, written)?;
-        // One rank's note for readers; the step is whole without it, so no other rank waits for it.
-        if let Err(e) = writer.seal() {
-            log::warn!("{e}");
+    /// What has been done so far.
+    pub fn statistics(&self) -> Statistics {
+        let written = lock(&self.written);
+        Statistics {
+            steps: written.steps,
+            raw_bytes: self.raw_bytes,
+            stored_bytes: written.bytes,
+            inside: self.inside,
+            encoding: written.encoding,
+            exchanging: written.exchanging,
+            writing: written.writing,
         }
-        // Boxes that were not put again with their field are gone, as after a regrid; none will lean on them.
-        let streams = |(info, part): &(FieldInfo, Part)| {
-            let streams = part.boxes.chunk_by(|a, b| a.offset == b.offset);
-            let boxes = streams.map(|rows| rows.iter().map(|row| (row.start, row.count)).collect());
-            boxes.map(|boxes: Boxes| (info.name.clone(), boxes)).collect::<Vec<_>>()
-        };
-        let put: BTreeSet<StreamId> = agreed_fields.iter().flat_map(streams).collect();
-        let names: BTreeSet<_> = agreed_fields.iter().map(|(info, _)| &info.name).collect();
-        self.histories.retain(|id, _| !names.contains(&id.0) || put.contains(id));
-        for (info, _) in agreed_fields {
-            self.known.entry(info.name.clone()).or_insert(info);
-        }
-        Ok(())
     }
 
     /// Closes the output. A step that has not ended is left out.
     ///
     /// # Errors
-    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`.
+    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`; the error of a step that failed in the
+    /// background, and that nobody has been told of.
     pub fn close(mut self) -> Result<()> {
         if mpi_is_over() {
             return Err(Error::State("the session was closed after MPI_Finalize; close it before".into()));
         }
         let unfinished = self.step.take();
-        let closed = self.writer.take().map_or(Ok(()), |w| w.close().map_err(Error::from));
-        agreed(&self.comm, closed)?;
+        let late = match &mut self.background {
+            Background::Writing(writing) => writing.finish(),
+            _ => self.catch_up(),
+        };
+        let closed = lock(&self.output).close();
+        late.and(closed)?;
         match unfinished {
             Some(step) => {
-                Err(Error::State(format!("step {} had not ended and is not in the file", step.step)))
+                Err(Error::State(format!("step {} had not ended and is not in the file", step.number)))
             }
             None => Ok(()),
         }
     }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if mpi_is_over() {
-            // Closing would call MPI, which aborts the program now; the operating system takes what is left.
-            std::mem::forget(self.writer.take());
-        } else {
-            self.writer = None;
-            // SAFETY: dropped once, here, after the writer that used it.
-            unsafe { ManuallyDrop::drop(&mut self.comm) };
-        }
-    }
-}
-
-/// A field's name without its level: its range is that of all levels.
-fn base_name(stored: &str) -> &str {
-    stored.split('@').next().unwrap_or(stored)
-}
-
-fn mpi_is_over() -> bool {
-    let mut finalized = 0;
-    // SAFETY: allowed at any time.
-    unsafe { ffi::MPI_Finalized(&mut finalized) };
-    finalized != 0
 }
 
 /// What each rank can do on its own before the file is made.
@@ -519,53 +416,34 @@ fn prepare(
     Ok((model, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
 }
 
+/// Whether all ranks ask for the same; the threads are each one's own business. Collective.
+fn same(ranks: &Ranks, arguments: &Result<(&Path, &Options)>) -> bool {
+    let digest = |(path, options): &(&Path, &Options)| {
+        let mut digest = DefaultHasher::new();
+        (path, format!("{:?}", Options { threads: 0, ..(*options).clone() })).hash(&mut digest);
+        (digest.finish() >> 1) as i64
+    };
+    // A rank that could not read its arguments has an error of its own, which counts more.
+    let digest = arguments.as_ref().map(digest);
+    let least = ranks.least(digest.as_ref().copied().unwrap_or(i64::MAX));
+    let greatest = -ranks.least(digest.map_or(i64::MAX, |d| -d));
+    least == greatest
+}
+
 /// This rank's share of the node's cores. Collective.
-fn threads(comm: &SimpleCommunicator, asked: usize) -> usize {
-    let node = comm.split_shared(comm.rank());
+fn threads(ranks: &Ranks, asked: usize) -> usize {
+    let node = ranks.split_shared(ranks.rank());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if asked > 0 { asked } else { (cores / node.size() as usize).max(1) }
 }
 
-/// What all ranks have to say, in rank order: two collectives, however many fields there are.
-fn exchange<R: Serialize + DeserializeOwned>(comm: &SimpleCommunicator, report: &R) -> Result<Vec<R>> {
-    let internal = |e: postcard::Error| Error::State(format!("a report cannot be sent: {e}"));
-    let mine = postcard::to_stdvec(report).map_err(internal)?;
-    let mut counts = vec![0i32; comm.size() as usize];
-    comm.all_gather_into(&(mine.len() as i32), &mut counts[..]);
-    let starts: Vec<i32> = counts
-        .iter()
-        .scan(0, |at, n| {
-            *at += n;
-            Some(*at - n)
-        })
-        .collect();
-    let mut all = vec![0u8; counts.iter().map(|&n| n as usize).sum()];
-    {
-        let mut gathered = mpi::datatype::PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
-        comm.all_gather_varcount_into(&mine[..], &mut gathered);
+/// Whether MPI may be called from other threads, on all ranks. Collective.
+fn allows_threads(ranks: &Ranks) -> bool {
+    let allowed = ranks.least((threading_support() == Threading::Multiple).into()) == 1;
+    if !allowed {
+        log::warn!(
+            "MPI was initialised without MPI_THREAD_MULTIPLE: steps are encoded in the background, but written in begin_step"
+        );
     }
-    let report = |(&start, &n): (&i32, &i32)| {
-        postcard::from_bytes(&all[start as usize..(start + n) as usize]).map_err(internal)
-    };
-    starts.iter().zip(&counts).map(report).collect()
-}
-
-/// Success only where all ranks succeeded; a rank that did hears of one that did not.
-fn agreed<T>(comm: &SimpleCommunicator, outcome: Result<T>) -> Result<T> {
-    let (mine, mut worst) = (if outcome.is_err() { comm.rank() } else { i32::MAX }, 0i32);
-    comm.all_reduce_into(&mine, &mut worst, SystemOperation::min());
-    if worst == i32::MAX {
-        return outcome;
-    }
-    let mut text = match &outcome {
-        Err(e) if comm.rank() == worst => postcard::to_stdvec(e).unwrap_or_default(),
-        _ => Vec::new(),
-    };
-    let root = comm.process_at_rank(worst);
-    let mut length = text.len() as u64;
-    root.broadcast_into(&mut length);
-    text.resize(length as usize, 0);
-    root.broadcast_into(&mut text[..]);
-    let unknown = Error::Io(format!("rank {worst} failed"));
-    Err(postcard::from_bytes(&text).unwrap_or(unknown))
+    allowed
 }

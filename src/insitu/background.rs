@@ -1,0 +1,146 @@
+//! Steps that are encoded, or encoded and written, while the simulation goes on.
+
+use crate::collective::{Ranks, mpi_is_over};
+use crate::encoder::{Encoder, Ranges, Step};
+use crate::output::{Output, complete, lock};
+use crate::{Error, Result};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// The encoding of one step.
+pub(crate) struct Coding {
+    thread: JoinHandle<Step>,
+}
+
+impl Coding {
+    pub(crate) fn start(encoder: Arc<Mutex<Encoder>>, mut step: Step, ranges: Ranges) -> Self {
+        let thread = thread::spawn(move || {
+            lock(&encoder).encode_copies(&mut step, Some(&ranges));
+            step
+        });
+        Self { thread }
+    }
+
+    /// The encoded step, as soon as it is.
+    pub(crate) fn finish(self) -> Step {
+        let lost = |_| Step::new(-1, 0.0, Some(Error::State("a defect of swae: a step was lost".into())));
+        self.thread.join().unwrap_or_else(lost)
+    }
+}
+
+/// What became of a step.
+struct Ended {
+    number: i64,
+    bytes: usize,
+    outcome: Result<()>,
+}
+
+/// A thread that encodes and writes one step after the other.
+pub(crate) struct Writing {
+    steps: Option<Sender<Step>>,
+    ended: Receiver<Ended>,
+    thread: Option<JoinHandle<()>>,
+    /// Of the thread that hands over the steps; the other one has its own.
+    ranks: Ranks,
+    /// Bytes of the copies that are on their way.
+    in_flight: usize,
+    /// Steps that have ended, on this rank.
+    count: i64,
+    /// Those of them that nobody has been told of, the first one first.
+    untold: VecDeque<(i64, Result<()>)>,
+}
+
+impl Writing {
+    pub(crate) fn start(ranks: Ranks, encoder: Arc<Mutex<Encoder>>, output: Arc<Mutex<Output>>) -> Self {
+        let (steps, todo) = channel::<Step>();
+        let (done, ended) = channel();
+        let work = move || {
+            for step in todo {
+                let (number, bytes) = (step.number, step.copied());
+                let outcome = catch_unwind(AssertUnwindSafe(|| complete(&encoder, &output, step)));
+                let outcome = outcome.unwrap_or_else(|_| Err(Error::State("a defect of swae".into())));
+                if done.send(Ended { number, bytes, outcome }).is_err() {
+                    break;
+                }
+            }
+        };
+        let thread = Some(thread::spawn(work));
+        let untold = VecDeque::new();
+        Self { steps: Some(steps), ended, thread, ranks, in_flight: 0, count: 0, untold }
+    }
+
+    /// Hands a step over.
+    pub(crate) fn take(&mut self, step: Step) {
+        let (number, bytes) = (step.number, step.copied());
+        self.in_flight += bytes;
+        if self.steps.as_ref().is_none_or(|steps| steps.send(step).is_err()) {
+            let outcome = Err(Error::State("a defect of swae: the thread that writes is gone".into()));
+            self.note(Ended { number, bytes, outcome });
+        }
+    }
+
+    fn note(&mut self, Ended { number, bytes, outcome }: Ended) {
+        self.in_flight -= bytes;
+        self.count += 1;
+        self.untold.push_back((number, outcome));
+    }
+
+    /// Waits until so many more bytes fit under the ceiling, or nothing is on its way any more; says whether they fit.
+    pub(crate) fn make_room(&mut self, bytes: usize, ceiling: usize) -> bool {
+        while self.in_flight + bytes > ceiling && self.in_flight > 0 {
+            let Ok(ended) = self.ended.recv() else { break };
+            self.note(ended);
+        }
+        bytes <= ceiling
+    }
+
+    /// The first error of the steps that have ended on all ranks by now. Collective: every rank hears of the same steps.
+    pub(crate) fn news(&mut self) -> Result<()> {
+        while let Ok(ended) = self.ended.try_recv() {
+            self.note(ended);
+        }
+        let told = self.count - self.untold.len() as i64;
+        let everywhere = self.ranks.least(self.count) - told;
+        first_error(self.untold.drain(..everywhere.max(0) as usize))
+    }
+
+    /// Waits for the last step. The first error of those that nobody has been told of.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        self.steps = None;
+        while let Ok(ended) = self.ended.recv() {
+            self.note(ended);
+        }
+        let thread = self.thread.take().map_or(Ok(()), JoinHandle::join);
+        let lost = |_| Err(Error::State("a defect of swae: the thread that writes has died".into()));
+        first_error(self.untold.drain(..)).and(thread.or_else(lost))
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.steps = None;
+        // After MPI's end the thread may wait for ever.
+        if let (Some(thread), false) = (self.thread.take(), mpi_is_over()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Of a step that ended in the background: it says which.
+pub(crate) fn of_step<T>(number: i64, outcome: Result<T>) -> Result<T> {
+    outcome.map_err(|e| e.with(&format!("step {number}")))
+}
+
+fn first_error(ended: impl Iterator<Item = (i64, Result<()>)>) -> Result<()> {
+    let mut failed = ended.filter(|(_, outcome)| outcome.is_err());
+    let Some((number, first)) = failed.next() else { return Ok(()) };
+    failed.for_each(|(number, outcome)| {
+        if let Err(e) = outcome {
+            log::error!("step {number}: {e}");
+        }
+    });
+    of_step(number, first)
+}

@@ -1,0 +1,129 @@
+//! What ranks say to each other, whatever it is about.
+
+use crate::{Error, Result};
+use mpi::collective::SystemOperation;
+use mpi::ffi::{self, MPI_Comm};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+use serde::{Serialize, de::DeserializeOwned};
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+
+/// The ranks of a communicator of our own, which leaves MPI alone once that is over.
+pub(crate) struct Ranks(ManuallyDrop<SimpleCommunicator>);
+
+// SAFETY: a handle, which MPI allows to be used from any thread where it allows threads at all; whoever sends one to another
+// thread has asked MPI first.
+unsafe impl Send for Ranks {}
+
+impl Ranks {
+    /// The duplicate of another. Collective.
+    ///
+    /// # Safety
+    /// `comm` is a valid communicator of an initialised MPI.
+    pub(crate) unsafe fn duplicate(comm: MPI_Comm) -> Result<Self> {
+        let mut own = comm;
+        // SAFETY: the caller's promise; the duplicate is ours, so the wrapper may free it.
+        unsafe {
+            if ffi::MPI_Comm_dup(comm, &mut own) != 0 {
+                return Err(Error::Argument("MPI_Comm_dup failed on the communicator".into()));
+            }
+            Ok(Self(ManuallyDrop::new(SimpleCommunicator::from_raw(own))))
+        }
+    }
+
+    /// What rank 0 makes of all reports, which come in rank order; every rank hears it. No other rank sees more than that,
+    /// so that it stays cheap on many.
+    pub(crate) fn judged<R, V>(&self, report: &R, judge: impl FnOnce(Vec<R>) -> Result<V>) -> Result<V>
+    where
+        R: Serialize + DeserializeOwned,
+        V: Serialize + DeserializeOwned,
+    {
+        let internal = |e: postcard::Error| Error::State(format!("a report cannot be sent: {e}"));
+        let mine = postcard::to_stdvec(report).unwrap_or_default();
+        let mut counts = vec![0i64; self.size() as usize];
+        self.all_gather_into(&(mine.len() as i64), &mut counts[..]);
+        if counts.iter().sum::<i64>() > i32::MAX.into() {
+            return Err(Error::Unsupported(
+                "the ranks have too many boxes to describe a step in 2 GiB".into(),
+            ));
+        }
+        let counts: Vec<i32> = counts.into_iter().map(|n| n as i32).collect();
+        let root = self.process_at_rank(0);
+        let mut verdict = Vec::new();
+        if self.rank() == 0 {
+            let starts = counts.iter().scan(0, |at, n| {
+                *at += n;
+                Some(*at - n)
+            });
+            let starts: Vec<i32> = starts.collect();
+            let mut all = vec![0u8; counts.iter().map(|&n| n as usize).sum()];
+            let mut gathered = mpi::datatype::PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
+            root.gather_varcount_into_root(&mine[..], &mut gathered);
+            let report = |(&start, &n): (&i32, &i32)| {
+                postcard::from_bytes(&all[start as usize..(start + n) as usize]).map_err(internal)
+            };
+            let reports: Result<Vec<R>> = starts.iter().zip(&counts).map(report).collect();
+            verdict = postcard::to_stdvec(&reports.and_then(judge)).unwrap_or_default();
+        } else {
+            root.gather_varcount_into(&mine[..]);
+        }
+        self.spread_from(0, &mut verdict);
+        postcard::from_bytes::<Result<V>>(&verdict).map_err(internal)?
+    }
+
+    /// Success only where all ranks succeeded; a rank that did hears of one that did not.
+    pub(crate) fn agreed<T>(&self, outcome: Result<T>) -> Result<T> {
+        let worst = self.least(if outcome.is_err() { self.rank().into() } else { i64::MAX });
+        if worst == i64::MAX {
+            return outcome;
+        }
+        let mut text = match &outcome {
+            Err(e) if i64::from(self.rank()) == worst => postcard::to_stdvec(e).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        self.spread_from(worst as i32, &mut text);
+        let unknown = Error::Io(format!("rank {worst} failed"));
+        Err(postcard::from_bytes(&text).unwrap_or(unknown))
+    }
+
+    /// The bytes that one rank has.
+    fn spread_from(&self, rank: i32, bytes: &mut Vec<u8>) {
+        let root = self.process_at_rank(rank);
+        let mut length = bytes.len() as u64;
+        root.broadcast_into(&mut length);
+        bytes.resize(length as usize, 0);
+        root.broadcast_into(&mut bytes[..]);
+    }
+
+    /// The least of all ranks' numbers.
+    pub(crate) fn least(&self, mine: i64) -> i64 {
+        let mut least = mine;
+        self.all_reduce_into(&mine, &mut least, SystemOperation::min());
+        least
+    }
+}
+
+impl Deref for Ranks {
+    type Target = SimpleCommunicator;
+
+    fn deref(&self) -> &SimpleCommunicator {
+        &self.0
+    }
+}
+
+impl Drop for Ranks {
+    fn drop(&mut self) {
+        if !mpi_is_over() {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        }
+    }
+}
+
+pub(crate) fn mpi_is_over() -> bool {
+    let mut finalized = 0;
+    // SAFETY: allowed at any time.
+    unsafe { ffi::MPI_Finalized(&mut finalized) };
+    finalized != 0
+}

@@ -1,0 +1,217 @@
+//! What the ranks do together: a step that each has encoded is made one, and written by all or by none.
+
+use crate::agreement::{Agreed, Part, Plan, Report, agree};
+use crate::collective::{Ranks, mpi_is_over};
+use crate::encoder::{Encoder, Ranges, Step, widen};
+use crate::{Error, Result};
+use mpi::collective::SystemOperation;
+use mpi::traits::*;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use swae_codec::Model;
+use swae_store::{FieldInfo, FieldPart, Writer};
+
+/// What is in the file, for those who prepare what comes next.
+#[derive(Default)]
+pub(crate) struct Written {
+    /// The fields of all steps: a field keeps its shape, type and grid.
+    pub fields: BTreeMap<String, FieldInfo>,
+    pub last_step: Option<i64>,
+    pub steps: u64,
+    /// Of this rank.
+    pub bytes: u64,
+    /// Time that went into encoding, into telling each other, and into writing.
+    pub encoding: Duration,
+    pub exchanging: Duration,
+    pub writing: Duration,
+}
+
+pub(crate) struct Output {
+    ranks: Ranks,
+    writer: Option<Box<dyn Writer>>,
+    models: Vec<Arc<Model>>,
+    /// Whether any field needs its range on all ranks.
+    needs_ranges: bool,
+    /// What all ranks have agreed on before, the last first.
+    plans: VecDeque<Plan>,
+    agreements: i64,
+    written: Arc<Mutex<Written>>,
+}
+
+/// What two threads share; each leaves it whole, whatever happens to it.
+pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Encodes what is left of a step, and writes it. Collective.
+pub(crate) fn complete(encoder: &Mutex<Encoder>, output: &Mutex<Output>, mut step: Step) -> Result<()> {
+    let ranges = lock(output).ranges(&mut step);
+    lock(encoder).encode_copies(&mut step, Some(&ranges));
+    publish(encoder, output, &step)
+}
+
+/// Writes a step that is encoded. Collective.
+pub(crate) fn publish(encoder: &Mutex<Encoder>, output: &Mutex<Output>, step: &Step) -> Result<()> {
+    let outcome = lock(output).publish(step);
+    lock(encoder).settle(&outcome);
+    outcome.map(|_| ())
+}
+
+impl Output {
+    /// How many sets of fields and boxes are remembered: fields may be put every second or third step only.
+    const PLANS: usize = 8;
+
+    pub(crate) fn new(
+        ranks: Ranks,
+        writer: Box<dyn Writer>,
+        models: Vec<Arc<Model>>,
+        needs_ranges: bool,
+        written: Arc<Mutex<Written>>,
+    ) -> Self {
+        let plans = VecDeque::new();
+        Self { ranks, writer: Some(writer), models, needs_ranges, plans, agreements: 0, written }
+    }
+
+    /// The ranges, on all ranks, of the fields of a step that need one; nothing is said where no field ever does. Collective.
+    pub(crate) fn ranges(&self, step: &mut Step) -> Ranges {
+        if !self.needs_ranges {
+            return Ranges::new();
+        }
+        let begun = Instant::now();
+        let together = |all: Vec<Ranges>| {
+            let mut ranges = Ranges::new();
+            all.into_iter().flatten().for_each(|(name, range)| widen(&mut ranges, name, range));
+            Ok(ranges)
+        };
+        let ranges = self.ranks.judged(&step.ranges(), together);
+        lock(&self.written).exchanging += begun.elapsed();
+        ranges.unwrap_or_else(|e| {
+            step.fail(e);
+            Ranges::new()
+        })
+    }
+
+    /// Writes a step that is encoded, on all ranks or on none. Collective.
+    fn publish(&mut self, step: &Step) -> Result<Agreed> {
+        let begun = Instant::now();
+        let agreed = self.agree(step);
+        lock(&self.written).exchanging += begun.elapsed();
+        let agreed = agreed?;
+        let begun = Instant::now();
+        let parts: Vec<FieldPart<'_>> = agreed
+            .iter()
+            .map(|(info, part)| FieldPart {
+                info,
+                all_boxes: part.all[0] as usize,
+                all_bytes: part.all[1],
+                first_box: part.before[0] as usize,
+                boxes: part.boxes.clone(),
+                bytes: step.puts.iter().find(|p| p.info.name == info.name).map_or(&[], |p| &p.bytes),
+            })
+            .collect();
+        let writer = self.writer.as_mut().ok_or_else(|| Error::State("the session is closed".into()))?;
+        let room = if self.ranks.rank() == 0 { writer.has_room(&parts).map_err(Error::from) } else { Ok(()) };
+        self.ranks.agreed(room)?;
+        let done = writer.write_step(step.number, step.time, &parts, &self.models).map_err(Error::from);
+        lock(&self.written).last_step = Some(step.number);
+        self.ranks.agreed(done)?;
+        // One rank's note for readers; the step is whole without it, so no other rank waits for it.
+        if let Err(e) = writer.seal() {
+            log::warn!("{e}");
+        }
+        let mut written = lock(&self.written);
+        written.writing += begun.elapsed();
+        written.steps += 1;
+        written.bytes += step.puts.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
+        for (info, _) in &agreed {
+            written.fields.entry(info.name.clone()).or_insert_with(|| info.clone());
+        }
+        drop(written);
+        Ok(agreed)
+    }
+
+    /// What all ranks agree on, with this rank's part. Where nothing has changed since they last did, as is so in most steps,
+    /// each rank's word is enough; else rank 0 looks at what all of them have.
+    fn agree(&mut self, step: &Step) -> Result<Agreed> {
+        let report = Report::of(step);
+        let known = self.plans.iter().find(|plan| plan.report.same_fields(&report));
+        let known = known.filter(|_| step.failure.is_none()).map_or(-1, |plan| plan.number);
+        let time = step.time.to_bits() as i64;
+        // Least and greatest of each at once.
+        let mine = [known, !known, step.number, !step.number, time, !time];
+        let mut least = mine;
+        self.ranks.all_reduce_into(&mine[..], &mut least[..], SystemOperation::min());
+        let plan = match self.plans.iter().position(|plan| plan.number == known) {
+            Some(at) if least == mine => &self.plans[at],
+            _ => {
+                let infos = self.ranks.judged(&report, |reports| agree(&reports))?;
+                self.check(&infos)?;
+                self.plans.push_front(Plan { number: self.agreements, infos, report });
+                self.plans.truncate(Self::PLANS);
+                self.agreements += 1;
+                &self.plans[0]
+            }
+        };
+        self.parts(step, &plan.infos)
+    }
+
+    /// Whether fields are still what they were.
+    fn check(&self, infos: &[FieldInfo]) -> Result<()> {
+        let written = lock(&self.written);
+        infos.iter().try_for_each(|info| same_as_before(&written.fields, info))
+    }
+
+    /// Where this rank's boxes and bytes of each field lie among those of all ranks: two collectives, of two numbers a field.
+    fn parts(&self, step: &Step, infos: &[FieldInfo]) -> Result<Agreed> {
+        let boxes = |info: &FieldInfo| {
+            step.puts.iter().find(|p| p.info.name == info.name).map_or(&[][..], |p| &p.boxes[..])
+        };
+        let mine: Vec<u64> = infos.iter().flat_map(|info| Part::size(boxes(info))).collect();
+        let (mut before, mut all) = (vec![0u64; mine.len()], vec![0u64; mine.len()]);
+        self.ranks.exclusive_scan_into(&mine[..], &mut before[..], SystemOperation::sum());
+        if self.ranks.rank() == 0 {
+            // MPI leaves it as it likes.
+            before.fill(0);
+        }
+        self.ranks.all_reduce_into(&mine[..], &mut all[..], SystemOperation::sum());
+        let part = |(i, info): (usize, &FieldInfo)| {
+            let of = |sizes: &[u64]| [sizes[2 * i], sizes[2 * i + 1]];
+            (info.clone(), Part::new(of(&all), of(&before), boxes(info)))
+        };
+        Ok(infos.iter().enumerate().map(part).collect())
+    }
+
+    /// Closes the file. Collective.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        let closed = self.writer.take().map_or(Ok(()), |w| w.close().map_err(Error::from));
+        self.ranks.agreed(closed)
+    }
+}
+
+/// Whether a field is what it was in the steps before.
+pub(crate) fn same_as_before(before: &BTreeMap<String, FieldInfo>, info: &FieldInfo) -> Result<()> {
+    match before.get(&info.name) {
+        Some(known) if known != info => Err(Error::Argument(format!(
+            "field '{}': it was {} {:?} in an earlier step, now it is {} {:?} (or its grid moved); use another name",
+            info.name,
+            known.dtype.name(),
+            known.shape,
+            info.dtype.name(),
+            info.shape
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if mpi_is_over() {
+            // Closing would call MPI, which aborts the program now; the operating system takes what is left.
+            std::mem::forget(self.writer.take());
+        } else {
+            // Before the communicator that it uses.
+            self.writer = None;
+        }
+    }
+}
