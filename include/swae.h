@@ -129,7 +129,7 @@ typedef struct {
   double bound;
   // Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
   // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, and a table [fields.NAME] of
+  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), and a table [fields.NAME] of
   // the first six for each field, or pattern of fields, that is to be coded otherwise.
   const char *config;
   // More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
@@ -140,6 +140,9 @@ typedef struct {
   uint64_t memory;
   // A swae_asynchronous.
   int32_t asynchronous;
+  // Not 0: a file of this name is not replaced but continued, as after a restart. Its steps before the first one of this
+  // session are kept, later ones are dropped.
+  int32_t append;
 } swae_options;
 
 // One rank's box of a field. Every triple is x, y, z; zero means the default.
@@ -289,7 +292,8 @@ swae_status swae_set_log(swae_log_callback callback,
                          void *user,
                          int32_t level);
 
-// Opens an output: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5; an existing file is replaced.
+// Opens an output: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5; an existing file is replaced, unless the options
+// say append.
 // Collective over `comm`, which is duplicated.
 //
 // `*session` is set even where the call fails (unless memory or arguments do not allow it): swae_last_error then

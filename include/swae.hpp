@@ -123,12 +123,13 @@ struct options {
     std::string model, config, settings;
     swae_asynchronous asynchronous = SWAE_ASYNCHRONOUS_OFF;
     std::uint64_t memory = 0;
+    bool append = false;
 
     swae_options c() const {
         swae_options o{};
         o.size = sizeof o;
         o.mode = mode, o.bound = bound, o.latents = latents, o.threads = threads, o.keyframe_every = keyframe_every;
-        o.asynchronous = asynchronous, o.memory = memory;
+        o.asynchronous = asynchronous, o.memory = memory, o.append = append;
         o.model = model.empty() ? nullptr : model.c_str();
         o.config = config.empty() ? nullptr : config.c_str();
         o.settings = settings.empty() ? nullptr : settings.c_str();

@@ -1,4 +1,4 @@
-//! A job that is killed at any moment leaves a file in which every step that ended is whole.
+//! A job that is killed at any moment leaves a file in which every step that ended is whole, and with which another can go on.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use swae_codec::Field;
 use swae_store::{Decoder, open};
-use swae_tests::{compile, run};
+use swae_tests::{compile, mpirun, run};
 
 /// What the program puts for field K.
 fn truth(step: usize, [z, y, x]: [usize; 3]) -> f64 {
@@ -17,8 +17,8 @@ fn kill_at_random(store: &str) {
     const TIMES: usize = 50;
     let dir = tempfile::tempdir().unwrap();
     // Ranks are killed by this name.
-    let name = format!("endless-{store}");
-    let program = compile(dir.path(), "endless.c", "-O2", &name);
+    let name = format!("steps-{store}");
+    let program = compile(dir.path(), "steps.c", "-O2", &name);
     let mut steps = 0;
     for time in 0..TIMES {
         let path = dir.path().join(format!("{time}.{store}"));
@@ -49,6 +49,12 @@ fn kill_at_random(store: &str) {
         // The last line may be cut short.
         let ended = said.matches('\n').count();
         steps += check(&path, ended);
+        // A restart on other ranks, from a few steps before the end.
+        let first = ended - ended.min(3);
+        let range = [first, first + 5].map(|n| n.to_string());
+        let arguments = [&path.display().to_string(), &range[0], &range[1], "append = true"];
+        mpirun(dir.path(), 1 + time % 3, &program, &arguments).expect_success();
+        assert_eq!(check(&path, first + 5), first + 5);
     }
     println!("{steps} steps of {TIMES} killed runs");
 }

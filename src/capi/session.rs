@@ -71,7 +71,7 @@ pub struct swae_options {
     pub bound: f64,
     /// Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
     /// "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-    /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, and a table [fields.NAME] of
+    /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), and a table [fields.NAME] of
     /// the first six for each field, or pattern of fields, that is to be coded otherwise.
     pub config: *const c_char,
     /// More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
@@ -82,6 +82,9 @@ pub struct swae_options {
     pub memory: u64,
     /// A swae_asynchronous.
     pub asynchronous: i32,
+    /// Not 0: a file of this name is not replaced but continued, as after a restart. Its steps before the first one of this
+    /// session are kept, later ones are dropped.
+    pub append: i32,
 }
 
 /// What a session has done so far, on this rank. Times are seconds.
@@ -129,7 +132,8 @@ impl swae_session {
     }
 }
 
-/// Opens an output: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5; an existing file is replaced.
+/// Opens an output: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5; an existing file is replaced, unless the options
+/// say append.
 /// Collective over `comm`, which is duplicated.
 ///
 /// `*session` is set even where the call fails (unless memory or arguments do not allow it): swae_last_error then
@@ -418,6 +422,7 @@ pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Option
     };
     settings.threads = Some(threads);
     settings.memory = (o.memory > 0).then_some(o.memory as f64);
+    settings.append = Some(o.append != 0);
     settings.asynchronous = Some(match o.asynchronous {
         0 => Asynchronous::Off,
         1 => Asynchronous::Coding,

@@ -150,7 +150,7 @@ fn union(reports: &[Report]) -> Result<Vec<FieldInfo>> {
     Ok(fields.into_values().map(|(info, _)| info.clone()).collect())
 }
 
-fn describe(info: &FieldInfo) -> String {
+pub(crate) fn describe(info: &FieldInfo) -> String {
     format!(
         "{} {:?} at {:?} spaced {:?} ({})",
         info.dtype.name(),

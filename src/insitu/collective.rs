@@ -39,8 +39,9 @@ impl Ranks {
         R: Serialize + DeserializeOwned,
         V: Serialize + DeserializeOwned,
     {
-        let internal = |e: postcard::Error| Error::State(format!("a report cannot be sent: {e}"));
-        let mine = postcard::to_stdvec(report).unwrap_or_default();
+        // Never empty: the address of an empty vector means something else to MPI.
+        let mut mine = postcard::to_stdvec(report).unwrap_or_default();
+        mine.push(0);
         let mut counts = vec![0i64; self.size() as usize];
         self.all_gather_into(&(mine.len() as i64), &mut counts[..]);
         if counts.iter().sum::<i64>() > i32::MAX.into() {
@@ -50,7 +51,7 @@ impl Ranks {
         }
         let counts: Vec<i32> = counts.into_iter().map(|n| n as i32).collect();
         let root = self.process_at_rank(0);
-        let mut verdict = Vec::new();
+        let mut reports = Ok(Vec::new());
         if self.rank() == 0 {
             let starts = counts.iter().scan(0, |at, n| {
                 *at += n;
@@ -63,13 +64,24 @@ impl Ranks {
             let report = |(&start, &n): (&i32, &i32)| {
                 postcard::from_bytes(&all[start as usize..(start + n) as usize]).map_err(internal)
             };
-            let reports: Result<Vec<R>> = starts.iter().zip(&counts).map(report).collect();
-            verdict = postcard::to_stdvec(&reports.and_then(judge)).unwrap_or_default();
+            reports = starts.iter().zip(&counts).map(report).collect::<Result<Vec<R>>>();
         } else {
             root.gather_varcount_into(&mine[..]);
         }
-        self.spread_from(0, &mut verdict);
-        postcard::from_bytes::<Result<V>>(&verdict).map_err(internal)?
+        self.told(|| judge(reports?))
+    }
+
+    /// What rank 0 finds out; every rank hears it.
+    pub(crate) fn told<V>(&self, find: impl FnOnce() -> Result<V>) -> Result<V>
+    where
+        V: Serialize + DeserializeOwned,
+    {
+        let mut found = Vec::new();
+        if self.rank() == 0 {
+            found = postcard::to_stdvec(&find()).unwrap_or_default();
+        }
+        self.spread_from(0, &mut found);
+        postcard::from_bytes::<Result<V>>(&found).map_err(internal)?
     }
 
     /// Success only where all ranks succeeded; a rank that did hears of one that did not.
@@ -119,6 +131,10 @@ impl Drop for Ranks {
             unsafe { ManuallyDrop::drop(&mut self.0) };
         }
     }
+}
+
+fn internal(e: postcard::Error) -> Error {
+    Error::State(format!("a report cannot be sent: {e}"))
 }
 
 pub(crate) fn mpi_is_over() -> bool {

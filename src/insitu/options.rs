@@ -67,6 +67,8 @@ pub struct Options {
     pub model: String,
     /// Threads that encode on this rank; 0 for this rank's share of the node's cores.
     pub threads: usize,
+    /// Whether the steps that a file of this name holds stay in it.
+    pub append: bool,
     /// What goes on while the simulation computes.
     pub asynchronous: Asynchronous,
     /// Bytes of values that this rank copies at most for steps in the background. What goes beyond waits for earlier steps,
@@ -144,6 +146,8 @@ pub struct Settings {
     pub model: Option<String>,
     /// Threads of a rank; its share of the node's cores if nothing is said.
     pub threads: Option<usize>,
+    /// Whether to go on with a file of this name; it is replaced if nothing is said.
+    pub append: Option<bool>,
     /// What goes on while the simulation computes; nothing if nothing is said.
     pub asynchronous: Option<Asynchronous>,
     /// Bytes of copies for steps in the background; 2³⁰ if nothing is said.
@@ -153,7 +157,7 @@ pub struct Settings {
 }
 
 const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
-const OF_A_SESSION: [&str; 5] = ["model", "threads", "asynchronous", "memory", "fields"];
+const OF_A_SESSION: [&str; 6] = ["model", "threads", "append", "asynchronous", "memory", "fields"];
 /// Bytes of copies if nobody says how many.
 const MEMORY: f64 = (1u64 << 30) as f64;
 
@@ -220,6 +224,7 @@ impl Settings {
             all: self.all.and(later.all),
             model: later.model.or(self.model),
             threads: later.threads.or(self.threads),
+            append: later.append.or(self.append),
             asynchronous: later.asynchronous.or(self.asynchronous),
             memory: later.memory.or(self.memory),
             fields,
@@ -248,6 +253,7 @@ impl Settings {
             fields,
             model: self.model.unwrap_or_else(|| "gr-16".into()),
             threads: self.threads.unwrap_or(0),
+            append: self.append.unwrap_or(false),
             asynchronous: self.asynchronous.unwrap_or_default(),
             memory: memory as usize,
         })

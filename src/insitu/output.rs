@@ -1,12 +1,13 @@
 //! What the ranks do together: a step that each has encoded is made one, and written by all or by none.
 
-use crate::agreement::{Agreed, Part, Plan, Report, agree};
+use crate::agreement::{Agreed, Part, Plan, Report, agree, describe};
 use crate::collective::{Ranks, mpi_is_over};
 use crate::encoder::{Encoder, Ranges, Step, widen};
 use crate::{Error, Result};
 use mpi::collective::SystemOperation;
 use mpi::traits::*;
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use swae_codec::Model;
@@ -27,9 +28,17 @@ pub(crate) struct Written {
     pub writing: Duration,
 }
 
+/// The file of a session.
+pub(crate) enum File {
+    Open(Box<dyn Writer>),
+    /// It is there, and its steps before the next one are kept.
+    Continued(PathBuf),
+    Closed,
+}
+
 pub(crate) struct Output {
     ranks: Ranks,
-    writer: Option<Box<dyn Writer>>,
+    file: File,
     models: Vec<Arc<Model>>,
     /// Whether any field needs its range on all ranks.
     needs_ranges: bool,
@@ -64,13 +73,13 @@ impl Output {
 
     pub(crate) fn new(
         ranks: Ranks,
-        writer: Box<dyn Writer>,
+        file: File,
         models: Vec<Arc<Model>>,
         needs_ranges: bool,
         written: Arc<Mutex<Written>>,
     ) -> Self {
         let plans = VecDeque::new();
-        Self { ranks, writer: Some(writer), models, needs_ranges, plans, agreements: 0, written }
+        Self { ranks, file, models, needs_ranges, plans, agreements: 0, written }
     }
 
     /// The ranges, on all ranks, of the fields of a step that need one; nothing is said where no field ever does. Collective.
@@ -110,7 +119,15 @@ impl Output {
                 bytes: step.puts.iter().find(|p| p.info.name == info.name).map_or(&[], |p| &p.bytes),
             })
             .collect();
-        let writer = self.writer.as_mut().ok_or_else(|| Error::State("the session is closed".into()))?;
+        if let File::Continued(path) = &self.file {
+            let kept = self.ranks.told(|| Ok(swae_store::kept(path, step.number)?))?;
+            // SAFETY: the communicator is our own, and dropped after the writer.
+            let made = unsafe { swae_store::append(path, self.ranks.as_raw(), &kept) };
+            self.file = File::Open(self.ranks.agreed(made.map_err(Error::from))?);
+        }
+        let File::Open(writer) = &mut self.file else {
+            return Err(Error::State("the session is closed".into()));
+        };
         let room = if self.ranks.rank() == 0 { writer.has_room(&parts).map_err(Error::from) } else { Ok(()) };
         self.ranks.agreed(room)?;
         let done = writer.write_step(step.number, step.time, &parts, &self.models).map_err(Error::from);
@@ -184,7 +201,10 @@ impl Output {
 
     /// Closes the file. Collective.
     pub(crate) fn close(&mut self) -> Result<()> {
-        let closed = self.writer.take().map_or(Ok(()), |w| w.close().map_err(Error::from));
+        let closed = match std::mem::replace(&mut self.file, File::Closed) {
+            File::Open(writer) => writer.close().map_err(Error::from),
+            _ => Ok(()),
+        };
         self.ranks.agreed(closed)
     }
 }
@@ -193,12 +213,10 @@ impl Output {
 pub(crate) fn same_as_before(before: &BTreeMap<String, FieldInfo>, info: &FieldInfo) -> Result<()> {
     match before.get(&info.name) {
         Some(known) if known != info => Err(Error::Argument(format!(
-            "field '{}': it was {} {:?} in an earlier step, now it is {} {:?} (or its grid moved); use another name",
+            "field '{}': it was {} in an earlier step, now it is {}; use another name",
             info.name,
-            known.dtype.name(),
-            known.shape,
-            info.dtype.name(),
-            info.shape
+            describe(known),
+            describe(info)
         ))),
         _ => Ok(()),
     }
@@ -208,10 +226,10 @@ impl Drop for Output {
     fn drop(&mut self) {
         if mpi_is_over() {
             // Closing would call MPI, which aborts the program now; the operating system takes what is left.
-            std::mem::forget(self.writer.take());
+            std::mem::forget(std::mem::replace(&mut self.file, File::Closed));
         } else {
             // Before the communicator that it uses.
-            self.writer = None;
+            self.file = File::Closed;
         }
     }
 }

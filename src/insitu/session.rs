@@ -4,11 +4,12 @@ use crate::background::{Coding as CodingStep, Writing, of_step};
 use crate::collective::{Ranks, mpi_is_over};
 use crate::encoder::{Copied, Encoder, Step};
 use crate::options::{Asynchronous, Coding, Options};
-use crate::output::{Output, Written, complete, lock, publish, same_as_before};
+use crate::output::{File, Output, Written, complete, lock, publish, same_as_before};
 use crate::{Error, Result};
 use mpi::environment::{Threading, threading_support};
 use mpi::ffi::MPI_Comm;
 use mpi::traits::*;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -87,7 +88,8 @@ enum Background {
 }
 
 impl Session {
-    /// Opens an output; an existing file of this name is replaced. A rank that could not even read its arguments
+    /// Opens an output; an existing file of this name is replaced, or, if the options say so, continued: then its steps before
+    /// the first one of this session are kept. A rank that could not even read its arguments
     /// passes that error, so that the others hear of it instead of waiting.
     ///
     /// # Errors
@@ -112,10 +114,22 @@ impl Session {
             Ok((path, model, pool))
         });
         let (path, model, pool) = ranks.agreed(prepared)?;
-        // SAFETY: the duplicate lives as long as the output, and the writer is dropped before it.
-        let made = unsafe { swae_store::create(path, ranks.as_raw()) }.map_err(Error::from);
-        let writer = ranks.agreed(made)?;
         let written = Arc::<Mutex<Written>>::default();
+        let there = match options.append {
+            true => ranks.told(|| fields_of(path))?,
+            false => None,
+        };
+        let file = match there {
+            Some(fields) => {
+                lock(&written).fields = fields;
+                File::Continued(path.into())
+            }
+            None => {
+                // SAFETY: the duplicate lives as long as the output, and the writer is dropped before it.
+                let made = unsafe { swae_store::create(path, ranks.as_raw()) }.map_err(Error::from);
+                File::Open(ranks.agreed(made)?)
+            }
+        };
         let needs_ranges = options.codings().any(Coding::needs_range);
         let encoder = Arc::new(Mutex::new(Encoder::new(model.clone(), pool, written.clone())));
         let models = model.iter().cloned().collect();
@@ -126,7 +140,7 @@ impl Session {
             }
             _ => None,
         };
-        let output = Output::new(ranks, writer, models, needs_ranges, written.clone());
+        let output = Output::new(ranks, file, models, needs_ranges, written.clone());
         let output = Arc::new(Mutex::new(output));
         let background = match (options.asynchronous, second) {
             (Asynchronous::Off, _) => Background::None,
@@ -414,6 +428,15 @@ fn prepare(
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     Ok((model, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
+}
+
+/// The fields of a file, if there is one.
+fn fields_of(path: &Path) -> Result<Option<BTreeMap<String, FieldInfo>>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let kept = swae_store::kept(path, i64::MAX)?;
+    Ok(Some(kept.fields.into_iter().map(|info| (info.name.clone(), info)).collect()))
 }
 
 /// Whether all ranks ask for the same; the threads are each one's own business. Collective.

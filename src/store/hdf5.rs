@@ -5,7 +5,7 @@
 //! collective; the bytes go out independently, each rank its own.
 
 use crate::{
-    BoxRow, Error, FieldInfo, FieldPart, Reader, Result, StepInfo, StoredStream, Writer, check_size,
+    BoxRow, Error, FieldInfo, FieldPart, Kept, Reader, Result, StepInfo, StoredStream, Writer, check_size,
 };
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{File, Group, H5Type};
@@ -45,8 +45,28 @@ impl Hdf5Writer {
         Ok(Self { file, path: path.into(), models: Vec::new() })
     }
 
+    /// Goes on with a file, behind the steps that are kept.
+    ///
+    /// # Safety
+    /// `comm` is a valid communicator that outlives the writer.
+    pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
+        let open = || -> hdf5::Result<Self> {
+            let file = hdf5::FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
+            let steps = file.group("steps")?;
+            kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
+            file.flush()?;
+            Ok(Self { file, path: path.into(), models: Vec::new() })
+        };
+        open().map_err(|e| io(path, &e))
+    }
+
     fn write_model(&self, model: &Model) -> hdf5::Result<()> {
-        let group = create_group(&self.file, &format!("models/{}", model.id()))?;
+        let name = format!("models/{}", model.id());
+        if self.file.link_exists(&name) {
+            // A file that is continued.
+            return Ok(());
+        }
+        let group = create_group(&self.file, &name)?;
         set(&group, "name", &text::<64>(&model.metadata.name))?;
         let mut metadata = model.metadata.clone();
         let mut json = serde_json::to_string(&metadata).map_err(|e| e.to_string())?;
@@ -175,6 +195,8 @@ pub(crate) struct Hdf5Reader {
     limit: u64,
     groups: Vec<String>,
     steps: Vec<StepInfo>,
+    /// The groups of steps that were not finished.
+    unfinished: Vec<String>,
     models: Models,
 }
 
@@ -191,6 +213,7 @@ impl Hdf5Reader {
             path: path.into(),
             groups: Vec::new(),
             steps: Vec::new(),
+            unfinished: Vec::new(),
             models: Models::built_in(),
         };
         reader.scan().map_err(content)?;
@@ -214,6 +237,7 @@ impl Hdf5Reader {
             let group = steps.group(&name)?;
             if group.attr("complete").is_err() {
                 log::warn!("{}: step {name} was not finished and is left out", self.path.display());
+                self.unfinished.push(name);
                 continue;
             }
             let mut names = group.member_names()?;
@@ -227,6 +251,13 @@ impl Hdf5Reader {
         found.sort_by_key(|(_, info)| info.step);
         (self.groups, self.steps) = found.into_iter().unzip();
         Ok(())
+    }
+
+    /// What is kept of the file where it is continued with this step.
+    pub(crate) fn kept(&self, before: i64) -> Kept {
+        let count = self.steps.partition_point(|s| s.step < before);
+        let dropped = self.groups[count..].iter().chain(&self.unfinished).cloned().collect();
+        Kept { dropped, ..Kept::of(&self.steps[..count]) }
     }
 
     fn field(step: &Group, name: String) -> hdf5::Result<(FieldInfo, u64)> {

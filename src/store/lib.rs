@@ -249,6 +249,66 @@ pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
     }
 }
 
+/// What is kept of a file that is continued.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Fields of its steps.
+    pub fields: Vec<FieldInfo>,
+    /// How many steps.
+    steps: usize,
+    /// Names of what goes.
+    dropped: Vec<String>,
+}
+
+impl Kept {
+    fn of(steps: &[StepInfo]) -> Self {
+        let mut fields: Vec<_> = steps.iter().flat_map(|s| &s.fields).map(|(info, _)| info.clone()).collect();
+        fields.sort_by(|a, b| a.name.cmp(&b.name));
+        fields.dedup_by(|a, b| a.name == b.name);
+        Self { fields, steps: steps.len(), dropped: Vec::new() }
+    }
+}
+
+/// What [`append`] would keep of a file: the steps before the one of this number. One rank asks.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn kept(path: &Path, before: i64) -> Result<Kept> {
+    match Kind::of(path)? {
+        Kind::Hdf5 => Ok(hdf5::Hdf5Reader::open(path)?.kept(before)),
+        #[cfg(feature = "adios2")]
+        Kind::Adios2 => {
+            let reader = adios2::Adios2Reader::open(path)?;
+            let steps = reader.steps();
+            Ok(Kept::of(&steps[..steps.partition_point(|s| s.step < before)]))
+        }
+        #[cfg(not(feature = "adios2"))]
+        Kind::Adios2 => Err(no_adios2()),
+        Kind::Plain => Err(unknown_ending(path)),
+    }
+}
+
+/// Goes on with a file that [`create`] has made, behind the steps that are kept. Collective over `comm`; all ranks pass the
+/// same.
+///
+/// # Errors
+/// As [`create`].
+///
+/// # Safety
+/// `comm` is a valid communicator that outlives the writer.
+pub unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Box<dyn Writer>> {
+    match Kind::of(path)? {
+        // SAFETY: the caller's promise.
+        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::append(path, comm, kept)? })),
+        #[cfg(feature = "adios2")]
+        // SAFETY: the caller's promise.
+        Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::append(path, comm, kept)? })),
+        #[cfg(not(feature = "adios2"))]
+        Kind::Adios2 => Err(no_adios2()),
+        Kind::Plain => Err(unknown_ending(path)),
+    }
+}
+
 /// Whether [`create`] knows the ending; a check that needs no other rank.
 ///
 /// # Errors

@@ -37,7 +37,12 @@ impl Drop for Handle {
 impl Handle {
     /// # Safety
     /// A communicator, where given, is valid and outlives the handle.
-    pub(super) unsafe fn new(path: &Path, comm: Option<MPI_Comm>, mode: adios2_mode) -> Result<Self> {
+    pub(super) unsafe fn new(
+        path: &Path,
+        comm: Option<MPI_Comm>,
+        mode: adios2_mode,
+        parameters: &[(&str, String)],
+    ) -> Result<Self> {
         let limit = size_on_disk(path).unwrap_or(0);
         let mut handle = Self {
             adios: ptr::null_mut(),
@@ -56,7 +61,9 @@ impl Handle {
             handle.check(adios2_set_engine(handle.io, c"BP5".as_ptr()), "choose the BP5 engine")?;
             // Minima and maxima of compressed bytes tell nobody anything; and a reader would wait an hour for a
             // writer to complete a file that was cut short.
-            for (key, value) in [(c"StatsLevel", c"0"), (c"OpenTimeoutSecs", c"1")] {
+            let always = [("StatsLevel", "0".into()), ("OpenTimeoutSecs", "1".into())];
+            for (key, value) in always.iter().chain(parameters) {
+                let (key, value) = (handle.text(key)?, handle.text(value)?);
                 let set = adios2_set_parameter(handle.io, key.as_ptr(), value.as_ptr());
                 handle.check(set, "set a parameter of BP5")?;
             }

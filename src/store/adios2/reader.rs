@@ -47,7 +47,7 @@ impl Adios2Reader {
 
     fn rewound(path: &Path) -> Result<Handle> {
         // SAFETY: no communicator is given.
-        unsafe { Handle::new(path, None, adios2_mode_adios2_mode_read) }
+        unsafe { Handle::new(path, None, adios2_mode_adios2_mode_read, &[]) }
     }
 
     /// To the first step, if there is one.

@@ -1,7 +1,7 @@
 //! Steps into a BP5 output, all ranks together.
 
 use super::{SIZES, handle::Handle};
-use crate::{BoxRow, FieldInfo, FieldPart, Result, Writer};
+use crate::{BoxRow, FieldInfo, FieldPart, Kept, Result, Writer};
 use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::collections::BTreeMap;
@@ -22,19 +22,48 @@ impl Adios2Writer {
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
     pub(crate) unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Self> {
-        let mut rank = 0;
         // SAFETY: the caller's promise.
-        let handle = unsafe {
-            mpi_sys::MPI_Comm_rank(comm, &mut rank);
-            Handle::new(path, Some(comm), adios2_mode_adios2_mode_write)?
-        };
-        handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
-        handle.attribute(
+        let writer = unsafe { Self::open(path, comm, adios2_mode_adios2_mode_write, &[])? };
+        writer.handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
+        writer.handle.attribute(
             "stream_format_version",
             adios2_type_adios2_type_uint16_t,
             ptr::from_ref(&FORMAT_VERSION).cast(),
             0,
         )?;
+        Ok(writer)
+    }
+
+    /// Goes on with an output, behind the steps that are kept.
+    ///
+    /// # Safety
+    /// `comm` is a valid communicator that outlives the writer.
+    pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
+        let after = [("AppendAfterSteps", kept.steps.to_string())];
+        // SAFETY: the caller's promise.
+        let writer = unsafe { Self::open(path, comm, adios2_mode_adios2_mode_append, &after)? };
+        // What has been said of a field is said once a file.
+        let known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
+        let writer = Self { known, ..writer };
+        // What is dropped need not be there any more.
+        writer.seal()?;
+        Ok(writer)
+    }
+
+    /// # Safety
+    /// `comm` is a valid communicator that outlives the writer.
+    unsafe fn open(
+        path: &Path,
+        comm: MPI_Comm,
+        mode: adios2_mode,
+        parameters: &[(&str, String)],
+    ) -> Result<Self> {
+        let mut rank = 0;
+        // SAFETY: the caller's promise.
+        let handle = unsafe {
+            mpi_sys::MPI_Comm_rank(comm, &mut rank);
+            Handle::new(path, Some(comm), mode, parameters)?
+        };
         Ok(Self { handle, first_rank: rank == 0, known: BTreeMap::new(), models: Vec::new() })
     }
 
@@ -165,6 +194,8 @@ impl Writer for Adios2Writer {
                 sizes.insert(entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len());
             }
             sizes.remove(SIZES);
+            // A later run writes its own.
+            sizes.remove("profiling.json");
             // Replaced whole, so that a reader never sees half of it.
             let new = path.join(format!("{SIZES}.new"));
             fs::write(&new, serde_json::to_string_pretty(&sizes)?)?;
