@@ -62,6 +62,7 @@ module swae
     type(c_ptr) :: config, settings
     integer(c_int64_t) :: memory
     integer(c_int32_t) :: asynchronous, append
+    type(c_ptr) :: devices
   end type
 
   type, bind(c) :: c_field
@@ -168,7 +169,7 @@ contains
     character(kind=c_char), target :: c_path(len_trim(path) + 1)
     character(kind=c_char), allocatable, target :: c_model(:), c_config(:), c_settings(:)
     type(c_options) :: options
-    options = c_options(0, 0, 0, c_null_ptr, 0, 0, 0, c_null_ptr, c_null_ptr, 0, 0, 0)
+    options = c_options(0, 0, 0, c_null_ptr, 0, 0, 0, c_null_ptr, c_null_ptr, 0, 0, 0, c_null_ptr)
     options%size = c_sizeof(options)
     if (present(mode)) options%mode = mode
     if (present(latents)) options%latents = latents

@@ -121,7 +121,7 @@ typedef struct {
   int32_t latents;
   // Name of a built-in model or path of a model file; NULL for "gr-16".
   const char *model;
-  // Threads that encode on this rank; 0 for the rank's share of the node's cores.
+  // Threads that encode on this rank; 0 for a share of the node's cores that goes by the rank's share of the work.
   int32_t threads;
   // Of the modes with a bound: steps from one keyframe to the next; 1 for no step that leans on another, 0 for 16.
   int32_t keyframe_every;
@@ -129,7 +129,7 @@ typedef struct {
   double bound;
   // Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
   // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), and a table [fields.NAME] of
+  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, and a table [fields.NAME] of
   // the first six for each field, or pattern of fields, that is to be coded otherwise.
   const char *config;
   // More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
@@ -143,6 +143,9 @@ typedef struct {
   // Not 0: a file of this name is not replaced but continued, as after a restart. Its steps before the first one of this
   // session are kept, later ones are dropped.
   int32_t append;
+  // The devices of a node that encode: "auto", "cpu", or "cpu:N" for the cores as N devices; NULL for "auto". The ranks of a
+  // node share them by the work that each has. The file is the same on all.
+  const char *devices;
 } swae_options;
 
 // One rank's box of a field. Every triple is x, y, z; zero means the default.
@@ -229,6 +232,8 @@ typedef struct {
   uint64_t raw_bytes;
   // Bytes of the streams in the file.
   uint64_t stored_bytes;
+  // Threads that encode.
+  uint64_t threads;
   // Time that the program spent inside the calls of this session.
   double inside;
   // Time that encoding took, in whichever thread.

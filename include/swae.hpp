@@ -120,7 +120,7 @@ struct options {
     double bound = 0;
     swae_latents latents = SWAE_LATENTS_F16;
     int threads = 0, keyframe_every = 0;
-    std::string model, config, settings;
+    std::string model, devices, config, settings;
     swae_asynchronous asynchronous = SWAE_ASYNCHRONOUS_OFF;
     std::uint64_t memory = 0;
     bool append = false;
@@ -131,6 +131,7 @@ struct options {
         o.mode = mode, o.bound = bound, o.latents = latents, o.threads = threads, o.keyframe_every = keyframe_every;
         o.asynchronous = asynchronous, o.memory = memory, o.append = append;
         o.model = model.empty() ? nullptr : model.c_str();
+        o.devices = devices.empty() ? nullptr : devices.c_str();
         o.config = config.empty() ? nullptr : config.c_str();
         o.settings = settings.empty() ? nullptr : settings.c_str();
         return o;

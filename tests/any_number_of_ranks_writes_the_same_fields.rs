@@ -1,6 +1,6 @@
 //! The same run on 1, 2, 4 and 8 ranks, in both stores, decodes to the same bits.
 
-use swae_tests::{bits, collision, decode, example, mpirun};
+use swae_tests::{bits, collision, compile, decode, example, mpirun};
 
 #[test]
 fn both_stores_decode_to_the_same_bits_whatever_the_number_of_ranks() {
@@ -42,5 +42,28 @@ fn the_first_example_runs_on_any_number_of_ranks() {
         assert_eq!(this.len(), 2);
         let reference = first.get_or_insert_with(|| this.clone());
         assert!(*reference == this, "{ranks} ranks");
+    }
+}
+
+/// Ranks that own unequal parts, on the cores as one device, as several, with threads of their own, and in the background.
+#[test]
+fn the_devices_of_a_node_change_no_byte_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = compile(dir.path(), "steps.c", "", "steps");
+    for ranks in [1, 3, 4] {
+        let mut first = None;
+        for devices in ["auto", "cpu", "cpu:3", "cpu:8", "cpu:8; threads = 2"] {
+            for asynchronous in ["off", "coding"] {
+                let settings = format!(
+                    "threads = 0; devices = {devices}; asynchronous = {asynchronous}; \
+                     fields.K.mode = rel; fields.chi.mode = latent"
+                );
+                let arguments = ["a.h5", "0", "4", &settings];
+                mpirun(dir.path(), ranks, &program, &arguments).expect_success();
+                let file = std::fs::read(dir.path().join("a.h5")).unwrap();
+                let reference = first.get_or_insert_with(|| file.clone());
+                assert!(*reference == file, "{ranks} ranks, {settings}");
+            }
+        }
     }
 }

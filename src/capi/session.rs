@@ -63,7 +63,7 @@ pub struct swae_options {
     pub latents: i32,
     /// Name of a built-in model or path of a model file; NULL for "gr-16".
     pub model: *const c_char,
-    /// Threads that encode on this rank; 0 for the rank's share of the node's cores.
+    /// Threads that encode on this rank; 0 for a share of the node's cores that goes by the rank's share of the work.
     pub threads: i32,
     /// Of the modes with a bound: steps from one keyframe to the next; 1 for no step that leans on another, 0 for 16.
     pub keyframe_every: i32,
@@ -71,7 +71,7 @@ pub struct swae_options {
     pub bound: f64,
     /// Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
     /// "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-    /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), and a table [fields.NAME] of
+    /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, and a table [fields.NAME] of
     /// the first six for each field, or pattern of fields, that is to be coded otherwise.
     pub config: *const c_char,
     /// More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
@@ -85,6 +85,9 @@ pub struct swae_options {
     /// Not 0: a file of this name is not replaced but continued, as after a restart. Its steps before the first one of this
     /// session are kept, later ones are dropped.
     pub append: i32,
+    /// The devices of a node that encode: "auto", "cpu", or "cpu:N" for the cores as N devices; NULL for "auto". The ranks of a
+    /// node share them by the work that each has. The file is the same on all.
+    pub devices: *const c_char,
 }
 
 /// What a session has done so far, on this rank. Times are seconds.
@@ -99,6 +102,8 @@ pub struct swae_statistics {
     pub raw_bytes: u64,
     /// Bytes of the streams in the file.
     pub stored_bytes: u64,
+    /// Threads that encode.
+    pub threads: u64,
     /// Time that the program spent inside the calls of this session.
     pub inside: f64,
     /// Time that encoding took, in whichever thread.
@@ -329,6 +334,7 @@ pub unsafe extern "C" fn swae_get_statistics(
             steps: done.steps,
             raw_bytes: done.raw_bytes,
             stored_bytes: done.stored_bytes,
+            threads: done.threads as u64,
             inside: done.inside.as_secs_f64(),
             encoding: done.encoding.as_secs_f64(),
             exchanging: done.exchanging.as_secs_f64(),
@@ -435,6 +441,7 @@ pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Option
         text => Ok(text.filter(|text| !text.is_empty())),
     };
     settings.model = given(o.model, "model")?.map(str::to_owned);
+    settings.devices = given(o.devices, "devices")?.map(str::to_owned);
     if let Some(path) = given(o.config, "config")? {
         settings = settings.and(Settings::read(Path::new(path))?);
     }

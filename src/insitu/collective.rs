@@ -32,6 +32,11 @@ impl Ranks {
         }
     }
 
+    /// Those that share this rank's node. Collective.
+    pub(crate) fn of_node(&self) -> Self {
+        Self(ManuallyDrop::new(self.split_shared(self.rank())))
+    }
+
     /// What rank 0 makes of all reports, which come in rank order; every rank hears it. No other rank sees more than that,
     /// so that it stays cheap on many.
     pub(crate) fn judged<R, V>(&self, report: &R, judge: impl FnOnce(Vec<R>) -> Result<V>) -> Result<V>

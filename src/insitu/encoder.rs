@@ -1,6 +1,7 @@
 //! What a rank does on its own: boxes of a step become streams.
 
 use crate::agreement::Agreed;
+use crate::devices::Crew;
 use crate::options::Coding;
 use crate::output::{Written, lock};
 use crate::session::Placed;
@@ -131,19 +132,43 @@ type StreamId = (String, Boxes);
 pub(crate) struct Encoder {
     /// None where no field needs one.
     model: Option<Arc<Model>>,
-    pool: rayon::ThreadPool,
+    pub crew: Crew,
     /// What each stream's next step can lean on.
     histories: BTreeMap<StreamId, History>,
     written: Arc<Mutex<Written>>,
 }
 
+/// Boxes that are to share a stream.
+struct Job<'a, T> {
+    info: &'a FieldInfo,
+    coding: Coding,
+    boxes: Vec<Placed<'a, T>>,
+    range: Option<Spread>,
+    history: Option<History>,
+}
+
+impl<T: Remembered> Job<'_, T> {
+    fn places(&self) -> Boxes {
+        self.boxes.iter().map(|(start, view)| (*start, view.count())).collect()
+    }
+
+    fn encode(&mut self, model: Option<&Model>) -> Result<Vec<u8>> {
+        let views: Vec<_> = self.boxes.iter().map(|(_, view)| *view).collect();
+        let bytes = match (self.coding, model) {
+            (Coding::Bounded { bound, .. }, _) => {
+                let settings = Bounded { range: self.range, ..Bounded::new(bound) };
+                compress_bounded(&views, &settings, self.history.as_mut()).map(|(bytes, _)| bytes)
+            }
+            (Coding::Latent(coding), Some(model)) => compress_boxes(&views, Mode::Latent { model, coding }),
+            _ => compress_boxes(&views, Mode::Raw),
+        };
+        Ok(bytes?)
+    }
+}
+
 impl Encoder {
-    pub(crate) fn new(
-        model: Option<Arc<Model>>,
-        pool: rayon::ThreadPool,
-        written: Arc<Mutex<Written>>,
-    ) -> Self {
-        Self { model, pool, histories: BTreeMap::new(), written }
+    pub(crate) fn new(model: Option<Arc<Model>>, crew: Crew, written: Arc<Mutex<Written>>) -> Self {
+        Self { model, crew, histories: BTreeMap::new(), written }
     }
 
     /// Encodes boxes into one stream, or, where a mode has streams of one box only, into one each.
@@ -153,77 +178,100 @@ impl Encoder {
         info: &FieldInfo,
         coding: Coding,
         boxes: &[Placed<'_, T>],
-        range: Option<Spread>,
-    ) -> Result<()> {
-        // A rank without a box has put the field all the same.
-        step.part_of(info)?;
-        let some = if matches!(coding, Coding::Latent(_)) { 1 } else { boxes.len().max(1) };
-        boxes.chunks(some).try_for_each(|boxes| self.encode_stream(step, info, coding, boxes, range))
-    }
-
-    fn encode_stream<T: Remembered>(
-        &mut self,
-        step: &mut Step,
-        info: &FieldInfo,
-        coding: Coding,
-        boxes: &[Placed<'_, T>],
-        range: Option<Spread>,
     ) -> Result<()> {
         let begun = Instant::now();
-        let places: Boxes = boxes.iter().map(|(start, view)| (*start, view.count())).collect();
-        let views: Vec<_> = boxes.iter().map(|(_, view)| *view).collect();
-        let bytes = match (coding, &self.model) {
-            (Coding::Bounded { bound, keyframe_every }, _) => {
-                let settings = Bounded { range, ..Bounded::new(bound) };
-                let id = (info.name.clone(), places.clone());
-                let history = self.histories.entry(id).or_insert_with(|| History::new(keyframe_every));
-                let history = (keyframe_every > 1).then_some(history);
-                self.pool.install(|| compress_bounded(&views, &settings, history))?.0
-            }
-            (Coding::Latent(coding), Some(model)) => {
-                self.pool.install(|| compress_boxes(&views, Mode::Latent { model, coding }))?
-            }
-            _ => self.pool.install(|| compress_boxes(&views, Mode::Raw))?,
-        };
-        let put = step.part_of(info)?;
-        let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
-        put.boxes.extend(places.into_iter().map(|(start, count)| BoxRow { start, count, offset, length }));
-        put.bytes.extend_from_slice(&bytes);
+        // A rank without a box has put the field all the same.
+        step.part_of(info)?;
+        for mut job in self.jobs(info, coding, boxes, None) {
+            let bytes = self.crew.once(|| job.encode(self.model.as_deref()))?;
+            self.keep(step, job, &bytes)?;
+        }
         lock(&self.written).encoding += begun.elapsed();
         Ok(())
     }
 
-    /// Encodes the copies of a step; those that need a range only where ranges are given. What goes wrong fails the step, even
-    /// a panic: the other ranks wait for this one in the exchange.
+    /// The streams that boxes make.
+    fn jobs<'a, T: Remembered>(
+        &mut self,
+        info: &'a FieldInfo,
+        coding: Coding,
+        boxes: &[Placed<'a, T>],
+        range: Option<Spread>,
+    ) -> Vec<Job<'a, T>> {
+        let some = if matches!(coding, Coding::Latent(_)) { 1 } else { boxes.len().max(1) };
+        let job = |boxes: &[Placed<'a, T>]| {
+            let mut job = Job { info, coding, boxes: boxes.to_vec(), range, history: None };
+            if let Coding::Bounded { keyframe_every, .. } = coding
+                && keyframe_every > 1
+            {
+                let known = self.histories.remove(&(info.name.clone(), job.places()));
+                job.history = Some(known.unwrap_or_else(|| History::new(keyframe_every)));
+            }
+            job
+        };
+        boxes.chunks(some).map(job).collect()
+    }
+
+    /// Puts a stream behind those of its field.
+    fn keep<T: Remembered>(&mut self, step: &mut Step, job: Job<'_, T>, bytes: &[u8]) -> Result<()> {
+        let (places, put) = (job.places(), step.part_of(job.info)?);
+        let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
+        let row = |&(start, count): &_| BoxRow { start, count, offset, length };
+        put.boxes.extend(places.iter().map(row));
+        put.bytes.extend_from_slice(bytes);
+        if let Some(history) = job.history {
+            self.histories.insert((job.info.name.clone(), places), history);
+        }
+        Ok(())
+    }
+
+    /// Encodes the copies of a step, on all devices; those that need a range only where ranges are given. What goes wrong fails
+    /// the step, even a panic: the other ranks wait for this one in the exchange.
     pub(crate) fn encode_copies(&mut self, step: &mut Step, ranges: Option<&Ranges>) {
-        let (now, later) = std::mem::take(&mut step.copies)
+        let begun = Instant::now();
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut step.copies)
             .into_iter()
             .partition(|copied| ranges.is_some() || !copied.coding.needs_range());
         step.copies = later;
-        // Each copy is freed as soon as it is encoded.
-        for copied in Vec::into_iter(now) {
-            let range = ranges.and_then(|r| r.get(base_name(&copied.info.name))).copied();
-            let encode = || match copied.info.dtype {
-                Dtype::F32 => self.encode_copy::<f32>(step, &copied, range),
-                Dtype::F64 => self.encode_copy::<f64>(step, &copied, range),
+        // Boxes of one field follow one another in the order of the puts.
+        let (floats, doubles): (Vec<_>, Vec<_>) =
+            now.into_iter().partition(|copied| copied.info.dtype == Dtype::F32);
+        for (dtype, copies) in [(Dtype::F32, floats), (Dtype::F64, doubles)] {
+            let encode = || match dtype {
+                Dtype::F32 => self.encode_all::<f32>(step, &copies, ranges),
+                Dtype::F64 => self.encode_all::<f64>(step, &copies, ranges),
             };
-            let defect = || Error::State(format!("field '{}': a defect of swae", copied.info.name));
-            if let Err(e) = catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(|_| Err(defect())) {
+            let defect = |_| Err(Error::State("a defect of swae: the encoder has panicked".into()));
+            if let Err(e) = catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(defect) {
                 step.fail(e);
             }
         }
+        lock(&self.written).encoding += begun.elapsed();
     }
 
-    fn encode_copy<T: Remembered>(
+    fn encode_all<T: Remembered>(
         &mut self,
         step: &mut Step,
-        copied: &Copied,
-        range: Option<Spread>,
+        copies: &[Copied],
+        ranges: Option<&Ranges>,
     ) -> Result<()> {
-        let views = copied.boxes.iter().filter_map(|(start, field)| Some((*start, T::array(field)?)));
-        let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
-        let views = views.collect::<Result<Vec<_>>>()?;
-        self.encode(step, &copied.info, copied.coding, &views, range)
+        let mut jobs = Vec::new();
+        for Copied { info, coding, boxes } in copies {
+            step.part_of(info)?;
+            let range = ranges.and_then(|r| r.get(base_name(&info.name))).copied();
+            let views = boxes.iter().filter_map(|(start, field)| Some((*start, T::array(field)?)));
+            let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
+            jobs.extend(self.jobs(info, *coding, &views.collect::<Result<Vec<_>>>()?, range));
+        }
+        let size = |job: &Job<'_, T>| {
+            job.boxes.iter().map(|(_, v)| v.count().iter().product::<usize>() as u64).sum()
+        };
+        let model = self.model.clone();
+        let encoded = self.crew.each(jobs, size, |mut job| {
+            let bytes = job.encode(model.as_deref());
+            (job, bytes)
+        });
+        encoded.into_iter().try_for_each(|(job, bytes)| self.keep(step, job, &bytes?))
     }
 
     /// Learns what became of a step: the next one may lean only on what is in the file.

@@ -1,5 +1,6 @@
 //! How a session works, and how people say it: a struct, a TOML file, text of `key = value` lines. What comes later wins.
 
+use crate::devices::Devices;
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -65,8 +66,10 @@ pub struct Options {
     pub fields: Vec<(glob::Pattern, FieldOptions)>,
     /// Name of a built-in model, or path of a model file.
     pub model: String,
-    /// Threads that encode on this rank; 0 for this rank's share of the node's cores.
+    /// Threads that encode on this rank; 0 for this rank's share of the node's cores, which goes by its share of the work.
     pub threads: usize,
+    /// The devices of a node that encode.
+    pub devices: Devices,
     /// Whether the steps that a file of this name holds stay in it.
     pub append: bool,
     /// What goes on while the simulation computes.
@@ -146,6 +149,8 @@ pub struct Settings {
     pub model: Option<String>,
     /// Threads of a rank; its share of the node's cores if nothing is said.
     pub threads: Option<usize>,
+    /// Which devices encode: `auto`, `cpu`, `cpu:N`; `auto` if nothing is said.
+    pub devices: Option<String>,
     /// Whether to go on with a file of this name; it is replaced if nothing is said.
     pub append: Option<bool>,
     /// What goes on while the simulation computes; nothing if nothing is said.
@@ -157,7 +162,7 @@ pub struct Settings {
 }
 
 const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
-const OF_A_SESSION: [&str; 6] = ["model", "threads", "append", "asynchronous", "memory", "fields"];
+const OF_A_SESSION: [&str; 7] = ["model", "threads", "devices", "append", "asynchronous", "memory", "fields"];
 /// Bytes of copies if nobody says how many.
 const MEMORY: f64 = (1u64 << 30) as f64;
 
@@ -224,6 +229,7 @@ impl Settings {
             all: self.all.and(later.all),
             model: later.model.or(self.model),
             threads: later.threads.or(self.threads),
+            devices: later.devices.or(self.devices),
             append: later.append.or(self.append),
             asynchronous: later.asynchronous.or(self.asynchronous),
             memory: later.memory.or(self.memory),
@@ -253,6 +259,7 @@ impl Settings {
             fields,
             model: self.model.unwrap_or_else(|| "gr-16".into()),
             threads: self.threads.unwrap_or(0),
+            devices: self.devices.as_deref().unwrap_or("auto").parse()?,
             append: self.append.unwrap_or(false),
             asynchronous: self.asynchronous.unwrap_or_default(),
             memory: memory as usize,

@@ -22,6 +22,8 @@ pub(crate) struct Written {
     pub steps: u64,
     /// Of this rank.
     pub bytes: u64,
+    /// Threads that encode.
+    pub threads: usize,
     /// Time that went into encoding, into telling each other, and into writing.
     pub encoding: Duration,
     pub exchanging: Duration,
@@ -38,6 +40,10 @@ pub(crate) enum File {
 
 pub(crate) struct Output {
     ranks: Ranks,
+    /// Those of this rank's node.
+    node: Ranks,
+    /// How much work each of them has in a step, where that has changed.
+    loads: Option<Vec<u64>>,
     file: File,
     models: Vec<Arc<Model>>,
     /// Whether any field needs its range on all ranks.
@@ -62,8 +68,14 @@ pub(crate) fn complete(encoder: &Mutex<Encoder>, output: &Mutex<Output>, mut ste
 
 /// Writes a step that is encoded. Collective.
 pub(crate) fn publish(encoder: &Mutex<Encoder>, output: &Mutex<Output>, step: &Step) -> Result<()> {
-    let outcome = lock(output).publish(step);
-    lock(encoder).settle(&outcome);
+    let mut output = lock(output);
+    let outcome = output.publish(step);
+    let mut encoder = lock(encoder);
+    encoder.settle(&outcome);
+    if let Some(loads) = output.loads.take() {
+        encoder.crew.share(&loads, output.node.rank() as usize)?;
+        lock(&output.written).threads = encoder.crew.threads();
+    }
     outcome.map(|_| ())
 }
 
@@ -73,13 +85,14 @@ impl Output {
 
     pub(crate) fn new(
         ranks: Ranks,
+        node: Ranks,
         file: File,
         models: Vec<Arc<Model>>,
         needs_ranges: bool,
         written: Arc<Mutex<Written>>,
     ) -> Self {
         let plans = VecDeque::new();
-        Self { ranks, file, models, needs_ranges, plans, agreements: 0, written }
+        Self { ranks, node, loads: None, file, models, needs_ranges, plans, agreements: 0, written }
     }
 
     /// The ranges, on all ranks, of the fields of a step that need one; nothing is said where no field ever does. Collective.
@@ -167,6 +180,11 @@ impl Output {
                 self.plans.push_front(Plan { number: self.agreements, infos, report });
                 self.plans.truncate(Self::PLANS);
                 self.agreements += 1;
+                let work = step.puts.iter().flat_map(|p| &p.boxes);
+                let work = work.map(|b| b.count.iter().product::<usize>() as u64).sum::<u64>();
+                let mut loads = vec![0; self.node.size() as usize];
+                self.node.all_gather_into(&work, &mut loads[..]);
+                self.loads = Some(loads);
                 &self.plans[0]
             }
         };

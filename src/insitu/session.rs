@@ -2,6 +2,7 @@
 
 use crate::background::{Coding as CodingStep, Writing, of_step};
 use crate::collective::{Ranks, mpi_is_over};
+use crate::devices::Crew;
 use crate::encoder::{Copied, Encoder, Step};
 use crate::options::{Asynchronous, Coding, Options};
 use crate::output::{File, Output, Written, complete, lock, publish, same_as_before};
@@ -44,6 +45,8 @@ pub struct Statistics {
     pub raw_bytes: u64,
     /// Bytes of the streams in the file.
     pub stored_bytes: u64,
+    /// Threads that encode.
+    pub threads: usize,
     /// Time that the program spent inside the session's functions.
     pub inside: Duration,
     /// Time that encoding took, wherever it ran.
@@ -101,19 +104,19 @@ impl Session {
     pub unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let ranks = unsafe { Ranks::duplicate(comm)? };
-        let asked = arguments.as_ref().map_or(0, |(_, options)| options.threads);
         let options =
             arguments.as_ref().map_or_else(|_| Options::default(), |(_, options)| (*options).clone());
-        let threads = threads(&ranks, asked);
+        let node = ranks.of_node();
+        let shares = (vec![1; node.size() as usize], node.rank() as usize);
         let same = same(&ranks, &arguments);
         let prepared = arguments.and_then(|(path, options)| {
             if !same {
                 return Err(Error::Disagreement("the ranks pass different paths or options".into()));
             }
-            let (model, pool) = prepare(path, options, threads)?;
-            Ok((path, model, pool))
+            let (model, crew) = prepare(path, options, &shares)?;
+            Ok((path, model, crew))
         });
-        let (path, model, pool) = ranks.agreed(prepared)?;
+        let (path, model, crew) = ranks.agreed(prepared)?;
         let written = Arc::<Mutex<Written>>::default();
         let there = match options.append {
             true => ranks.told(|| fields_of(path))?,
@@ -131,7 +134,8 @@ impl Session {
             }
         };
         let needs_ranges = options.codings().any(Coding::needs_range);
-        let encoder = Arc::new(Mutex::new(Encoder::new(model.clone(), pool, written.clone())));
+        lock(&written).threads = crew.threads();
+        let encoder = Arc::new(Mutex::new(Encoder::new(model.clone(), crew, written.clone())));
         let models = model.iter().cloned().collect();
         let second = match options.asynchronous {
             // SAFETY: it is ours, and valid.
@@ -140,7 +144,7 @@ impl Session {
             }
             _ => None,
         };
-        let output = Output::new(ranks, file, models, needs_ranges, written.clone());
+        let output = Output::new(ranks, node, file, models, needs_ranges, written.clone());
         let output = Arc::new(Mutex::new(output));
         let background = match (options.asynchronous, second) {
             (Asynchronous::Off, _) => Background::None,
@@ -274,7 +278,7 @@ impl Session {
         // No step is on its way now. What was put before comes first.
         let mut encoder = lock(&self.encoder);
         encoder.encode_copies(step, None);
-        encoder.encode(step, &info, coding, boxes, None)
+        encoder.encode(step, &info, coding, boxes)
     }
 
     fn check<T: Remembered>(
@@ -369,6 +373,7 @@ impl Session {
             steps: written.steps,
             raw_bytes: self.raw_bytes,
             stored_bytes: written.bytes,
+            threads: written.threads,
             inside: self.inside,
             encoding: written.encoding,
             exchanging: written.exchanging,
@@ -405,8 +410,8 @@ impl Session {
 fn prepare(
     path: &Path,
     options: &Options,
-    threads: usize,
-) -> Result<(Option<Arc<Model>>, rayon::ThreadPool)> {
+    (loads, at): &(Vec<u64>, usize),
+) -> Result<(Option<Arc<Model>>, Crew)> {
     swae_store::check_ending(path)?;
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
@@ -426,8 +431,9 @@ fn prepare(
         }
         model = Some(found);
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    Ok((model, pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?))
+    // Nobody knows yet who has how much to do.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok((model, Crew::new(options.devices, cores, options.threads, loads, *at)?))
 }
 
 /// The fields of a file, if there is one.
@@ -451,13 +457,6 @@ fn same(ranks: &Ranks, arguments: &Result<(&Path, &Options)>) -> bool {
     let least = ranks.least(digest.as_ref().copied().unwrap_or(i64::MAX));
     let greatest = -ranks.least(digest.map_or(i64::MAX, |d| -d));
     least == greatest
-}
-
-/// This rank's share of the node's cores. Collective.
-fn threads(ranks: &Ranks, asked: usize) -> usize {
-    let node = ranks.split_shared(ranks.rank());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if asked > 0 { asked } else { (cores / node.size() as usize).max(1) }
 }
 
 /// Whether MPI may be called from other threads, on all ranks. Collective.

@@ -51,7 +51,8 @@ impl Hdf5Writer {
     /// `comm` is a valid communicator that outlives the writer.
     pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
         let open = || -> hdf5::Result<Self> {
-            let file = hdf5::FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
+            let file =
+                hdf5::FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
             let steps = file.group("steps")?;
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
             file.flush()?;
