@@ -12,7 +12,8 @@ module swae
   implicit none
   private
 
-  public :: swae_open, swae_begin_step, swae_put, swae_end_step, swae_close, swae_message
+  public :: swae_open, swae_begin_step, swae_put, swae_end_step, swae_flush, swae_close, &
+    swae_message
   public :: swae_reader_open, swae_reader_steps, swae_reader_step, swae_reader_read, swae_reader_close
 
   integer, parameter, public :: SWAE_OK = 0, SWAE_ERROR_ARGUMENT = 1, SWAE_ERROR_STATE = 2, SWAE_ERROR_MODEL = 3, &
@@ -96,6 +97,10 @@ module swae
       type(c_field), intent(in) :: field
     end function
     integer(c_int) function c_end_step(session) bind(c, name='swae_end_step')
+      import
+      type(c_ptr), value :: session
+    end function
+    integer(c_int) function c_flush(session) bind(c, name='swae_flush')
       import
       type(c_ptr), value :: session
     end function
@@ -207,6 +212,13 @@ contains
     type(swae_session), intent(in) :: session
     integer, intent(out) :: status
     status = c_end_step(session%handle)
+  end subroutine
+
+  ! Waits for steps in the background.
+  subroutine swae_flush(session, status)
+    type(swae_session), intent(in) :: session
+    integer, intent(out), optional :: status
+    call tell(c_flush(session%handle), status)
   end subroutine
 
   subroutine swae_close(session, status)

@@ -360,6 +360,13 @@ swae_status swae_put_boxes(swae_session *session,
 // `session` is an open session.
 swae_status swae_end_step(swae_session *session);
 
+// Waits until all steps that have ended are in the file: where steps go on in the background, the program may want to be sure,
+// as before a checkpoint. Collective, between steps. Tells the first error that no call has told yet.
+//
+// # Safety
+// `session` is an open session.
+swae_status swae_flush(swae_session *session);
+
 // What has been done so far.
 //
 // # Safety

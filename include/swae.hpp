@@ -181,6 +181,20 @@ class session {
         if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
     }
 
+    // Waits for steps in the background.
+    void flush() {
+        const swae_status status = swae_flush(handle_);
+        if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
+    }
+
+    swae_statistics statistics() {
+        swae_statistics s{};
+        s.size = sizeof s;
+        const swae_status status = swae_get_statistics(handle_, &s);
+        if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
+        return s;
+    }
+
     void close() {
         const swae_status status = swae_close(std::exchange(handle_, nullptr));
         if (status != SWAE_OK) throw error(status, "the output did not close well; its last steps may be missing");

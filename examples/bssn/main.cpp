@@ -50,7 +50,7 @@ void run(const Parameters& p) {
     prepare(u);
 
     std::vector<std::unique_ptr<OutputFile>> outputs;
-    for (const Output& out : p.outputs) outputs.push_back(std::make_unique<OutputFile>(grid, out, p.model));
+    for (const Output& out : p.outputs) outputs.push_back(std::make_unique<OutputFile>(grid, out, p));
 
     const double dt = p.courant * grid.spacing();
     const int steps = static_cast<int>(std::lround(p.end_time / dt));
@@ -65,6 +65,7 @@ void run(const Parameters& p) {
         runge_kutta_4(u, dt, [&](const State& s, State& k) { right_hand_side(grid, gauge, s, k); }, prepare);
     }
     const double before = MPI_Wtime();
+    for (auto& out : outputs) out->report();
     outputs.clear();
     const double now = MPI_Wtime();
     inside_swae += now - before;
@@ -75,7 +76,9 @@ void run(const Parameters& p) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    MPI_Init(&argc, &argv);
+    // Threads, for output in the background.
+    int provided = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided);
     int rank = 0;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     int status = 0;

@@ -3,13 +3,14 @@
 #include <cstdio>
 #include <stdexcept>
 
-OutputFile::OutputFile(const Grid& grid, const Output& description, const std::string& model)
-    : grid_(grid), every_(description.every) {
+OutputFile::OutputFile(const Grid& grid, const Output& description, const Parameters& p)
+    : grid_(grid), path_(description.path), every_(description.every) {
     swae_options options{};
     options.size = sizeof options;
     options.mode = description.mode;
     options.bound = description.bound;
-    options.model = model.empty() ? nullptr : model.c_str();
+    options.model = p.model.empty() ? nullptr : p.model.c_str();
+    options.settings = p.swae.empty() ? nullptr : p.swae.c_str();
     const swae_status status = swae_open(grid.comm(), description.path.c_str(), &options, &session_);
     if (status != SWAE_OK) {
         const std::string reason = swae_last_error(session_);
@@ -45,4 +46,18 @@ void OutputFile::write(const State& u, int step, double time) {
     }
     if (swae_end_step(session_) != SWAE_OK)
         throw std::runtime_error(std::string("swae_end_step: ") + swae_last_error(session_));
+}
+
+void OutputFile::report() {
+    swae_statistics s{};
+    s.size = sizeof s;
+    if (swae_flush(session_) != SWAE_OK || swae_get_statistics(session_, &s) != SWAE_OK)
+        throw std::runtime_error(std::string("swae_flush: ") + swae_last_error(session_));
+    double bytes[2] = {double(s.raw_bytes), double(s.stored_bytes)};
+    double seconds[4] = {s.inside, s.encoding, s.exchanging, s.writing};
+    MPI_Allreduce(MPI_IN_PLACE, bytes, 2, MPI_DOUBLE, MPI_SUM, grid_.comm());
+    MPI_Allreduce(MPI_IN_PLACE, seconds, 4, MPI_DOUBLE, MPI_MAX, grid_.comm());
+    if (grid_.rank() == 0)
+        std::printf("%s: %d steps, %.3f of %.1f MB; inside swae %.3f s; encoding %.3f s, agreeing %.3f s, writing %.3f s\n",
+                    path_.c_str(), int(s.steps), bytes[1] / 1e6, bytes[0] / 1e6, seconds[0], seconds[1], seconds[2], seconds[3]);
 }

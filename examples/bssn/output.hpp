@@ -9,7 +9,7 @@
 /// One output file, open on all ranks.
 class OutputFile {
   public:
-    OutputFile(const Grid& grid, const Output& description, const std::string& model);
+    OutputFile(const Grid& grid, const Output& description, const Parameters& p);
     ~OutputFile();
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
@@ -17,8 +17,12 @@ class OutputFile {
     /// Writes all fields if this time step is one of its own. Collective.
     void write(const State& u, int step, double time);
 
+    /// Waits until everything is in the file, and says on rank 0 what it took. Collective.
+    void report();
+
   private:
     const Grid& grid_;
+    std::string path_;
     int every_;
     swae_session* session_ = nullptr;
 };

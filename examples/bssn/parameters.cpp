@@ -23,6 +23,7 @@ void set(Parameters& p, const std::string& key, const std::string& text) {
     else if (key == "mask_edge") read(in, key, p.mask_edge);
     else if (key == "report_every") read(in, key, p.report_every);
     else if (key == "model") read(in, key, p.model);
+    else if (key == "swae") p.swae = text;
     else if (key == "puncture") {
         Puncture hole;
         read(in, key, hole.mass);

@@ -314,6 +314,19 @@ pub unsafe extern "C" fn swae_end_step(session: *mut swae_session) -> swae_statu
     session.told.settle(outcome)
 }
 
+/// Waits until all steps that have ended are in the file: where steps go on in the background, the program may want to be sure,
+/// as before a checkpoint. Collective, between steps. Tells the first error that no call has told yet.
+///
+/// # Safety
+/// `session` is an open session.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn swae_flush(session: *mut swae_session) -> swae_status {
+    // SAFETY: the caller's promise.
+    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
+    let outcome = fenced(|| Ok(session.open()?.flush()?));
+    session.told.settle(outcome)
+}
+
 /// What has been done so far.
 ///
 /// # Safety

@@ -45,7 +45,8 @@ pub(crate) struct Writing {
     thread: Option<JoinHandle<()>>,
     /// Of the thread that hands over the steps; the other one has its own.
     ranks: Ranks,
-    /// Bytes of the copies that are on their way.
+    /// Steps that are on their way, and bytes of their copies.
+    pending: usize,
     in_flight: usize,
     /// Steps that have ended, on this rank.
     count: i64,
@@ -69,13 +70,13 @@ impl Writing {
         };
         let thread = Some(thread::spawn(work));
         let untold = VecDeque::new();
-        Self { steps: Some(steps), ended, thread, ranks, in_flight: 0, count: 0, untold }
+        Self { steps: Some(steps), ended, thread, ranks, pending: 0, in_flight: 0, count: 0, untold }
     }
 
     /// Hands a step over.
     pub(crate) fn take(&mut self, step: Step) {
         let (number, bytes) = (step.number, step.copied());
-        self.in_flight += bytes;
+        (self.pending, self.in_flight) = (self.pending + 1, self.in_flight + bytes);
         if self.steps.as_ref().is_none_or(|steps| steps.send(step).is_err()) {
             let outcome = Err(Error::State("a defect of swae: the thread that writes is gone".into()));
             self.note(Ended { number, bytes, outcome });
@@ -83,14 +84,14 @@ impl Writing {
     }
 
     fn note(&mut self, Ended { number, bytes, outcome }: Ended) {
-        self.in_flight -= bytes;
+        (self.pending, self.in_flight) = (self.pending - 1, self.in_flight - bytes);
         self.count += 1;
         self.untold.push_back((number, outcome));
     }
 
     /// Waits until so many more bytes fit under the ceiling, or nothing is on its way any more; says whether they fit.
     pub(crate) fn make_room(&mut self, bytes: usize, ceiling: usize) -> bool {
-        while self.in_flight + bytes > ceiling && self.in_flight > 0 {
+        while self.in_flight + bytes > ceiling && self.pending > 0 {
             let Ok(ended) = self.ended.recv() else { break };
             self.note(ended);
         }
@@ -107,12 +108,18 @@ impl Writing {
         first_error(self.untold.drain(..everywhere.max(0) as usize))
     }
 
+    /// Waits until nothing is on its way any more.
+    pub(crate) fn wait(&mut self) {
+        while self.pending > 0 {
+            let Ok(ended) = self.ended.recv() else { break };
+            self.note(ended);
+        }
+    }
+
     /// Waits for the last step. The first error of those that nobody has been told of.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.steps = None;
-        while let Ok(ended) = self.ended.recv() {
-            self.note(ended);
-        }
+        self.wait();
         let thread = self.thread.take().map_or(Ok(()), JoinHandle::join);
         let lost = |_| Err(Error::State("a defect of swae: the thread that writes has died".into()));
         first_error(self.untold.drain(..)).and(thread.or_else(lost))

@@ -366,6 +366,22 @@ impl Session {
         }
     }
 
+    /// Waits until all steps that have ended are in the file. Collective, between steps.
+    ///
+    /// # Errors
+    /// [`Error::State`] inside a step; the first error of a step in the background that nobody has been told of.
+    pub fn flush(&mut self) -> Result<()> {
+        self.timed(|session| {
+            if let Some(open) = &session.step {
+                return Err(Error::State(format!("step {} has not ended; flush between steps", open.number)));
+            }
+            if let Background::Writing(writing) = &mut session.background {
+                writing.wait();
+            }
+            session.catch_up()
+        })
+    }
+
     /// What has been done so far.
     pub fn statistics(&self) -> Statistics {
         let written = lock(&self.written);

@@ -111,6 +111,12 @@ int main(int argc, char **argv) {
         MPI_Barrier(MPI_COMM_WORLD);
         write_step(s, size, step);
     }
+    if (!strcmp(scenario, "same")) {
+        swae_statistics done = {.size = sizeof done};
+        if (swae_flush(s) || swae_get_statistics(s, &done) || done.steps != STEPS) return fprintf(stderr, "not flushed\n"), 1;
+        if (done.stored_bytes == 0 || done.stored_bytes >= done.raw_bytes || done.encoding <= 0 || done.inside <= 0 || done.threads < 1)
+            return fprintf(stderr, "strange statistics\n"), 1;
+    }
     const int closed = swae_close(s);
     if (rank == 0) printf("close: %d\n", closed);
     fflush(stdout);
