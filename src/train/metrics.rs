@@ -1,5 +1,6 @@
 //! How a training goes, for people and their tools: CSV, TensorBoard, a picture of some blocks.
 
+use crate::checkpoint::whole;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::Write;
@@ -53,11 +54,11 @@ impl Metrics {
         let kept = |line: &&str| {
             line.split(',').next().and_then(|s| s.parse().ok()).is_some_and(|s: usize| s <= step)
         };
-        let mut csv = File::create(&path).with_context(what)?;
-        writeln!(csv, "step,{}", Line::NAMES.join(",")).with_context(what)?;
-        for line in old.lines().filter(kept) {
-            writeln!(csv, "{line}").with_context(what)?;
-        }
+        let mut text = format!("step,{}\n", Line::NAMES.join(","));
+        old.lines().filter(kept).for_each(|line| text.extend([line, "\n"]));
+        // Whoever looks at it meanwhile sees the old one or this.
+        whole(&path, |file| Ok(std::fs::write(file, &text)?))?;
+        let csv = File::options().append(true).open(&path).with_context(what)?;
         let events = Events::open(&output.with_extension("tensorboard"), step)?;
         Ok(Self { csv, events, picture: output.with_extension("png") })
     }
@@ -68,7 +69,8 @@ impl Metrics {
     /// Where a file cannot be written.
     pub fn write(&mut self, line: &Line) -> Result<()> {
         let text = line.values().map(|v| v.map_or_else(String::new, |v| format!("{v:e}")));
-        writeln!(self.csv, "{},{}", line.step, text.join(",")).context("metrics")?;
+        let row = format!("{},{}\n", line.step, text.join(","));
+        self.csv.write_all(row.as_bytes()).context("metrics")?;
         let known = Line::NAMES.into_iter().zip(line.values()).filter_map(|(name, v)| Some((name, v?)));
         self.events.write(line.step, known)
     }
