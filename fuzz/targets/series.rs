@@ -8,7 +8,7 @@ fuzz_target!(|steps: (&[u8], &[u8])| {
     let models = Models::built_in();
     let mut history = History::default();
     for bytes in [steps.0, steps.1] {
-        let sealed = swae_fuzz::sealed(bytes);
+        let sealed = swae_fuzz::sealed(swae_fuzz::STREAM, bytes);
         let small = |h: &swae_codec::Header| h.boxes.iter().map(|b| b.iter().product::<usize>()).sum::<usize>() <= 1 << 18;
         if header(&sealed).is_ok_and(|h| small(&h)) {
             let _ = decompress_boxes(&sealed, &models, Some(&mut history));

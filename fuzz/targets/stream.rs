@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use swae_codec::{Models, decompress_boxes, decompress_region, stream::header, tally};
 
 fuzz_target!(|bytes: &[u8]| {
-    let sealed = swae_fuzz::sealed(bytes);
+    let sealed = swae_fuzz::sealed(swae_fuzz::STREAM, bytes);
     let models = Models::built_in();
     let Ok(header) = header(&sealed) else { return };
     // What a stream declares is what its reader takes; a fuzzer has less.

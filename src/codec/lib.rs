@@ -8,6 +8,7 @@
 //! Axis order throughout: shapes, strides and positions are `[x, y, z]`; an `ndarray` array is `[z, y, x]`,
 //! with x fastest in memory.
 
+pub mod array;
 pub mod blocks;
 pub mod bounded;
 pub mod engine;

@@ -3,6 +3,7 @@
 
 use ndarray::Array3;
 use std::path::PathBuf;
+use swae_codec::array::{self, Arrangement};
 use swae_codec::{
     Bound, Bounded, Candidates, Field, FieldView, History, Kind, LatentCoding, Mode, Models, Value, compress,
     compress_bounded, compress_boxes, decompress_boxes, stream::header,
@@ -16,8 +17,10 @@ fn wave(count: [usize; 3], t: f64) -> Array3<f64> {
     })
 }
 
-/// Streams by name, each a step of a series where there are several.
-fn streams() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+/// Streams, each a step of a series where there are several, and their name.
+type Named = (&'static str, Vec<Vec<u8>>);
+
+fn streams() -> Vec<Named> {
     let models = Models::built_in();
     let model = models.by_name("gr-16").unwrap();
     let one = |array: &Array3<f64>, settings: &Bounded<'_>| {
@@ -108,20 +111,13 @@ fn values(streams: &[Vec<u8>]) -> String {
     hash.finalize().to_hex().to_string()
 }
 
-fn golden(version: u32) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}"))
-}
-
-#[test]
-fn streams_of_every_released_version_decode_to_the_values_that_they_held() {
-    let dir = golden(1);
+/// Holds every file of a folder against the values that it says it has; first makes those that are missing, if asked to.
+fn check(folder: &str, least: usize, made: fn() -> Vec<Named>, values: fn(&[Vec<u8>]) -> String) {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     if std::env::var_os("SWAE_WRITE_GOLDEN").is_some() {
         std::fs::create_dir_all(&dir).unwrap();
-        for (name, streams) in streams() {
+        for (name, streams) in made() {
             let path = dir.join(format!("{name}.json"));
-            if let (Kind::Bounded(preamble), "network") = (header(&streams[0]).unwrap().kind, name) {
-                assert_eq!(preamble.models, [Models::built_in().by_name("gr-16").unwrap().id()]);
-            }
             if !path.exists() {
                 let hex = |s: &Vec<u8>| s.iter().map(|b| format!("{b:02x}")).collect::<String>();
                 let file = Golden { values: values(&streams), streams: streams.iter().map(hex).collect() };
@@ -141,7 +137,52 @@ fn streams_of_every_released_version_decode_to_the_values_that_they_held() {
         assert_eq!(values(&streams), file.values, "{}", path.display());
         found += 1;
     }
-    assert!(found >= 16, "golden files are missing");
+    assert!(found >= least, "golden files are missing");
+}
+
+#[test]
+fn streams_of_every_released_version_decode_to_the_values_that_they_held() {
+    let network = streams().into_iter().find(|(name, _)| *name == "network").unwrap().1;
+    let Kind::Bounded(preamble) = header(&network[0]).unwrap().kind else { panic!("it has a bound") };
+    assert_eq!(preamble.models, [Models::built_in().by_name("gr-16").unwrap().id()]);
+    check("v1", 16, streams, values);
+}
+
+/// Payloads of arrays by name.
+fn payloads() -> Vec<Named> {
+    let models = Models::built_in();
+    let model = models.by_name("gr-16").unwrap();
+    let smooth: Vec<f64> = wave([30, 12, 24], 0.0).into_iter().collect();
+    let single: Vec<f32> = smooth.iter().map(|&v| v as f32).collect();
+    let bounded = |bound| Mode::Bounded(Bounded::new(bound));
+    let latent = Mode::Latent { model: &model, coding: LatentCoding::F16 };
+    let grid = |shape: &[usize], mode| array::compress(&smooth, shape, mode, Arrangement::Grid).unwrap();
+    let series =
+        array::compress(&single, &[4, 6, 12, 30], bounded(Bound::Relative(1e-3)), Arrangement::Series)
+            .unwrap();
+    vec![
+        ("line", vec![grid(&[8640], bounded(Bound::Absolute(1e-3)))]),
+        ("plane", vec![grid(&[90, 1, 96], bounded(Bound::Absolute(1e-3)))]),
+        ("volume", vec![grid(&[24, 12, 30], bounded(Bound::PointwiseRelative(1e-3)))]),
+        ("boxes", vec![grid(&[2, 12, 12, 30], bounded(Bound::Psnr(60.0)))]),
+        ("series", vec![series]),
+        ("latents", vec![grid(&[2, 12, 12, 30], latent)]),
+        ("raw", vec![array::compress(&single[..40], &[5, 8], Mode::Raw, Arrangement::Grid).unwrap()]),
+        ("bytes", vec![array::store(b"of any other type")]),
+        ("empty", vec![array::compress::<f64>(&[], &[3, 0], Mode::Raw, Arrangement::Grid).unwrap()]),
+    ]
+}
+
+#[test]
+fn arrays_of_every_released_version_decode_to_the_values_that_they_held() {
+    check("array-v1", 9, payloads, |payloads| {
+        let array = array::decompress(&payloads[0], &Models::built_in()).expect("a golden payload");
+        let mut bytes = vec![0; array.values.size()];
+        array.values.write(&mut bytes);
+        let mut hash = blake3::Hasher::new();
+        hash.update(format!("{:?}", array.shape).as_bytes()).update(&bytes);
+        hash.finalize().to_hex().to_string()
+    });
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]

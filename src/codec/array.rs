@@ -1,0 +1,332 @@
+//! Arrays of any rank, each coded by itself into a payload that says everything: what plugins and scripts hand over, who know
+//! of no grid. This file and docs/format.md are the only places that know its layout.
+//!
+//! Axes are in C order, the last one fastest. Blocks have three axes: of four and more, all but the last three count boxes; a
+//! plane's rows are taken eight at a time, a line's values 64 at a time, so that a block is smooth along all of its axes where
+//! the array is.
+
+use crate::stream::{Reader, compress_bounded, compress_boxes, decompress_boxes, write_varint};
+use crate::{
+    Bounded, Dtype, Error, Field, FieldView, History, Mode, Model, Models, Remembered, Result, Spread,
+    check_shape,
+};
+
+const MAGIC: [u8; 4] = *b"SWAA";
+const VERSION: u8 = 1;
+const CHECKSUM: usize = 4;
+/// Axes that an array has at most, as in HDF5.
+pub const MOST_AXES: usize = 32;
+
+/// What the first axis of an array is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrangement {
+    /// A place like the others.
+    #[default]
+    Grid,
+    /// Time: each step leans on the one before.
+    Series,
+}
+
+/// A decoded array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Points along each axis, the last one fastest in memory.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub values: Values,
+}
+
+/// The values of an [`Array`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// IEEE binary32.
+    F32(Vec<f32>),
+    /// IEEE binary64.
+    F64(Vec<f64>),
+    /// Of any other type.
+    Bytes(Vec<u8>),
+}
+
+impl Values {
+    /// Bytes of all of them.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::F32(v) => size_of_val(&v[..]),
+            Self::F64(v) => size_of_val(&v[..]),
+            Self::Bytes(v) => v.len(),
+        }
+    }
+
+    /// Copies them to the beginning of `out`, in this machine's byte order.
+    ///
+    /// # Panics
+    /// Where `out` is too short.
+    pub fn write(&self, out: &mut [u8]) {
+        let out = &mut out[..self.size()];
+        match self {
+            Self::F32(v) => {
+                out.chunks_exact_mut(4).zip(v).for_each(|(to, v)| to.copy_from_slice(&v.to_ne_bytes()))
+            }
+            Self::F64(v) => {
+                out.chunks_exact_mut(8).zip(v).for_each(|(to, v)| to.copy_from_slice(&v.to_ne_bytes()))
+            }
+            Self::Bytes(v) => out.copy_from_slice(v),
+        }
+    }
+}
+
+/// Type tag of bytes that are no floats.
+const BYTES: u8 = 255;
+
+/// How the values behind the header are kept.
+const STORED: u8 = 0;
+const GRID: u8 = 1;
+const SERIES: u8 = 2;
+
+/// Bytes that the payload of an array of so many bytes and axes never exceeds.
+pub fn most(bytes: usize, axes: usize) -> usize {
+    bytes.saturating_add(32 + 10 * axes)
+}
+
+/// Codes an array; what would become larger than the values themselves is kept as it is.
+///
+/// # Errors
+/// [`Error::Shape`] where the shape does not fit the values, or has more than [`MOST_AXES`] axes; those of
+/// [`compress`](crate::compress).
+pub fn compress<T: Remembered>(
+    values: &[T],
+    shape: &[usize],
+    mode: Mode<'_>,
+    arrangement: Arrangement,
+) -> Result<Vec<u8>> {
+    let points = points(shape)?;
+    if points != values.len() {
+        return Err(Error::Shape(format!("{} values make no array of {shape:?}", values.len())));
+    }
+    let series = arrangement == Arrangement::Series && shape.len() > 1;
+    let coded = match mode {
+        Mode::Raw => None,
+        _ if points == 0 => None,
+        _ => Some(coded(values, shape, mode, series)?),
+    };
+    let plain = points * T::DTYPE.size();
+    let small = coded.filter(|streams| streams.len() < plain);
+    Ok(match small {
+        Some(streams) => seal(T::DTYPE as u8, shape, if series { SERIES } else { GRID }, &streams),
+        None => {
+            let mut bytes = Vec::with_capacity(plain);
+            values.iter().for_each(|v| v.write_le(&mut bytes));
+            seal(T::DTYPE as u8, shape, STORED, &bytes)
+        }
+    })
+}
+
+/// Keeps bytes of any other type as they are.
+pub fn store(bytes: &[u8]) -> Vec<u8> {
+    seal(BYTES, &[bytes.len()], STORED, bytes)
+}
+
+fn seal(dtype: u8, shape: &[usize], kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rest.len() + 64);
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[VERSION, dtype]);
+    write_varint(shape.len() as u64, &mut out);
+    shape.iter().for_each(|&n| write_varint(n as u64, &mut out));
+    out.push(kind);
+    out.extend_from_slice(rest);
+    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out
+}
+
+/// Number of values of an array.
+fn points(shape: &[usize]) -> Result<usize> {
+    if shape.len() > MOST_AXES {
+        return Err(Error::Shape(format!("{} axes, at most {MOST_AXES} are allowed", shape.len())));
+    }
+    let points = shape.iter().try_fold(1usize, |n, &a| n.checked_mul(a.max(1)));
+    let points =
+        points.ok_or_else(|| Error::Shape(format!("an array of {shape:?} does not fit any memory")))?;
+    check_shape([points, 1, 1])?;
+    Ok(if shape.contains(&0) { 0 } else { points })
+}
+
+/// A part of an array that is one box.
+#[derive(Clone, Copy)]
+struct Piece {
+    first: usize,
+    count: [usize; 3],
+    stride: [isize; 3],
+}
+
+/// The boxes of an array that has values.
+fn pieces(shape: &[usize]) -> impl Iterator<Item = Piece> + use<> {
+    let axes: Vec<usize> = shape.iter().copied().filter(|&n| n != 1).collect();
+    let (outer, inner) = axes.split_at(axes.len().saturating_sub(3));
+    let piece = |first, count, stride: [usize; 3]| Piece { first, count, stride: stride.map(|s| s as isize) };
+    let one = match *inner {
+        [] => vec![piece(0, [1; 3], [1; 3])],
+        [n] => vec![
+            piece(0, [8, 8, n / 64], [1, 8, 64]),
+            piece(n / 64 * 64, [8, n % 64 / 8, 1], [1, 8, 64]),
+            piece(n / 8 * 8, [n % 8, 1, 1], [1, 8, 64]),
+        ],
+        [ny, nx] => vec![
+            piece(0, [nx, 8, ny / 8], [1, nx, 8 * nx]),
+            piece(ny / 8 * 8 * nx, [nx, ny % 8, 1], [1, nx, 8 * nx]),
+        ],
+        _ => vec![piece(0, [inner[2], inner[1], inner[0]], [1, inner[2], inner[2] * inner[1]])],
+    };
+    let size: usize = inner.iter().product();
+    let some = one.into_iter().filter(|p| !p.count.contains(&0));
+    let boxes: usize = outer.iter().product();
+    (0..boxes).flat_map(move |b| some.clone().map(move |p| Piece { first: p.first + b * size, ..p }))
+}
+
+/// The boxes of each step.
+fn steps(shape: &[usize], series: bool) -> impl Iterator<Item = (usize, Vec<usize>)> + use<> {
+    let (count, inside) = if series { (shape[0], shape[1..].to_vec()) } else { (1, shape.to_vec()) };
+    let size: usize = inside.iter().product();
+    (0..count).map(move |step| (step * size, inside.clone()))
+}
+
+/// The decoder that a reader needs and may not have, and the streams, each behind its length.
+fn coded<T: Remembered>(values: &[T], shape: &[usize], mode: Mode<'_>, series: bool) -> Result<Vec<u8>> {
+    let model = match mode {
+        Mode::Latent { model, .. } => Some(model),
+        Mode::Bounded(Bounded { model, .. }) => model,
+        Mode::Raw => None,
+    };
+    let decoder = match model {
+        Some(model) if !Models::is_built_in(model.id()) => model.decoder_only().to_bytes(),
+        _ => Vec::new(),
+    };
+    let mut out = Vec::new();
+    let mut keep = |bytes: &[u8]| {
+        write_varint(bytes.len() as u64, &mut out);
+        out.extend_from_slice(bytes);
+    };
+    keep(&decoder);
+    // Longer than any step, so that the first one alone is a keyframe.
+    let mut history = History::new(u32::MAX);
+    for (first, inside) in steps(shape, series) {
+        let views = pieces(&inside).map(|p| FieldView::new(values, first + p.first, p.count, p.stride));
+        let views = views.collect::<Result<Vec<_>>>()?;
+        match mode {
+            Mode::Bounded(mut settings) => {
+                if settings.bound.needs_range() && settings.range.is_none() {
+                    settings.range = Some(Spread::of(&FieldView::dense(values, [values.len(), 1, 1])?));
+                }
+                keep(&compress_bounded(&views, &settings, series.then_some(&mut history))?.0);
+            }
+            _ => views.into_iter().try_for_each(|view| {
+                keep(&compress_boxes(&[view], mode)?);
+                Ok::<_, Error>(())
+            })?,
+        }
+    }
+    Ok(out)
+}
+
+/// Decodes an array.
+///
+/// # Errors
+/// [`Error::Stream`] where the bytes are damaged or no payload of an array, [`Error::Version`] where they are of a later
+/// version, and those of [`decompress`](crate::decompress).
+pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
+    let damaged = |text: &str| Error::Stream(text.into());
+    let mut reader = Reader::new(payload);
+    if reader.array::<4>()? != MAGIC {
+        return Err(damaged("it does not begin with 'SWAA'"));
+    }
+    let [version] = reader.array()?;
+    if version != VERSION {
+        return Err(Error::Version { found: version.into(), known: VERSION.into() });
+    }
+    let (body, sum) = payload.split_last_chunk::<CHECKSUM>().ok_or_else(|| damaged("it ends too early"))?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
+        return Err(damaged("the checksum is wrong"));
+    }
+    let mut reader = Reader::new(&body[5.min(body.len())..]);
+    let [dtype] = reader.array()?;
+    let axes = reader.size()?;
+    if axes > MOST_AXES {
+        return Err(damaged("too many axes"));
+    }
+    let shape = (0..axes).map(|_| reader.size()).collect::<Result<Vec<_>>>()?;
+    let points = points(&shape).map_err(|_| damaged("impossible shape"))?;
+    let [kind] = reader.array()?;
+    let values = match (dtype, kind) {
+        (BYTES, STORED) => Values::Bytes(reader.take(points, 1)?.to_vec()),
+        (0, STORED) => Values::F32(reader.values(points)?),
+        (1, STORED) => Values::F64(reader.values(points)?),
+        (0 | 1, GRID | SERIES) if points > 0 => {
+            let series = kind == SERIES && !shape.is_empty();
+            let shape = (&shape[..], points);
+            match dtype {
+                0 => Values::F32(decoded(&mut reader, Dtype::F32, shape, series, models)?),
+                _ => Values::F64(decoded(&mut reader, Dtype::F64, shape, series, models)?),
+            }
+        }
+        _ => return Err(damaged("unknown type or kind")),
+    };
+    reader.finish()?;
+    Ok(Array { shape, values })
+}
+
+/// Bytes behind their number.
+fn part<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
+    let length = reader.size()?;
+    reader.take(length, 1)
+}
+
+fn decoded<T: Remembered>(
+    reader: &mut Reader<'_>,
+    dtype: Dtype,
+    (shape, points): (&[usize], usize),
+    series: bool,
+    models: &Models,
+) -> Result<Vec<T>> {
+    let other = || Error::Stream("its boxes are not those of its shape".into());
+    let mut models = models.clone();
+    let decoder = part(reader)?;
+    if !decoder.is_empty() {
+        models.add(Model::from_bytes(decoder)?);
+    }
+    // Memory is taken as streams are decoded, each of which bounds its own.
+    let mut fields: Vec<(usize, Piece, Field)> = Vec::new();
+    let mut found = 0usize;
+    let mut history = History::new(u32::MAX);
+    for (first, inside) in steps(shape, series) {
+        let mut wanted = pieces(&inside).peekable();
+        while wanted.peek().is_some() {
+            for field in decompress_boxes(part(reader)?, &models, series.then_some(&mut history))? {
+                let piece = wanted.next().ok_or_else(other)?;
+                if (field.dtype(), field.count()) != (dtype, piece.count) {
+                    return Err(other());
+                }
+                found += piece.count.iter().product::<usize>();
+                fields.push((first, piece, field));
+            }
+        }
+    }
+    if found != points {
+        return Err(other());
+    }
+    if let [(0, _, _)] = fields[..]
+        && shape.iter().filter(|&&n| n > 1).count() == 3
+    {
+        // The array itself.
+        let array = fields.pop().and_then(|(_, _, field)| T::into_array(field));
+        return Ok(array.ok_or_else(other)?.into_raw_vec_and_offset().0);
+    }
+    let mut values = vec![T::default(); points];
+    for (first, Piece { first: at, count: [nx, ..], stride: [_, y, z] }, field) in fields {
+        let array = T::into_array(field).ok_or_else(other)?;
+        for (j, row) in array.rows().into_iter().enumerate() {
+            let (iz, iy) = (j / array.dim().1, j % array.dim().1);
+            let begin = first + at + iy * y as usize + iz * z as usize;
+            values[begin..begin + nx].iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+        }
+    }
+    Ok(values)
+}
