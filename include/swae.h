@@ -18,7 +18,8 @@ typedef enum {
   SWAE_OK = 0,
   // An argument says something impossible: a null pointer, a shape, a name.
   SWAE_ERROR_ARGUMENT = 1,
-  // The call is not allowed now: a put outside a step, a step inside a step.
+  // The call is not allowed now: a put outside a step, a step inside a step, anything after the close, or while another thread
+  // is inside a call with the same handle.
   SWAE_ERROR_STATE = 2,
   // The model is not known, or its file is damaged.
   SWAE_ERROR_MODEL = 3,
@@ -129,7 +130,8 @@ typedef struct {
   double bound;
   // Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
   // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, and a table [fields.NAME] of
+  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, layout ("streams",
+  // or "datasets": fields as ordinary HDF5 datasets behind the filter), and a table [fields.NAME] of
   // the first six for each field, or pattern of fields, that is to be coded otherwise.
   const char *config;
   // More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
@@ -374,10 +376,11 @@ swae_status swae_flush(swae_session *session);
 swae_status swae_get_statistics(swae_session *session, swae_statistics *statistics);
 
 // Closes the output and frees the session, in any case. Collective. NULL is allowed. Steps in the background are finished
-// first. The message of a failure is gone with the session: it goes to the log.
+// first. The message of a failure is gone with the session: it goes to the log. Whoever uses the handle again, even to close
+// it, gets SWAE_ERROR_STATE.
 //
 // # Safety
-// `session` is NULL or came from swae_open, and is not used again.
+// `session` is NULL or came from swae_open.
 swae_status swae_close(swae_session *session);
 
 // What went wrong in the last failed call on this session; it belongs to the session and stays until the next failure.
@@ -487,10 +490,10 @@ swae_status swae_reader_read(swae_reader *reader,
 // `reader` is NULL or came from swae_reader_open.
 const char *swae_reader_error(const swae_reader *reader);
 
-// Closes the file and frees the reader. NULL is allowed.
+// Closes the file and frees the reader. NULL is allowed. Whoever uses the handle again gets SWAE_ERROR_STATE.
 //
 // # Safety
-// `reader` is NULL or came from swae_reader_open, and is not used again.
+// `reader` is NULL or came from swae_reader_open.
 void swae_reader_close(swae_reader *reader);
 
 #ifdef __cplusplus

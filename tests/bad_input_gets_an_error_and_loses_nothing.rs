@@ -75,6 +75,11 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("good: one rank owns all", 0, ""),
             ("good: one rank puts", 0, ""),
             ("close in a step", 2, ""),
+            ("put after close", 2, "the handle is closed"),
+            ("end after close", 2, "the handle is closed"),
+            ("close twice", 2, "the handle is closed"),
+            ("read after close", 2, "the handle is closed"),
+            ("a reader is no session", 2, "the handle is closed, or never was one"),
             ("close null", 0, ""),
         ];
         for (what, status, words) in expected {
@@ -157,7 +162,7 @@ fn the_tool_says_what_is_wrong_and_what_there_is() {
         (&["info", "nowhere.bp"], "nowhere.bp: no such file"),
         (&["decompress", "a.h5", "--var", "psi"], "no field 'psi'; it has At_xx"),
         (&["decompress", "a.h5", "--step", "99"], "no such step; it has 0, 1"),
-        (&["decompress", "a.h5", "-o", "a.csv"], ".vti, .npy or .h5"),
+        (&["decompress", "a.h5", "-o", "a.csv"], ".vti, .pvti, .pvd, .npy or .h5"),
         (&["decompress", "a.h5", "-o", "a.h5"], "the same file"),
         (&["compare", "four.npy", "five.npy"], "differ"),
         (&["compare", "a.h5", "five.npy"], "no step and field in common"),

@@ -1,6 +1,7 @@
 //! Readers: the fields of a file, for restarts and analysis. No MPI is needed; each process opens the file for itself.
 
 use crate::field::{name, sized, swae_box, swae_field};
+use crate::handle::{Absent, Handles};
 use crate::status::{Failure, Told, argument, fenced, swae_status};
 use crate::stream::give;
 use std::ffi::{CString, c_char};
@@ -41,10 +42,16 @@ pub struct swae_field_info {
     pub stored_bytes: u64,
 }
 
+static READERS: Handles<swae_reader> = Handles::new();
+
 impl swae_reader {
-    fn call(&mut self, call: impl FnOnce(&mut Self) -> Result<(), Failure>) -> swae_status {
-        let outcome = fenced(|| call(self));
-        self.told.settle(outcome)
+    /// A call that the program makes with a handle.
+    fn call(handle: *const Self, call: impl FnOnce(&mut Self) -> Result<(), Failure>) -> swae_status {
+        let made = READERS.with(handle, |reader| {
+            let outcome = fenced(|| call(reader));
+            reader.told.settle(outcome)
+        });
+        made.unwrap_or_else(Absent::status)
     }
 
     fn open(&mut self) -> Result<&mut dyn Reader, Failure> {
@@ -90,16 +97,17 @@ pub unsafe extern "C" fn swae_reader_open(path: *const c_char, reader: *mut *mut
         return swae_status::SWAE_ERROR_ARGUMENT;
     }
     let decoder = Decoder::remembering();
-    let mut made = Box::new(swae_reader { reader: None, decoder, texts: Vec::new(), told: Told::default() });
-    let status = made.call(|made| {
+    let mut made = swae_reader { reader: None, decoder, texts: Vec::new(), told: Told::default() };
+    let outcome = fenced(|| {
         // SAFETY: the caller's promise.
         let path =
             unsafe { crate::session::text(path) }.ok_or_else(|| argument("path is NULL or not UTF-8"))?;
         made.reader = Some(swae_store::open(Path::new(path)).map_err(failure)?);
         Ok(())
     });
+    let status = made.told.settle(outcome);
     // SAFETY: not null, and valid by the caller's promise.
-    unsafe { *reader = Box::into_raw(made) };
+    unsafe { *reader = READERS.add(made) };
     status
 }
 
@@ -110,10 +118,8 @@ pub unsafe extern "C" fn swae_reader_open(path: *const c_char, reader: *mut *mut
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_steps(reader: *mut swae_reader, count: *mut usize) -> swae_status {
     // SAFETY: the caller's promise.
-    let (Some(reader), Some(count)) = (unsafe { (reader.as_mut(), count.as_mut()) }) else {
-        return swae_status::SWAE_ERROR_ARGUMENT;
-    };
-    reader.call(|reader| {
+    let Some(count) = (unsafe { count.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
+    swae_reader::call(reader, |reader| {
         *count = reader.open()?.steps().len();
         Ok(())
     })
@@ -132,9 +138,7 @@ pub unsafe extern "C" fn swae_reader_step(
     time: *mut f64,
     fields: *mut usize,
 ) -> swae_status {
-    // SAFETY: the caller's promise.
-    let Some(reader) = (unsafe { reader.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    reader.call(|reader| {
+    swae_reader::call(reader, |reader| {
         let found = reader.step(index)?.len();
         let info = &reader.open()?.steps()[index];
         // SAFETY: NULL or valid.
@@ -158,9 +162,7 @@ pub unsafe extern "C" fn swae_reader_field(
     field: usize,
     info: *mut swae_field_info,
 ) -> swae_status {
-    // SAFETY: the caller's promise.
-    let Some(reader) = (unsafe { reader.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    reader.call(|reader| {
+    swae_reader::call(reader, |reader| {
         // SAFETY: the caller's promise.
         let size = unsafe { sized(info.cast_const(), "swae_field_info")?.size };
         let fields = reader.step(index)?;
@@ -199,10 +201,8 @@ pub unsafe extern "C" fn swae_reader_boxes(
     count: *mut usize,
 ) -> swae_status {
     // SAFETY: the caller's promise.
-    let (Some(reader), Some(count)) = (unsafe { (reader.as_mut(), count.as_mut()) }) else {
-        return swae_status::SWAE_ERROR_ARGUMENT;
-    };
-    reader.call(|reader| {
+    let Some(count) = (unsafe { count.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
+    swae_reader::call(reader, |reader| {
         // SAFETY: the caller's promise.
         let field = unsafe { name(field)? };
         reader.step(index)?;
@@ -236,9 +236,7 @@ pub unsafe extern "C" fn swae_reader_read(
     index: usize,
     field: *const swae_field,
 ) -> swae_status {
-    // SAFETY: the caller's promise.
-    let Some(reader) = (unsafe { reader.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    reader.call(|reader| {
+    swae_reader::call(reader, |reader| {
         // SAFETY: the caller's promise.
         let field = unsafe { sized(field, "swae_field")? };
         // SAFETY: the caller's promise.
@@ -272,22 +270,17 @@ pub unsafe extern "C" fn swae_reader_read(
 /// `reader` is NULL or came from swae_reader_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_error(reader: *const swae_reader) -> *const c_char {
-    // SAFETY: the caller's promise.
-    unsafe { reader.as_ref() }.map_or(c"the reader is NULL".as_ptr(), |r| r.told.message())
+    READERS.with(reader, |reader| reader.told.message()).unwrap_or_else(Absent::message)
 }
 
-/// Closes the file and frees the reader. NULL is allowed.
+/// Closes the file and frees the reader. NULL is allowed. Whoever uses the handle again gets SWAE_ERROR_STATE.
 ///
 /// # Safety
-/// `reader` is NULL or came from swae_reader_open, and is not used again.
+/// `reader` is NULL or came from swae_reader_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_close(reader: *mut swae_reader) {
-    if !reader.is_null() {
-        // SAFETY: the caller's promise.
-        let owned = unsafe { Box::from_raw(reader) };
-        let _ = fenced(|| {
-            drop(owned);
-            Ok(())
-        });
-    }
+    let _ = fenced(|| {
+        drop(READERS.remove(reader));
+        Ok(())
+    });
 }

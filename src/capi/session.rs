@@ -1,10 +1,12 @@
 //! Sessions: one output of a simulation.
 
 use crate::field::{dtype, name, sized, swae_box, swae_field, swae_layout};
+use crate::handle::{Absent, Handles};
 use crate::status::{Failure, Told, argument, fenced, swae_status};
 use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
+use std::sync::PoisonError;
 use swae_codec::{Dtype, Remembered};
 use swae_insitu::{Asynchronous, Error, FieldSettings, Grid, Mode, Options, Session, Settings};
 
@@ -71,7 +73,8 @@ pub struct swae_options {
     pub bound: f64,
     /// Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
     /// "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-    /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, and a table [fields.NAME] of
+    /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, layout ("streams",
+    /// or "datasets": fields as ordinary HDF5 datasets behind the filter), and a table [fields.NAME] of
     /// the first six for each field, or pattern of fields, that is to be coded otherwise.
     pub config: *const c_char,
     /// More settings, which count before all others, one behind each semicolon: "mode = rel; bound = 1e-4; fields.chi.bound =
@@ -120,14 +123,24 @@ pub struct swae_session {
     told: Told,
 }
 
+static SESSIONS: Handles<swae_session> = Handles::new();
+
 impl swae_session {
-    /// Hands something over; a failure lets the step fail on all ranks.
-    fn put(&mut self, put: impl FnOnce(&mut Session) -> Result<(), Failure>) -> swae_status {
-        let outcome = fenced(|| {
-            let open = self.open()?;
-            put(open).inspect_err(|Failure(_, text)| open.fail_step(Error::Argument(text.clone())))
+    /// A call that the program makes with a handle.
+    fn call(handle: *const Self, call: impl FnOnce(&mut Session) -> Result<(), Failure>) -> swae_status {
+        let made = SESSIONS.with(handle, |session| {
+            let outcome = fenced(|| call(session.open()?));
+            session.told.settle(outcome)
         });
-        self.told.settle(outcome)
+        made.unwrap_or_else(Absent::status)
+    }
+
+    /// Hands something over; a failure lets the step fail on all ranks.
+    fn put(handle: *const Self, put: impl FnOnce(&mut Session) -> Result<(), Failure>) -> swae_status {
+        let or_fail = |open: &mut Session| {
+            put(open).inspect_err(|Failure(_, text)| open.fail_step(Error::Argument(text.clone())))
+        };
+        Self::call(handle, or_fail)
     }
 
     fn open(&mut self) -> Result<&mut Session, Failure> {
@@ -156,7 +169,7 @@ pub unsafe extern "C" fn swae_open(
     if session.is_null() {
         return swae_status::SWAE_ERROR_ARGUMENT;
     }
-    let mut made = Box::new(swae_session { session: None, told: Told::default() });
+    let mut made = swae_session { session: None, told: Told::default() };
     let outcome = fenced(|| {
         // SAFETY: the caller's promise.
         unsafe {
@@ -170,7 +183,7 @@ pub unsafe extern "C" fn swae_open(
     });
     let status = made.told.settle(outcome);
     // SAFETY: not null, and valid by the caller's promise.
-    unsafe { *session = Box::into_raw(made) };
+    unsafe { *session = SESSIONS.add(made) };
     status
 }
 
@@ -197,10 +210,7 @@ pub unsafe extern "C" fn swae_open_fortran(
 /// `session` is an open session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_begin_step(session: *mut swae_session, step: i64, time: f64) -> swae_status {
-    // SAFETY: the caller's promise.
-    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    let outcome = fenced(|| Ok(session.open()?.begin_step(step, time)?));
-    session.told.settle(outcome)
+    swae_session::call(session, |open| Ok(open.begin_step(step, time)?))
 }
 
 /// Hands over one box of a field: it is encoded or copied now, and its memory is free again when the call returns. Not
@@ -212,9 +222,7 @@ pub unsafe extern "C" fn swae_begin_step(session: *mut swae_session, step: i64, 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_put(session: *mut swae_session, field: *const swae_field) -> swae_status {
     // SAFETY: the caller's promise.
-    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    // SAFETY: the caller's promise.
-    session.put(|open| unsafe { put(open, field) })
+    swae_session::put(session, |open| unsafe { put(open, field) })
 }
 
 /// As swae_put, of many boxes at once: a field on all boxes of a layout, whose values lie at `data[0]`, `data[1]` …
@@ -233,9 +241,7 @@ pub unsafe extern "C" fn swae_put_boxes(
     data: *const *const c_void,
 ) -> swae_status {
     // SAFETY: the caller's promise.
-    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    // SAFETY: the caller's promise.
-    session.put(|open| unsafe { put_boxes(open, name, dtype, layout, data) })
+    swae_session::put(session, |open| unsafe { put_boxes(open, name, dtype, layout, data) })
 }
 
 /// # Safety
@@ -308,10 +314,7 @@ unsafe fn put_all<T: Remembered>(
 /// `session` is an open session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_end_step(session: *mut swae_session) -> swae_status {
-    // SAFETY: the caller's promise.
-    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    let outcome = fenced(|| Ok(session.open()?.end_step()?));
-    session.told.settle(outcome)
+    swae_session::call(session, |open| Ok(open.end_step()?))
 }
 
 /// Waits until all steps that have ended are in the file: where steps go on in the background, the program may want to be sure,
@@ -321,10 +324,7 @@ pub unsafe extern "C" fn swae_end_step(session: *mut swae_session) -> swae_statu
 /// `session` is an open session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_flush(session: *mut swae_session) -> swae_status {
-    // SAFETY: the caller's promise.
-    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    let outcome = fenced(|| Ok(session.open()?.flush()?));
-    session.told.settle(outcome)
+    swae_session::call(session, |open| Ok(open.flush()?))
 }
 
 /// What has been done so far.
@@ -336,12 +336,10 @@ pub unsafe extern "C" fn swae_get_statistics(
     session: *mut swae_session,
     statistics: *mut swae_statistics,
 ) -> swae_status {
-    // SAFETY: the caller's promise.
-    let Some(session) = (unsafe { session.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
-    let outcome = fenced(|| {
-        // SAFETY: as above.
+    swae_session::call(session, |open| {
+        // SAFETY: the caller's promise.
         let size = unsafe { sized(statistics, "swae_statistics")? }.size;
-        let done = session.open()?.statistics();
+        let done = open.statistics();
         let all = swae_statistics {
             size,
             steps: done.steps,
@@ -356,25 +354,25 @@ pub unsafe extern "C" fn swae_get_statistics(
         // SAFETY: as above.
         unsafe { statistics.write(all) };
         Ok(())
-    });
-    session.told.settle(outcome)
+    })
 }
 
 /// Closes the output and frees the session, in any case. Collective. NULL is allowed. Steps in the background are finished
-/// first. The message of a failure is gone with the session: it goes to the log.
+/// first. The message of a failure is gone with the session: it goes to the log. Whoever uses the handle again, even to close
+/// it, gets SWAE_ERROR_STATE.
 ///
 /// # Safety
-/// `session` is NULL or came from swae_open, and is not used again.
+/// `session` is NULL or came from swae_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_close(session: *mut swae_session) -> swae_status {
-    if session.is_null() {
-        return swae_status::SWAE_OK;
-    }
-    // SAFETY: the caller's promise.
-    let mut owned = unsafe { Box::from_raw(session) };
-    let closed = fenced(|| match owned.session.take() {
-        Some(session) => Ok(session.close()?),
-        None => Ok(()),
+    let session = match SESSIONS.remove(session) {
+        Ok(session) => session,
+        Err(Absent::Null) => return swae_status::SWAE_OK,
+        Err(absent) => return absent.status(),
+    };
+    let closed = fenced(|| {
+        let open = session.lock().unwrap_or_else(PoisonError::into_inner).session.take();
+        Ok(open.map_or(Ok(()), Session::close)?)
     });
     closed.map_or_else(
         |Failure(status, text)| {
@@ -392,8 +390,7 @@ pub unsafe extern "C" fn swae_close(session: *mut swae_session) -> swae_status {
 /// `session` is NULL or came from swae_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_last_error(session: *const swae_session) -> *const c_char {
-    // SAFETY: the caller's promise.
-    unsafe { session.as_ref() }.map_or(c"the session is NULL".as_ptr(), |s| s.told.message())
+    SESSIONS.with(session, |session| session.told.message()).unwrap_or_else(Absent::message)
 }
 
 /// # Safety

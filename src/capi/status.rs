@@ -12,7 +12,8 @@ pub enum swae_status {
     SWAE_OK = 0,
     /// An argument says something impossible: a null pointer, a shape, a name.
     SWAE_ERROR_ARGUMENT = 1,
-    /// The call is not allowed now: a put outside a step, a step inside a step.
+    /// The call is not allowed now: a put outside a step, a step inside a step, anything after the close, or while another thread
+    /// is inside a call with the same handle.
     SWAE_ERROR_STATE = 2,
     /// The model is not known, or its file is damaged.
     SWAE_ERROR_MODEL = 3,

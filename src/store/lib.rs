@@ -4,15 +4,18 @@
 //! Both big stores hold the same things under the same names, which `h5dump` and `bpls` show: for each step its
 //! number and time, for each field its `stream` (the bytes of its boxes, one after the other) and its `boxes` (a
 //! table: first point and size along x, y, z, and where in `stream` the box lies), and beside them what a reader
-//! needs to know: type, shape, origin, spacing, encoding.
+//! needs to know: type, shape, origin, spacing, encoding. In HDF5 a field may instead be an ordinary dataset behind
+//! the filter.
 
 #[cfg(feature = "adios2")]
 mod adios2;
 mod datasets;
 mod decode;
+mod filtered;
 mod hdf5;
 pub mod plain;
 mod room;
+pub mod vtk;
 
 pub use decode::{Decoder, read_field};
 
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use swae_codec::{Dtype, Kind as Coding, Model, Models, Tolerance};
+use swae_plugins::parameters::Parameters;
 
 /// What can go wrong between a step and its file.
 #[derive(Debug, thiserror::Error)]
@@ -166,11 +170,13 @@ pub struct FieldPart<'a> {
     pub boxes: Vec<BoxRow>,
     /// This rank's bytes.
     pub bytes: &'a [u8],
+    /// Where the field becomes an ordinary dataset (HDF5 alone): how the filter codes it. The bytes are then raw streams.
+    pub filter: Option<Parameters>,
 }
 
 /// A file that takes steps. Every call is collective over the communicator it was made with.
 pub trait Writer: Send {
-    /// Writes a step whole.
+    /// Writes a step whole, and says how many bytes of it this rank answers for.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -180,7 +186,7 @@ pub trait Writer: Send {
         time: f64,
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
-    ) -> Result<()>;
+    ) -> Result<u64>;
     /// The file.
     fn path(&self) -> &Path;
     /// Whether the step fits on the disk: one rank asks before all write, for the libraries below do not survive it if not.
@@ -217,7 +223,7 @@ pub struct StepInfo {
 }
 
 /// A file that gives steps.
-pub trait Reader {
+pub trait Reader: Send {
     /// The steps, in the order in which they were written.
     fn steps(&self) -> &[StepInfo];
     /// The models that its fields need: built in, or out of the file.

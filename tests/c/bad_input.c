@@ -128,6 +128,14 @@ int main(int argc, char **argv) {
     say("good: one rank puts", swae_end_step(s), s);
     swae_begin_step(s, next_step, 0);
     say("close in a step", swae_close(s), NULL);
+    say("put after close", swae_put(s, &f), s);
+    say("end after close", swae_end_step(s), s);
+    say("close twice", swae_close(s), s);
+    swae_reader *r;
+    swae_reader_open("no such file", &r);
+    swae_reader_close(r);
+    printf("read after close | rank %d | %d | %s\n", rank, swae_reader_read(r, 0, &f), swae_reader_error(r));
+    say("a reader is no session", swae_end_step((swae_session *)r), (swae_session *)r);
     say("close null", swae_close(NULL), NULL);
     MPI_Finalize();
     return 0;
