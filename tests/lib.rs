@@ -100,6 +100,16 @@ pub fn compile(dir: &Path, source: &str, options: &str, name: &str) -> PathBuf {
     dir.join(name)
 }
 
+/// Builds a library of `tests/c` that stands between a program and its libraries when it is preloaded.
+///
+/// # Panics
+/// Where it cannot be built.
+pub fn compile_preloaded(dir: &Path, source: &str, name: &str) {
+    let build =
+        format!("mpicc -shared -fPIC -O1 -Wall -Wextra -Werror $SOURCE/tests/c/{source} -ldl -o {name}");
+    shell(dir, &build, &installed()).expect_success();
+}
+
 /// Runs a program on so many ranks, more than there are cores if need be.
 ///
 /// # Panics

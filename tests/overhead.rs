@@ -1,0 +1,135 @@
+//! What output costs a simulation: the BSSN example with and without the library, on 1, 2 and 4 ranks, and with as much work a
+//! rank on 1 to 8. Prints the tables of docs/simulations.md (`make overhead`). Times are of this machine; the fractions are what counts.
+
+use std::path::Path;
+use std::process::Command;
+use swae_tests::{Said, compile_preloaded, example, parameters};
+
+/// What a run said of itself.
+#[derive(Default)]
+struct Run {
+    /// Seconds of the whole evolution, and of those inside the library's calls.
+    total: f64,
+    inside: f64,
+    /// Seconds, of the slowest rank, in whichever thread.
+    encoding: f64,
+    exchanging: f64,
+    writing: f64,
+    raw: f64,
+    stored: f64,
+    /// A step's collectives, messages and calls on the file; then bytes given and got, of rank 0 and of the busiest other.
+    counted: Vec<f64>,
+}
+
+impl Run {
+    fn of(dir: &Path, ranks: usize, points: usize, steps: usize, output: &str, swae: &str) -> Self {
+        let counter = dir.join("counted.so");
+        // dt = 0.4 · 16 ÷ points
+        let end = 6.4 / points as f64 * steps as f64;
+        let mut command = Command::new("mpirun");
+        command.args(["-n", &ranks.to_string(), "--oversubscribe", "-x"]);
+        command.arg(format!("LD_PRELOAD={}", counter.display())).arg(example("bssn/bssn"));
+        command.arg(parameters("examples/bssn/head_on.par"));
+        command.args([&format!("points={points}"), &format!("end_time={end}"), "report_every=1000000"]);
+        command.args([&format!("output={output}"), &format!("swae={swae}")]);
+        let said: Said = command.current_dir(dir).output().unwrap_or_else(|e| panic!("mpirun: {e}")).into();
+        let out = said.expect_success();
+        let mut run = Self::default();
+        for line in out.lines() {
+            let numbers: Vec<f64> = line.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+            if line.starts_with("counted") {
+                run.counted = numbers;
+            } else if line.contains(" steps in ") {
+                run.total = numbers[1];
+            } else if line.contains("inside swae") {
+                let [_, stored, raw, inside, encoding, exchanging, writing] = numbers[..] else {
+                    panic!("{line}")
+                };
+                run = Self { inside, encoding, exchanging, writing, raw, stored, ..run };
+            }
+        }
+        run
+    }
+
+    /// Of a step in which nothing changes: collectives, calls on the file, bytes that rank 0 and another rank give and get.
+    fn counted(&self) -> String {
+        let [collectives, _, files, given, got, other_given, other_got] = self.counted[..] else {
+            panic!("the counter has not said what it counted")
+        };
+        format!("{collectives:.0} | {files:.0} | {given:.0} / {got:.0} | {other_given:.0} / {other_got:.0}")
+    }
+}
+
+fn main() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    compile_preloaded(dir, "counted.c", "counted.so");
+    let ways = [
+        ("a.h5 raw 8", "", "raw, HDF5"),
+        ("a.h5 rel:1e-4 8", "", "1e-4, HDF5"),
+        ("a.h5 rel:1e-4 8", "asynchronous=coding", "1e-4, HDF5, coding"),
+        ("a.h5 rel:1e-4 8", "asynchronous=writing", "1e-4, HDF5, writing"),
+        ("a.bp rel:1e-4 8", "", "1e-4, BP5"),
+        ("a.bp rel:1e-4 8", "asynchronous=coding", "1e-4, BP5, coding"),
+    ];
+    println!(
+        "| ranks | output | run time | inside | encoding | agreeing | writing | MB |\n|---|---|---|---|---|---|---|---|"
+    );
+    let mut messages = Vec::new();
+    for ranks in [1, 2, 4] {
+        // In turns, and the better of two, for other programs run here too.
+        let mut runs: Vec<Run> = Vec::new();
+        for turn in 0..2 {
+            let none = ("none", "", "none");
+            for (i, (output, swae, _)) in [none].into_iter().chain(ways).enumerate() {
+                let run = Run::of(dir, ranks, 48, 16, output, swae);
+                match runs.get_mut(i) {
+                    None => runs.push(run),
+                    Some(best) if run.total < best.total => *best = run,
+                    Some(_) => {}
+                }
+            }
+            eprintln!("{ranks} ranks: turn {} of 2", turn + 1);
+        }
+        let without = runs.remove(0).total;
+        println!("| {ranks} | none | {without:.1} s | | | | | |");
+        for (run, (_, swae, name)) in runs.iter().zip(ways) {
+            let part = |seconds: f64| 100.0 * seconds / run.total;
+            println!(
+                "| {ranks} | {name} | {:+.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.2} of {:.0} |",
+                100.0 * (run.total / without - 1.0),
+                part(run.inside),
+                part(run.encoding),
+                part(run.exchanging),
+                part(run.writing),
+                run.stored,
+                run.raw
+            );
+            if swae.is_empty() {
+                messages.push(format!("| {ranks} | {name} | {} |", run.counted()));
+            }
+        }
+    }
+    println!(
+        "\n| ranks | points | inside | encoding | agreeing | writing | in the background: inside |\n|---|---|---|---|---|---|---|"
+    );
+    // As many points a rank as 48³ on one.
+    for (ranks, points) in [(1, 48), (2, 60), (4, 76), (8, 96)] {
+        let run = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "");
+        let behind = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "asynchronous=coding");
+        let part = |seconds: f64| 100.0 * seconds / run.total;
+        println!(
+            "| {ranks} | {points}³ | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % |",
+            part(run.inside),
+            part(run.encoding),
+            part(run.exchanging),
+            part(run.writing),
+            100.0 * behind.inside / behind.total
+        );
+        messages.push(format!("| {ranks} | 1e-4, HDF5 | {} |", run.counted()));
+    }
+    println!(
+        "\n| ranks | output | collectives | calls on the file | rank 0: bytes given / got | another rank |\n|---|---|---|---|---|---|"
+    );
+    messages.iter().for_each(|line| println!("{line}"));
+}
