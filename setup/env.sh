@@ -37,6 +37,6 @@ export OMPI_MCA_rmaps_base_oversubscribe=1
 # What cargo is told to build: ADIOS2 where there is one.
 SWAE_FEATURES=
 if [ -n "${ADIOS2_DIR:-}" ]; then
-    SWAE_FEATURES="--features swae-capi/adios2,swae-tool/adios2"
+    SWAE_FEATURES="--features swae-capi/adios2,swae-tool/adios2,swae-adios2-plugin/adios2"
 fi
 export SWAE_FEATURES

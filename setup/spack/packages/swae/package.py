@@ -27,7 +27,12 @@ class Swae(Package):
         if self.spec.satisfies("+adios2"):
             env.set("ADIOS2_DIR", self.spec["adios2"].prefix)
 
+    def setup_run_environment(self, env):
+        env.prepend_path("HDF5_PLUGIN_PATH", self.prefix.lib.swae.hdf5)
+        if self.spec.satisfies("+adios2"):
+            env.prepend_path("ADIOS2_PLUGIN_PATH", self.prefix.lib.swae.adios2)
+
     def install(self, spec, prefix):
-        features = ["--features", "swae-capi/adios2,swae-tool/adios2"] if "+adios2" in spec else []
+        features = ["--features", "swae-capi/adios2,swae-tool/adios2,swae-adios2-plugin/adios2"] if "+adios2" in spec else []
         Executable("cargo")("build", "--release", "--locked", *features)
         Executable("setup/install.sh")(prefix)
