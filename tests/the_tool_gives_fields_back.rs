@@ -3,7 +3,7 @@
 use ndarray::Array3;
 use std::path::Path;
 use swae_codec::Field;
-use swae_store::plain;
+use swae_store::{plain, vtk};
 use swae_tests::{bits, collision, decode, example, mpirun, swae};
 
 fn a_run(dir: &Path) {
@@ -21,7 +21,7 @@ fn decompress_writes_vti_npy_and_hdf5_files_with_the_decoded_values() {
 
     let written = swae(dir.path(), &["decompress", "a.h5"]).expect_success();
     assert_eq!(written.lines().count(), 2, "one .vti per step: {written}");
-    let vti = plain::read_vti(&dir.path().join("a.00000002.vti")).unwrap();
+    let vti = vtk::read_vti(&dir.path().join("a.00000002.vti")).unwrap();
     assert_eq!(vti.len(), 24);
     let (info, field) = vti.iter().find(|(info, _)| info.name == "chi").unwrap();
     assert_eq!((info.origin, info.spacing), ([-15.5; 3], [1.0; 3]));

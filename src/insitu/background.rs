@@ -1,7 +1,7 @@
 //! Steps that are encoded, or encoded and written, while the simulation goes on.
 
 use crate::collective::{Ranks, mpi_is_over};
-use crate::encoder::{Encoder, Ranges, Step};
+use crate::encoder::{Encoder, Step};
 use crate::output::{Output, complete, lock};
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -16,9 +16,9 @@ pub(crate) struct Coding {
 }
 
 impl Coding {
-    pub(crate) fn start(encoder: Arc<Mutex<Encoder>>, mut step: Step, ranges: Ranges) -> Self {
+    pub(crate) fn start(encoder: Arc<Mutex<Encoder>>, mut step: Step) -> Self {
         let thread = thread::spawn(move || {
-            lock(&encoder).encode_copies(&mut step, Some(&ranges));
+            lock(&encoder).encode_copies(&mut step, true);
             step
         });
         Self { thread }

@@ -26,6 +26,8 @@ pub(crate) struct Step {
     pub puts: Vec<Put>,
     /// What is not.
     pub copies: Vec<Copied>,
+    /// The ranges of those fields that need one, as soon as all ranks have told theirs.
+    pub ranges: Ranges,
 }
 
 /// A rank's boxes of one field, encoded.
@@ -48,7 +50,7 @@ pub(crate) type Ranges = BTreeMap<String, Spread>;
 
 impl Step {
     pub(crate) fn new(number: i64, time: f64, failure: Option<Error>) -> Self {
-        Self { number, time, failure, puts: Vec::new(), copies: Vec::new() }
+        Self { number, time, failure, puts: Vec::new(), copies: Vec::new(), ranges: Ranges::new() }
     }
 
     /// Notes an error, if it is the first.
@@ -62,7 +64,7 @@ impl Step {
     }
 
     /// This rank's ranges of the fields that need one.
-    pub(crate) fn ranges(&self) -> Ranges {
+    pub(crate) fn own_ranges(&self) -> Ranges {
         let mut ranges = Ranges::new();
         for Copied { info, boxes, .. } in self.copies.iter().filter(|c| c.coding.needs_range()) {
             for (_, field) in boxes {
@@ -122,7 +124,7 @@ pub(crate) fn widen(ranges: &mut Ranges, name: String, range: Spread) {
 }
 
 /// A field's name without its level: its range is that of all levels.
-fn base_name(stored: &str) -> &str {
+pub(crate) fn base_name(stored: &str) -> &str {
     stored.split('@').next().unwrap_or(stored)
 }
 
@@ -133,6 +135,8 @@ pub(crate) struct Encoder {
     /// None where no field needs one.
     model: Option<Arc<Model>>,
     pub crew: Crew,
+    /// Whether the store does the coding: then streams are raw.
+    raw: bool,
     /// What each stream's next step can lean on.
     histories: BTreeMap<StreamId, History>,
     written: Arc<Mutex<Written>>,
@@ -167,8 +171,13 @@ impl<T: Remembered> Job<'_, T> {
 }
 
 impl Encoder {
-    pub(crate) fn new(model: Option<Arc<Model>>, crew: Crew, written: Arc<Mutex<Written>>) -> Self {
-        Self { model, crew, histories: BTreeMap::new(), written }
+    pub(crate) fn new(
+        model: Option<Arc<Model>>,
+        crew: Crew,
+        raw: bool,
+        written: Arc<Mutex<Written>>,
+    ) -> Self {
+        Self { model, crew, raw, histories: BTreeMap::new(), written }
     }
 
     /// Encodes boxes into one stream, or, where a mode has streams of one box only, into one each.
@@ -198,6 +207,7 @@ impl Encoder {
         boxes: &[Placed<'a, T>],
         range: Option<Spread>,
     ) -> Vec<Job<'a, T>> {
+        let coding = if self.raw { Coding::Raw } else { coding };
         let some = if matches!(coding, Coding::Latent(_)) { 1 } else { boxes.len().max(1) };
         let job = |boxes: &[Placed<'a, T>]| {
             let mut job = Job { info, coding, boxes: boxes.to_vec(), range, history: None };
@@ -225,21 +235,21 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encodes the copies of a step, on all devices; those that need a range only where ranges are given. What goes wrong fails
+    /// Encodes the copies of a step, on all devices; those that need a range only where ranges are known. What goes wrong fails
     /// the step, even a panic: the other ranks wait for this one in the exchange.
-    pub(crate) fn encode_copies(&mut self, step: &mut Step, ranges: Option<&Ranges>) {
+    pub(crate) fn encode_copies(&mut self, step: &mut Step, ranged: bool) {
         let begun = Instant::now();
         let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut step.copies)
             .into_iter()
-            .partition(|copied| ranges.is_some() || !copied.coding.needs_range());
+            .partition(|copied| ranged || !copied.coding.needs_range());
         step.copies = later;
         // Boxes of one field follow one another in the order of the puts.
         let (floats, doubles): (Vec<_>, Vec<_>) =
             now.into_iter().partition(|copied| copied.info.dtype == Dtype::F32);
         for (dtype, copies) in [(Dtype::F32, floats), (Dtype::F64, doubles)] {
             let encode = || match dtype {
-                Dtype::F32 => self.encode_all::<f32>(step, &copies, ranges),
-                Dtype::F64 => self.encode_all::<f64>(step, &copies, ranges),
+                Dtype::F32 => self.encode_all::<f32>(step, &copies),
+                Dtype::F64 => self.encode_all::<f64>(step, &copies),
             };
             let defect = |_| Err(Error::State("a defect of swae: the encoder has panicked".into()));
             if let Err(e) = catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(defect) {
@@ -249,16 +259,11 @@ impl Encoder {
         lock(&self.written).encoding += begun.elapsed();
     }
 
-    fn encode_all<T: Remembered>(
-        &mut self,
-        step: &mut Step,
-        copies: &[Copied],
-        ranges: Option<&Ranges>,
-    ) -> Result<()> {
+    fn encode_all<T: Remembered>(&mut self, step: &mut Step, copies: &[Copied]) -> Result<()> {
         let mut jobs = Vec::new();
         for Copied { info, coding, boxes } in copies {
             step.part_of(info)?;
-            let range = ranges.and_then(|r| r.get(base_name(&info.name))).copied();
+            let range = step.ranges.get(base_name(&info.name)).copied();
             let views = boxes.iter().filter_map(|(start, field)| Some((*start, T::array(field)?)));
             let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
             jobs.extend(self.jobs(info, *coding, &views.collect::<Result<Vec<_>>>()?, range));

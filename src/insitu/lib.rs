@@ -18,5 +18,5 @@ mod session;
 pub use devices::Devices;
 pub use error::{Error, Result};
 pub use mpi::ffi::MPI_Comm;
-pub use options::{Asynchronous, Coding, FieldOptions, FieldSettings, Mode, Options, Settings};
+pub use options::{Asynchronous, Coding, FieldOptions, FieldSettings, Layout, Mode, Options, Settings};
 pub use session::{Grid, Placed, Session, Statistics};

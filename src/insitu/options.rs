@@ -5,7 +5,8 @@ use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
-use swae_codec::{Bound, LatentCoding};
+use swae_codec::{Bound, LatentCoding, Spread};
+use swae_plugins::parameters::{self as filter, Parameters};
 use toml::{Table, Value};
 
 /// How fields are coded.
@@ -46,6 +47,17 @@ pub enum Asynchronous {
     Writing,
 }
 
+/// What fields are in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Streams of boxes: the smallest, and steps lean on one another.
+    #[default]
+    Streams,
+    /// Ordinary datasets behind the HDF5 filter, which every HDF5 program opens that finds the filter.
+    Datasets,
+}
+
 /// What is done with a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldOptions {
@@ -72,6 +84,8 @@ pub struct Options {
     pub devices: Devices,
     /// Whether the steps that a file of this name holds stay in it.
     pub append: bool,
+    /// What fields are in the file.
+    pub layout: Layout,
     /// What goes on while the simulation computes.
     pub asynchronous: Asynchronous,
     /// Bytes of values that this rank copies at most for steps in the background. What goes beyond waits for earlier steps,
@@ -91,6 +105,24 @@ impl Options {
         let named = self.fields.iter().find(|(pattern, _)| pattern.as_str() == name);
         let matched = || self.fields.iter().find(|(pattern, _)| pattern.matches(name));
         named.or_else(matched).map_or(&self.others, |(_, options)| options)
+    }
+
+    /// How the HDF5 filter codes a field of this range on all ranks and levels.
+    pub(crate) fn filter(&self, name: &str, range: Option<Spread>) -> Parameters {
+        let width = range.unwrap_or(Spread::EMPTY).width();
+        Parameters::from(match self.of(name).coding {
+            // The filter sees a chunk, not the field: its range is told now.
+            Some(Coding::Bounded { bound: Bound::Relative(e), .. }) => {
+                filter::Coding::Bounded(Bound::Absolute(e * width))
+            }
+            // No error above the one that all may have at this ratio.
+            Some(Coding::Bounded { bound: Bound::Psnr(db), .. }) => {
+                filter::Coding::Bounded(Bound::Absolute(width * 10f64.powf(-db / 20.0)))
+            }
+            Some(Coding::Bounded { bound, .. }) => filter::Coding::Bounded(bound),
+            Some(Coding::Latent(_)) => filter::Coding::Latent,
+            Some(Coding::Raw) | None => filter::Coding::Raw,
+        })
     }
 
     /// Of all fields that there may be.
@@ -153,6 +185,8 @@ pub struct Settings {
     pub devices: Option<String>,
     /// Whether to go on with a file of this name; it is replaced if nothing is said.
     pub append: Option<bool>,
+    /// What fields are in the file; streams if nothing is said.
+    pub layout: Option<Layout>,
     /// What goes on while the simulation computes; nothing if nothing is said.
     pub asynchronous: Option<Asynchronous>,
     /// Bytes of copies for steps in the background; 2³⁰ if nothing is said.
@@ -162,7 +196,8 @@ pub struct Settings {
 }
 
 const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
-const OF_A_SESSION: [&str; 7] = ["model", "threads", "devices", "append", "asynchronous", "memory", "fields"];
+const OF_A_SESSION: [&str; 8] =
+    ["model", "threads", "devices", "append", "layout", "asynchronous", "memory", "fields"];
 /// Bytes of copies if nobody says how many.
 const MEMORY: f64 = (1u64 << 30) as f64;
 
@@ -231,6 +266,7 @@ impl Settings {
             threads: later.threads.or(self.threads),
             devices: later.devices.or(self.devices),
             append: later.append.or(self.append),
+            layout: later.layout.or(self.layout),
             asynchronous: later.asynchronous.or(self.asynchronous),
             memory: later.memory.or(self.memory),
             fields,
@@ -254,16 +290,24 @@ impl Settings {
             return Err(Error::Argument(format!("memory is {memory}, expected a number of bytes")));
         }
         fields.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.as_str().len()));
-        Ok(Options {
+        let options = Options {
             others: self.all.options().map_err(Error::Argument)?,
             fields,
             model: self.model.unwrap_or_else(|| "gr-16".into()),
             threads: self.threads.unwrap_or(0),
             devices: self.devices.as_deref().unwrap_or("auto").parse()?,
             append: self.append.unwrap_or(false),
+            layout: self.layout.unwrap_or_default(),
             asynchronous: self.asynchronous.unwrap_or_default(),
             memory: memory as usize,
-        })
+        };
+        let other =
+            |c: Coding| matches!(c, Coding::Latent(l) if l != LatentCoding::F16 || options.model != "gr-16");
+        if options.layout == Layout::Datasets && options.codings().any(other) {
+            let text = "layout = datasets has latents of gr-16 in f16 alone";
+            return Err(Error::Unsupported(text.into()));
+        }
+        Ok(options)
     }
 }
 
@@ -359,6 +403,8 @@ mod tests {
             ("threads = many", "invalid type"),
             ("memory = -1", "memory is -1, expected a number of bytes"),
             ("asynchronous = on", "unknown variant `on`"),
+            ("layout = files", "unknown variant `files`"),
+            ("layout = datasets; latents = u8", "latents of gr-16 in f16 alone"),
             ("fields.[.every = 2", "fields.[: "),
         ];
         for (text, reason) in cases {

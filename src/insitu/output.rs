@@ -2,7 +2,8 @@
 
 use crate::agreement::{Agreed, Part, Plan, Report, agree, describe};
 use crate::collective::{Ranks, mpi_is_over};
-use crate::encoder::{Encoder, Ranges, Step, widen};
+use crate::encoder::{Encoder, Ranges, Step, base_name, widen};
+use crate::options::{Coding, Layout, Options};
 use crate::{Error, Result};
 use mpi::collective::SystemOperation;
 use mpi::traits::*;
@@ -46,8 +47,7 @@ pub(crate) struct Output {
     loads: Option<Vec<u64>>,
     file: File,
     models: Vec<Arc<Model>>,
-    /// Whether any field needs its range on all ranks.
-    needs_ranges: bool,
+    options: Options,
     /// What all ranks have agreed on before, the last first.
     plans: VecDeque<Plan>,
     agreements: i64,
@@ -61,8 +61,8 @@ pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Encodes what is left of a step, and writes it. Collective.
 pub(crate) fn complete(encoder: &Mutex<Encoder>, output: &Mutex<Output>, mut step: Step) -> Result<()> {
-    let ranges = lock(output).ranges(&mut step);
-    lock(encoder).encode_copies(&mut step, Some(&ranges));
+    lock(output).range(&mut step);
+    lock(encoder).encode_copies(&mut step, true);
     publish(encoder, output, &step)
 }
 
@@ -88,17 +88,18 @@ impl Output {
         node: Ranks,
         file: File,
         models: Vec<Arc<Model>>,
-        needs_ranges: bool,
+        options: Options,
         written: Arc<Mutex<Written>>,
     ) -> Self {
         let plans = VecDeque::new();
-        Self { ranks, node, loads: None, file, models, needs_ranges, plans, agreements: 0, written }
+        Self { ranks, node, loads: None, file, models, options, plans, agreements: 0, written }
     }
 
-    /// The ranges, on all ranks, of the fields of a step that need one; nothing is said where no field ever does. Collective.
-    pub(crate) fn ranges(&self, step: &mut Step) -> Ranges {
-        if !self.needs_ranges {
-            return Ranges::new();
+    /// Finds the ranges, on all ranks, of the fields of a step that need one; nothing is said where no field ever does.
+    /// Collective.
+    pub(crate) fn range(&self, step: &mut Step) {
+        if !self.options.codings().any(Coding::needs_range) {
+            return;
         }
         let begun = Instant::now();
         let together = |all: Vec<Ranges>| {
@@ -106,12 +107,12 @@ impl Output {
             all.into_iter().flatten().for_each(|(name, range)| widen(&mut ranges, name, range));
             Ok(ranges)
         };
-        let ranges = self.ranks.judged(&step.ranges(), together);
+        let ranges = self.ranks.judged(&step.own_ranges(), together);
         lock(&self.written).exchanging += begun.elapsed();
-        ranges.unwrap_or_else(|e| {
-            step.fail(e);
-            Ranges::new()
-        })
+        match ranges {
+            Ok(ranges) => step.ranges = ranges,
+            Err(e) => step.fail(e),
+        }
     }
 
     /// Writes a step that is encoded, on all ranks or on none. Collective.
@@ -121,6 +122,11 @@ impl Output {
         lock(&self.written).exchanging += begun.elapsed();
         let agreed = agreed?;
         let begun = Instant::now();
+        let filtered = self.options.layout == Layout::Datasets;
+        let filter = |info: &FieldInfo| {
+            let name = base_name(&info.name);
+            filtered.then(|| self.options.filter(name, step.ranges.get(name).copied()))
+        };
         let parts: Vec<FieldPart<'_>> = agreed
             .iter()
             .map(|(info, part)| FieldPart {
@@ -130,6 +136,7 @@ impl Output {
                 first_box: part.before[0] as usize,
                 boxes: part.boxes.clone(),
                 bytes: step.puts.iter().find(|p| p.info.name == info.name).map_or(&[], |p| &p.bytes),
+                filter: filter(info),
             })
             .collect();
         if let File::Continued(path) = &self.file {
@@ -145,7 +152,7 @@ impl Output {
         self.ranks.agreed(room)?;
         let done = writer.write_step(step.number, step.time, &parts, &self.models).map_err(Error::from);
         lock(&self.written).last_step = Some(step.number);
-        self.ranks.agreed(done)?;
+        let stored = self.ranks.agreed(done)?;
         // One rank's note for readers; the step is whole without it, so no other rank waits for it.
         if let Err(e) = writer.seal() {
             log::warn!("{e}");
@@ -153,7 +160,7 @@ impl Output {
         let mut written = lock(&self.written);
         written.writing += begun.elapsed();
         written.steps += 1;
-        written.bytes += step.puts.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
+        written.bytes += stored;
         for (info, _) in &agreed {
             written.fields.entry(info.name.clone()).or_insert_with(|| info.clone());
         }

@@ -4,7 +4,7 @@ use crate::background::{Coding as CodingStep, Writing, of_step};
 use crate::collective::{Ranks, mpi_is_over};
 use crate::devices::Crew;
 use crate::encoder::{Copied, Encoder, Step};
-use crate::options::{Asynchronous, Coding, Options};
+use crate::options::{Asynchronous, Coding, Layout, Options};
 use crate::output::{File, Output, Written, complete, lock, publish, same_as_before};
 use crate::{Error, Result};
 use mpi::environment::{Threading, threading_support};
@@ -133,9 +133,9 @@ impl Session {
                 File::Open(ranks.agreed(made)?)
             }
         };
-        let needs_ranges = options.codings().any(Coding::needs_range);
         lock(&written).threads = crew.threads();
-        let encoder = Arc::new(Mutex::new(Encoder::new(model.clone(), crew, written.clone())));
+        let raw = options.layout == Layout::Datasets;
+        let encoder = Arc::new(Mutex::new(Encoder::new(model.clone(), crew, raw, written.clone())));
         let models = model.iter().cloned().collect();
         let second = match options.asynchronous {
             // SAFETY: it is ours, and valid.
@@ -144,7 +144,7 @@ impl Session {
             }
             _ => None,
         };
-        let output = Output::new(ranks, node, file, models, needs_ranges, written.clone());
+        let output = Output::new(ranks, node, file, models, options.clone(), written.clone());
         let output = Arc::new(Mutex::new(output));
         let background = match (options.asynchronous, second) {
             (Asynchronous::Off, _) => Background::None,
@@ -277,7 +277,7 @@ impl Session {
         }
         // No step is on its way now. What was put before comes first.
         let mut encoder = lock(&self.encoder);
-        encoder.encode_copies(step, None);
+        encoder.encode_copies(step, false);
         encoder.encode(step, &info, coding, boxes)
     }
 
@@ -354,8 +354,8 @@ impl Session {
         match &mut self.background {
             Background::None => complete(&self.encoder, &self.output, step),
             Background::Coding(coding) => {
-                let ranges = lock(&self.output).ranges(&mut step);
-                *coding = Some(CodingStep::start(self.encoder.clone(), step, ranges));
+                lock(&self.output).range(&mut step);
+                *coding = Some(CodingStep::start(self.encoder.clone(), step));
                 late
             }
             Background::Writing(writing) => {
@@ -429,6 +429,10 @@ fn prepare(
     (loads, at): &(Vec<u64>, usize),
 ) -> Result<(Option<Arc<Model>>, Crew)> {
     swae_store::check_ending(path)?;
+    if options.layout == Layout::Datasets && path.extension().is_some_and(|e| e == "bp") {
+        let text = "layout = datasets is one of HDF5; ADIOS2 programs read through the operator plugin";
+        return Err(Error::Unsupported(format!("{}: {text}", path.display())));
+    }
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ => PathBuf::from("."),

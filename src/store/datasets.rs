@@ -2,7 +2,7 @@
 //!
 //! Its name is its path in the file, without the first `/`; its axes are `[z, y, x]`, as HDF5 counts them.
 
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, check_size, plain};
+use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, check_size, filtered, plain};
 use hdf5::types::{FloatSize, TypeDescriptor};
 use hdf5::{Dataset, File, Group};
 use ndarray::Array3;
@@ -19,6 +19,7 @@ pub(crate) struct DatasetsReader {
 impl DatasetsReader {
     /// None where the file has no such dataset.
     pub(crate) fn open(path: &Path) -> Option<Self> {
+        filtered::register();
         let file = File::open(path).ok()?;
         let mut fields = Vec::new();
         collect(&file, "", file.size(), &mut fields).ok()?;
@@ -26,16 +27,19 @@ impl DatasetsReader {
         let some = !steps[0].fields.is_empty();
         some.then(|| Self { file, path: path.into(), steps, models: Models::built_in() })
     }
+}
 
-    fn read(&self, info: &FieldInfo) -> hdf5::Result<Field> {
-        let dataset = self.file.dataset(&info.name)?;
-        let [x, y, z] = info.shape;
-        let shaped = |e: ndarray::ShapeError| hdf5::Error::from(e.to_string());
-        Ok(match info.dtype {
-            Dtype::F32 => Field::F32(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
-            Dtype::F64 => Field::F64(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
-        })
-    }
+/// All of a dataset, as the raw stream of one box.
+pub(crate) fn stream(dataset: &Dataset, info: &FieldInfo) -> hdf5::Result<StoredStream> {
+    let [x, y, z] = info.shape;
+    let shaped = |e: ndarray::ShapeError| hdf5::Error::from(e.to_string());
+    let field = match info.dtype {
+        Dtype::F32 => Field::F32(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
+        Dtype::F64 => Field::F64(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
+    };
+    let bytes = plain::raw(&field).map_err(|e| e.to_string())?;
+    let row = BoxRow { start: [0; 3], count: info.shape, offset: 0, length: bytes.len() as u64 };
+    Ok(StoredStream { rows: vec![row], bytes })
 }
 
 /// Groups in groups, that many: a group may hold itself.
@@ -61,7 +65,8 @@ fn collect(group: &Group, prefix: &str, limit: u64, fields: &mut Vec<(FieldInfo,
     Ok(())
 }
 
-fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
+/// None where it is no field.
+pub(crate) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
     let dtype = match dataset.dtype().ok()?.to_descriptor().ok()? {
         TypeDescriptor::Float(FloatSize::U4) => Dtype::F32,
         TypeDescriptor::Float(FloatSize::U8) => Dtype::F64,
@@ -96,9 +101,8 @@ impl Reader for DatasetsReader {
         let info = crate::find(self, index, field)?;
         let content =
             |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
-        let stream = plain::raw(&self.read(&info).map_err(content)?)?;
-        let row = BoxRow { start: [0; 3], count: info.shape, offset: 0, length: stream.len() as u64 };
-        Ok(vec![StoredStream { rows: vec![row], bytes: stream }])
+        let dataset = self.file.dataset(&info.name);
+        Ok(vec![dataset.and_then(|dataset| stream(&dataset, &info)).map_err(content)?])
     }
 }
 

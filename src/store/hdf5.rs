@@ -1,14 +1,16 @@
 //! HDF5, written by all ranks into one file.
 //!
 //! `/steps/00000010/chi/{stream,boxes}` hold a field of a step, attributes of the groups say the rest;
+//! Or `/steps/00000010/chi` is a dataset behind the filter, which any HDF5 program reads (see [`filtered`]).
 //! `/models/ID` names each model, and holds its decoder where it is not built in. Creating groups and attributes is
 //! collective; the bytes go out independently, each rank its own.
 
 use crate::{
     BoxRow, Error, FieldInfo, FieldPart, Kept, Reader, Result, StepInfo, StoredStream, Writer, check_size,
+    datasets, filtered,
 };
 use hdf5::types::{FixedUnicode, VarLenUnicode};
-use hdf5::{File, Group, H5Type};
+use hdf5::{File, Group, H5Type, Location};
 use mpi_sys::MPI_Comm;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,12 +25,15 @@ pub(crate) struct Hdf5Writer {
     file: File,
     path: PathBuf,
     models: Vec<ModelId>,
+    /// Whether this rank answers for what all have written together.
+    first: bool,
 }
 
 impl Hdf5Writer {
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
     pub(crate) unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Self> {
+        filtered::register();
         let make = || -> hdf5::Result<File> {
             let file = hdf5::FileBuilder::new()
                 // Objects of HDF5 1.8: smaller by half than the oldest, which matters for small fields.
@@ -42,7 +47,7 @@ impl Hdf5Writer {
             Ok(file)
         };
         let file = make().map_err(|e| io(path, &e))?;
-        Ok(Self { file, path: path.into(), models: Vec::new() })
+        Ok(Self { file, path: path.into(), models: Vec::new(), first: is_first(comm) })
     }
 
     /// Goes on with a file, behind the steps that are kept.
@@ -50,13 +55,14 @@ impl Hdf5Writer {
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
     pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
+        filtered::register();
         let open = || -> hdf5::Result<Self> {
             let file =
                 hdf5::FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
             let steps = file.group("steps")?;
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
             file.flush()?;
-            Ok(Self { file, path: path.into(), models: Vec::new() })
+            Ok(Self { file, path: path.into(), models: Vec::new(), first: is_first(comm) })
         };
         open().map_err(|e| io(path, &e))
     }
@@ -86,7 +92,12 @@ impl Hdf5Writer {
         Ok(())
     }
 
-    fn write_field(steps: &Group, part: &FieldPart<'_>) -> hdf5::Result<()> {
+    /// Gives the bytes of it that this rank answers for.
+    fn write_field(&self, steps: &Group, part: &FieldPart<'_>) -> hdf5::Result<u64> {
+        if let Some(how) = &part.filter {
+            let all = filtered::write(steps, part, how)?;
+            return Ok(if self.first { all } else { 0 });
+        }
         let info = part.info;
         let group = create_group(steps, &info.name)?;
         set(&group, "dtype", &text::<16>(info.dtype.name()))?;
@@ -112,7 +123,7 @@ impl Hdf5Writer {
             .map_err(|e| e.to_string())?;
             boxes.write_slice(&table, (rows, ..))?;
         }
-        Ok(())
+        Ok(part.bytes.len() as u64)
     }
 }
 
@@ -123,22 +134,26 @@ impl Writer for Hdf5Writer {
         time: f64,
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
-    ) -> Result<()> {
-        let write = || -> hdf5::Result<()> {
+    ) -> Result<u64> {
+        let write = || -> hdf5::Result<u64> {
             for model in models.iter().filter(|m| !self.models.contains(&m.id())) {
                 self.write_model(model)?;
             }
             let group = create_group(&self.file, &format!("steps/{step:08}"))?;
             set(&group, "step", &step)?;
             set(&group, "time", &time)?;
-            fields.iter().try_for_each(|part| Self::write_field(&group, part))?;
+            let mut stored = 0;
+            for part in fields {
+                stored += self.write_field(&group, part)?;
+            }
             // Only now does a reader see the step.
             set(&group, "complete", &1u8)?;
-            self.file.flush()
+            self.file.flush()?;
+            Ok(stored)
         };
-        write().map_err(|e| io(&self.path, &e))?;
+        let stored = write().map_err(|e| io(&self.path, &e))?;
         self.models.extend(models.iter().map(|m| m.id()));
-        Ok(())
+        Ok(stored)
     }
 
     fn path(&self) -> &Path {
@@ -148,6 +163,14 @@ impl Writer for Hdf5Writer {
     fn close(self: Box<Self>) -> Result<()> {
         self.file.close().map_err(|e| io(&self.path, &e))
     }
+}
+
+/// Whether this rank is the first one.
+fn is_first(comm: MPI_Comm) -> bool {
+    let mut rank = 0;
+    // SAFETY: both callers are promised a valid communicator.
+    unsafe { mpi_sys::MPI_Comm_rank(comm, &mut rank) };
+    rank == 0
 }
 
 /// Without the time of day: the same fields make the same file.
@@ -160,31 +183,31 @@ fn io(path: &Path, error: &hdf5::Error) -> Error {
 }
 
 /// The text, cut to `N` bytes.
-fn text<const N: usize>(s: &str) -> FixedUnicode<N> {
+pub(crate) fn text<const N: usize>(s: &str) -> FixedUnicode<N> {
     let cut = (0..=s.len().min(N)).rev().find(|&n| s.is_char_boundary(n)).unwrap_or(0);
     FixedUnicode::from_str(&s[..cut]).unwrap_or_default()
 }
 
-fn set<T: H5Type>(group: &Group, name: &str, value: &T) -> hdf5::Result<()> {
-    group.new_attr::<T>().create(name)?.write_scalar(value)
+pub(crate) fn set<T: H5Type>(of: &Location, name: &str, value: &T) -> hdf5::Result<()> {
+    of.new_attr::<T>().create(name)?.write_scalar(value)
 }
 
-fn set_array<T: H5Type>(group: &Group, name: &str, values: &[T; 3]) -> hdf5::Result<()> {
-    group.new_attr::<T>().shape(3).create(name)?.write(&values[..])
+pub(crate) fn set_array<T: H5Type>(of: &Location, name: &str, values: &[T; 3]) -> hdf5::Result<()> {
+    of.new_attr::<T>().shape(3).create(name)?.write(&values[..])
 }
 
-fn get<T: H5Type>(group: &Group, name: &str) -> hdf5::Result<T> {
-    group.attr(name)?.read_scalar()
+fn get<T: H5Type>(of: &Location, name: &str) -> hdf5::Result<T> {
+    of.attr(name)?.read_scalar()
 }
 
-fn get_array<T: H5Type + Copy>(group: &Group, name: &str) -> hdf5::Result<[T; 3]> {
-    let values = group.attr(name)?.read_raw::<T>()?;
+fn get_array<T: H5Type + Copy>(of: &Location, name: &str) -> hdf5::Result<[T; 3]> {
+    let values = of.attr(name)?.read_raw::<T>()?;
     values.try_into().map_err(|_| format!("attribute {name} has not 3 values").into())
 }
 
 /// Fixed text, or variable text as other writers have it.
-fn get_text(group: &Group, name: &str) -> hdf5::Result<String> {
-    let attribute = group.attr(name)?;
+fn get_text(of: &Location, name: &str) -> hdf5::Result<String> {
+    let attribute = of.attr(name)?;
     let short = attribute.read_scalar::<Text>().map(|t| t.to_string());
     short.or_else(|_| attribute.read_scalar::<VarLenUnicode>().map(|t| t.to_string()))
 }
@@ -207,6 +230,7 @@ impl Hdf5Reader {
             path: path.into(),
             reason: format!("not a file of swae, or damaged ({e})"),
         };
+        filtered::register();
         let file = File::open(path).map_err(content)?;
         let mut reader = Self {
             limit: file.size(),
@@ -245,7 +269,7 @@ impl Hdf5Reader {
             names.sort();
             let fields = names
                 .into_iter()
-                .map(|field| Self::field(&group, field))
+                .map(|field| Self::field(&group, field, self.limit))
                 .collect::<hdf5::Result<Vec<_>>>()?;
             found.push((name, StepInfo { step: get(&group, "step")?, time: get(&group, "time")?, fields }));
         }
@@ -261,7 +285,18 @@ impl Hdf5Reader {
         Kept { dropped, ..Kept::of(&self.steps[..count]) }
     }
 
-    fn field(step: &Group, name: String) -> hdf5::Result<(FieldInfo, u64)> {
+    fn field(step: &Group, name: String, limit: u64) -> hdf5::Result<(FieldInfo, u64)> {
+        if let Ok(dataset) = step.dataset(&name) {
+            let found = datasets::info(&dataset, name.clone(), limit);
+            let info = FieldInfo {
+                origin: get_array(&dataset, "origin_xyz")?,
+                spacing: get_array(&dataset, "spacing_xyz")?,
+                encoding: get_text(&dataset, "encoding")?,
+                partial: dataset.attr("partial").is_ok(),
+                ..found.ok_or_else(|| format!("field {name} is no dataset of floats along z, y, x"))?
+            };
+            return Ok((info, dataset.storage_size()));
+        }
         let group = step.group(&name)?;
         let dtype = get_text(&group, "dtype")?;
         let dtype = Dtype::from_name(&dtype).ok_or_else(|| format!("field {name} has type {dtype}"))?;
@@ -290,8 +325,14 @@ impl Reader for Hdf5Reader {
     }
 
     fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
+        let info = crate::find(self, index, field);
         let read = || -> hdf5::Result<Vec<StoredStream>> {
-            let group = self.file.group(&format!("steps/{}/{field}", self.groups[index]))?;
+            let path = format!("steps/{}/{field}", self.groups[index]);
+            if let Ok(dataset) = self.file.dataset(&path) {
+                let info = info.as_ref().map_err(|e| e.to_string())?;
+                return Ok(vec![datasets::stream(&dataset, info)?]);
+            }
+            let group = self.file.group(&path)?;
             let boxes = group.dataset("boxes")?;
             check_size::<u64>(boxes.size(), self.limit)?;
             let rows = BoxRow::from_table(&boxes.read_raw::<u64>()?);

@@ -3,6 +3,7 @@
 //! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in), that decoder as a model
 //! file, the number of steps, the length of each step's stream, and the streams; all numbers are little-endian u64.
 
+use crate::vtk::read_vti;
 use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, encoding};
 use ndarray::{Array3, Array4, Axis, stack};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
@@ -11,17 +12,14 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use swae_codec::stream::header;
 use swae_codec::{Dtype, Field, FieldView, Mode, Model, Models, Remembered, Value, compress};
-use vtkio::model::{
-    Attribute, Attributes, ByteOrder, DataArray, DataSet, Extent, ImageDataPiece, Piece, Version, Vtk,
-};
 
 const MAGIC: &[u8; 8] = b"SWAEFILE";
 
-fn io(path: &Path, error: &dyn std::fmt::Display) -> Error {
+pub(crate) fn io(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::Io { path: path.into(), reason: error.to_string() }
 }
 
-fn content(path: &Path, error: &dyn std::fmt::Display) -> Error {
+pub(crate) fn content(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::Content { path: path.into(), reason: error.to_string() }
 }
 
@@ -123,91 +121,6 @@ fn read_as<T>(
         Err(ReadNpyError::WrongDescriptor(_)) => floats(&open()?).map_err(|e| content(path, &e)),
         other => other.map_err(|e| content(path, &e)),
     }
-}
-
-/// Writes fields of one grid as VTK image data (XML).
-///
-/// # Errors
-/// [`Error::Io`]; [`Error::Unsupported`] where the fields have different shapes.
-pub fn write_vti(path: &Path, fields: &[(FieldInfo, Field)]) -> Result<()> {
-    let Some((first, _)) = fields.first() else {
-        return Err(Error::Unsupported("a .vti file needs a field".into()));
-    };
-    if let Some((other, _)) = fields.iter().find(|(f, _)| f.shape != first.shape) {
-        return Err(Error::Unsupported(format!(
-            "fields {} {:?} and {} {:?} do not share a grid; write them one by one with --var",
-            first.name, first.shape, other.name, other.shape
-        )));
-    }
-    let ranges = first.shape.map(|n| 0..=(n as i32 - 1));
-    let extent = Extent::Ranges(ranges);
-    let attribute = |(info, field): &(FieldInfo, Field)| {
-        let array = DataArray::scalars(&info.name, 1);
-        Attribute::DataArray(match field {
-            Field::F32(a) => array.with_vec(a.iter().copied().collect::<Vec<f32>>()),
-            Field::F64(a) => array.with_vec(a.iter().copied().collect::<Vec<f64>>()),
-        })
-    };
-    let point = fields.iter().map(attribute).collect();
-    let data = Attributes { point, cell: Vec::new() };
-    let vtk = Vtk {
-        version: Version::new_xml(1, 0),
-        title: String::new(),
-        byte_order: ByteOrder::LittleEndian,
-        file_path: None,
-        data: DataSet::ImageData {
-            extent: extent.clone(),
-            origin: first.origin.map(|v| v as f32),
-            spacing: first.spacing.map(|v| v as f32),
-            meta: None,
-            pieces: vec![Piece::Inline(Box::new(ImageDataPiece { extent, data }))],
-        },
-    };
-    let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
-    vtk.write_xml(file).map_err(|e| io(path, &e))
-}
-
-/// Reads the scalar point data of a `.vti` file.
-///
-/// # Errors
-/// [`Error::Content`] where there are none.
-pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
-    let vtk = Vtk::import(path).map_err(|e| content(path, &e))?;
-    let DataSet::ImageData { origin, spacing, pieces, .. } = vtk.data else {
-        return Err(content(path, &"it holds no image data"));
-    };
-    let mut fields = Vec::new();
-    for piece in pieces {
-        let piece = piece.load_piece_data(Some(path)).map_err(|e| content(path, &e))?;
-        let shape = match piece.extent {
-            Extent::Dims(dims) => dims.map(|n| n as usize),
-            Extent::Ranges(ranges) => ranges.map(|r| (r.end() - r.start() + 1).max(0) as usize),
-        };
-        for attribute in piece.data.point {
-            let Attribute::DataArray(array) = attribute else { continue };
-            let [nx, ny, nz] = shape;
-            let dim = (nz, ny, nx);
-            let field = if let Some(v) = array.data.clone().into_vec::<f32>() {
-                Array3::from_shape_vec(dim, v).map(Field::F32)
-            } else if let Some(v) = array.data.clone().into_vec::<f64>() {
-                Array3::from_shape_vec(dim, v).map(Field::F64)
-            } else {
-                continue;
-            };
-            let field = field.map_err(|e| content(path, &e))?;
-            let info = FieldInfo {
-                name: array.name,
-                dtype: field.dtype(),
-                shape,
-                origin: origin.map(f64::from),
-                spacing: spacing.map(f64::from),
-                encoding: "vti".into(),
-                partial: false,
-            };
-            fields.push((info, field));
-        }
-    }
-    if fields.is_empty() { Err(content(path, &"it holds no scalar field of floats")) } else { Ok(fields) }
 }
 
 /// A file that was read whole.
@@ -331,6 +244,7 @@ impl Reader for PlainReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vtk::write_vti;
 
     #[test]
     fn a_field_comes_back_from_npy_vti_and_swae() {

@@ -1,17 +1,20 @@
 //! `swae decompress`: fields back as VTK, NumPy or HDF5 files.
 
+use crate::paraview::{write_levels, write_pieces, write_times};
 use crate::{Region, Steps};
 use anyhow::{Context, Result, bail, ensure};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 use swae_codec::Field;
 use swae_codec::stream::header;
-use swae_store::{Decoder, FieldInfo, Reader, open, plain};
+use swae_store::{Decoder, FieldInfo, Reader, open, plain, vtk};
 
 /// Decodes the chosen steps and fields of `input`.
 ///
 /// `output` with several steps gets each step's number before its ending: `out.vti` becomes `out.00000010.vti`; a `.npy`
-/// file holds one field, so with several fields their names come too; a `.h5` file holds everything. A series or a list of
+/// file holds one field, so with several fields their names come too; a `.h5` file holds everything. A `.pvti` file stands for
+/// pieces in a folder beside it. A `.pvd` file stands for steps beside it, at their times: `.vti` files or, where fields lie on
+/// several levels, `.vtm` files, with a file for each box in a folder. A series or a list of
 /// boxes in a `.swae` file becomes one `.npy` file of four axes again. Of a region only the tiles that it touches are decoded.
 ///
 /// # Errors
@@ -28,8 +31,8 @@ pub fn decompress(
     ensure!(output != input, "{}: input and output are the same file", input.display());
     let ending = output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_owned();
     ensure!(
-        ["vti", "npy", "h5"].contains(&ending.as_str()),
-        "{}: decompress writes .vti, .npy or .h5",
+        ["vti", "pvti", "pvd", "npy", "h5"].contains(&ending.as_str()),
+        "{}: decompress writes .vti, .pvti, .pvd, .npy or .h5",
         output.display()
     );
     let mut reader = open(input)?;
@@ -47,6 +50,7 @@ pub fn decompress(
     let array = ending == "npy" && input.extension().is_some_and(|e| e == "swae");
     let mut decoder = if chosen.len() > 1 { Decoder::remembering() } else { Decoder::default() };
     let mut series = Vec::new();
+    let mut times = Vec::new();
     let mut written = Vec::new();
     for index in chosen {
         let step = reader.steps()[index].clone();
@@ -59,6 +63,14 @@ pub fn decompress(
         if let Some(missing) = variables.iter().find(|v| !names.contains(v)) {
             let have: Vec<&str> = step.fields.iter().map(|(i, _)| i.name.as_str()).collect();
             bail!("step {} has no field '{missing}'; it has {}", step.step, have.join(", "));
+        }
+        let number = if many_steps { format!("{:08}.", step.step) } else { String::new() };
+        let hierarchy = || step.fields.iter().any(|(info, _)| info.partial && names.contains(&info.name));
+        if ending == "pvd" && region.is_none() && hierarchy() {
+            let path = output.with_extension(format!("{:08}.vtm", step.step));
+            write_levels(&path, reader.as_mut(), &mut decoder, index, &names)?;
+            times.push((step.time, path));
+            continue;
         }
         let mut fields = Vec::new();
         for name in &names {
@@ -73,7 +85,6 @@ pub fn decompress(
             }
             fields.push((info, field));
         }
-        let number = if many_steps { format!("{:08}.", step.step) } else { String::new() };
         if let Some(file) = &hdf5 {
             let group = file.create_group(&format!("{:08}", step.step))?;
             group.new_attr::<i64>().create("step")?.write_scalar(&step.step)?;
@@ -81,8 +92,16 @@ pub fn decompress(
             fields.iter().try_for_each(|(info, field)| write_dataset(&group, info, field))?;
         } else if ending == "vti" {
             let path = output.with_extension(format!("{number}vti"));
-            plain::write_vti(&path, &fields)?;
+            vtk::write_vti(&path, &fields)?;
             written.push(path);
+        } else if ending == "pvti" {
+            let path = output.with_extension(format!("{number}pvti"));
+            write_pieces(&path, &fields)?;
+            written.push(path);
+        } else if ending == "pvd" {
+            let path = output.with_extension(format!("{:08}.vti", step.step));
+            vtk::write_vti(&path, &fields)?;
+            times.push((step.time, path));
         } else if array && many_steps {
             series.extend(fields.into_iter().map(|(_, field)| field));
         } else if array && region.is_none() && list(reader.as_mut(), index, &names)? != 1 {
@@ -102,7 +121,10 @@ pub fn decompress(
         plain::write_npy_list(output, &series)?;
         written.push(output.to_owned());
     }
-    if hdf5.is_some() {
+    if ending == "pvd" {
+        write_times(output, &times)?;
+    }
+    if hdf5.is_some() || ending == "pvd" {
         written.push(output.to_owned());
     }
     Ok(written)

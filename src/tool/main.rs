@@ -1,17 +1,51 @@
 //! `swae`: what people do with compressed fields after the run.
 
 use anyhow::Result;
-use clap::{ArgGroup, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use swae_codec::{Bound, Candidates, LatentCoding};
 use swae_tool::compress::{Coding, Layout};
-use swae_tool::{Region, Steps, bench, compare, compress, decompress, info, models, picture, verify};
+use swae_tool::{Region, Steps, bench, compare, compress, decompress, filter, info, models, picture, verify};
 
 #[derive(Parser)]
 #[command(version, about = "Reads, writes and judges fields compressed by swae")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// What is kept of a field.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct How {
+    /// Largest error of any value
+    #[arg(long)]
+    abs: Option<f64>,
+    /// Largest error of any value, as a part of the field's range
+    #[arg(long)]
+    rel: Option<f64>,
+    /// Largest error of any value, as a part of that value
+    #[arg(long)]
+    pwrel: Option<f64>,
+    /// Least peak signal-to-noise ratio in dB
+    #[arg(long)]
+    psnr: Option<f64>,
+    /// Stores latents at a fixed rate, without an error bound
+    #[arg(long)]
+    latent: bool,
+}
+
+impl How {
+    /// None for latents.
+    fn bound(&self) -> Option<Bound> {
+        let bounds = [
+            self.abs.map(Bound::Absolute),
+            self.rel.map(Bound::Relative),
+            self.pwrel.map(Bound::PointwiseRelative),
+            self.psnr.map(Bound::Psnr),
+        ];
+        bounds.into_iter().flatten().next()
+    }
 }
 
 #[derive(Subcommand)]
@@ -27,7 +61,8 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         winners: bool,
     },
-    /// Decodes fields into .vti (a file per step), .npy (a file per field and step) or .h5
+    /// Decodes fields into .vti (a file per step), .pvti (in pieces), .pvd (steps in time; boxes on levels), .npy (a file per field
+    /// and step) or .h5
     Decompress {
         /// .h5, .bp or .swae
         input: PathBuf,
@@ -74,7 +109,6 @@ enum Command {
         png_fields: Vec<String>,
     },
     /// Compresses a field (.npy, .vti) into a .swae file
-    #[command(group(ArgGroup::new("bound").required(true)))]
     Compress {
         /// .npy or .vti
         input: PathBuf,
@@ -84,21 +118,8 @@ enum Command {
         /// What the slowest axis of a .npy file is
         #[arg(long, value_enum, default_value_t)]
         layout: Layout,
-        /// Largest error of any value
-        #[arg(long, group = "bound")]
-        abs: Option<f64>,
-        /// Largest error of any value, as a part of the field's range
-        #[arg(long, group = "bound")]
-        rel: Option<f64>,
-        /// Largest error of any value, as a part of that value
-        #[arg(long, group = "bound")]
-        pwrel: Option<f64>,
-        /// Least peak signal-to-noise ratio in dB
-        #[arg(long, group = "bound")]
-        psnr: Option<f64>,
-        /// Stores latents at a fixed rate, without an error bound
-        #[arg(long, group = "bound")]
-        latent: bool,
+        #[command(flatten)]
+        how: How,
         /// Name of a built-in model, or a model file; with a bound, the network takes part where this is given
         /// [default with --latent: gr-16]
         #[arg(long)]
@@ -149,6 +170,14 @@ enum Command {
         #[arg(long)]
         png: Option<PathBuf>,
     },
+    /// Prints the parameters of the HDF5 filter libh5z_swae.so, for h5repack, h5py and H5Pset_filter
+    Hdf5Filter {
+        #[command(flatten)]
+        how: How,
+        /// The first axis of the datasets is time; chunks of several steps then lean on the steps before
+        #[arg(long)]
+        series: bool,
+    },
     /// Lists the built-in models, or shows one
     Models {
         #[command(subcommand)]
@@ -191,27 +220,8 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Verify { original, compressed } => verify::verify(&original, &compressed),
-        Command::Compress {
-            input,
-            output,
-            layout,
-            abs,
-            rel,
-            pwrel,
-            psnr,
-            latent: _,
-            model,
-            coding,
-            keyframe_every,
-            without,
-        } => {
-            let bounds = [
-                abs.map(Bound::Absolute),
-                rel.map(Bound::Relative),
-                pwrel.map(Bound::PointwiseRelative),
-                psnr.map(Bound::Psnr),
-            ];
-            let coding = match bounds.into_iter().flatten().next() {
+        Command::Compress { input, output, layout, how, model, coding, keyframe_every, without } => {
+            let coding = match how.bound() {
                 Some(bound) => {
                     let candidates = candidates(&without);
                     Coding::Bounded { bound, candidates, model, keyframe_every }
@@ -255,6 +265,7 @@ fn main() -> Result<()> {
             }
             png.map_or(Ok(()), |path| picture::rate_distortion(&path, &rows))
         }
+        Command::Hdf5Filter { how, series } => filter::print(how.bound(), series),
         Command::Models { command: None | Some(ModelsCommand::List) } => {
             models::list();
             Ok(())

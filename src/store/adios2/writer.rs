@@ -166,7 +166,7 @@ impl Writer for Adios2Writer {
         time: f64,
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let mut status = 0;
         let append = adios2_step_mode_adios2_step_mode_append;
         // SAFETY: the engine is open for writing.
@@ -175,7 +175,8 @@ impl Writer for Adios2Writer {
         let written = self.write_inside_step(step, time, fields, models);
         // The step is ended in any case: ending is collective, and no rank may be left waiting.
         let ended = self.handle.end_step();
-        written.and(ended)
+        written.and(ended)?;
+        Ok(fields.iter().map(|part| part.bytes.len() as u64).sum())
     }
 
     fn path(&self) -> &Path {

@@ -1,0 +1,204 @@
+//! What ParaView and VisIt open: image data (`.vti`), whole or in pieces (`.pvti`), boxes on levels (`.vtm`), steps in time (`.pvd`).
+//!
+//! The values are appended behind the XML as they are. Points are VTK's points, so a grid of n points has n − 1 cells.
+
+use crate::plain::{content, io};
+use crate::{Error, FieldInfo, Result};
+use ndarray::Array3;
+use quick_xml::escape::escape;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use swae_codec::{Dtype, Field};
+use vtkio::model::{Attribute, DataSet, Extent, Vtk};
+
+/// A box of points of a grid, `[x, y, z]`: the first one, and how many.
+pub type Place = ([usize; 3], [usize; 3]);
+
+/// First and last point along x, y, z, as VTK wants it.
+fn extent((start, count): Place) -> String {
+    let ends = (0..3).map(|a| format!("{} {}", start[a], (start[a] + count[a]).saturating_sub(1)));
+    ends.collect::<Vec<_>>().join(" ")
+}
+
+/// Numbers so that they are read as they were.
+fn numbers(values: [f64; 3]) -> String {
+    values.map(|v| v.to_string()).join(" ")
+}
+
+fn type_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "Float32",
+        Dtype::F64 => "Float64",
+    }
+}
+
+fn head(kind: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?>\n<VTKFile type=\"{kind}\" version=\"1.0\" byte_order=\"LittleEndian\" header_type=\"UInt64\">\n"
+    )
+}
+
+/// Writes fields of one grid as image data.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Unsupported`] where the fields have different shapes.
+pub fn write_vti(path: &Path, fields: &[(FieldInfo, Field)]) -> Result<()> {
+    let shape = fields.first().map_or([0; 3], |(info, _)| info.shape);
+    let part: Vec<_> = fields.iter().map(|(info, field)| (info, field)).collect();
+    write_part(path, &part, ([0; 3], shape))
+}
+
+/// Writes a part of a grid, whose points keep their places in it. Each field has the values of the part.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Unsupported`] where a field has other points than the part.
+pub fn write_part(path: &Path, fields: &[(&FieldInfo, &Field)], place: Place) -> Result<()> {
+    let Some((first, _)) = fields.first() else {
+        return Err(Error::Unsupported("a .vti file needs a field".into()));
+    };
+    if let Some((other, field)) = fields.iter().find(|(_, field)| field.count() != place.1) {
+        return Err(Error::Unsupported(format!(
+            "fields {} {:?} and {} {:?} do not share a grid; write them one by one with --var, or a .pvd",
+            first.name,
+            place.1,
+            other.name,
+            field.count()
+        )));
+    }
+    let (mut arrays, mut offset) = (String::new(), 0u64);
+    for (info, field) in fields {
+        let (name, kind) = (escape(&info.name), type_name(field.dtype()));
+        _ = writeln!(
+            arrays,
+            "<DataArray type=\"{kind}\" Name=\"{name}\" format=\"appended\" offset=\"{offset}\"/>"
+        );
+        offset += 8 + bytes(field);
+    }
+    let (extent, origin, spacing) = (extent(place), numbers(first.origin), numbers(first.spacing));
+    let xml = format!(
+        "{}<ImageData WholeExtent=\"{extent}\" Origin=\"{origin}\" Spacing=\"{spacing}\">\n<Piece Extent=\"{extent}\">\n\
+         <PointData>\n{arrays}</PointData>\n</Piece>\n</ImageData>\n<AppendedData encoding=\"raw\">\n_",
+        head("ImageData")
+    );
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        file.write_all(xml.as_bytes())?;
+        for (_, field) in fields {
+            file.write_all(&bytes(field).to_le_bytes())?;
+            match field {
+                Field::F32(a) => a.iter().try_for_each(|v| file.write_all(&v.to_le_bytes()))?,
+                Field::F64(a) => a.iter().try_for_each(|v| file.write_all(&v.to_le_bytes()))?,
+            }
+        }
+        file.write_all(b"\n</AppendedData>\n</VTKFile>\n")?;
+        file.flush()
+    };
+    write().map_err(|e| io(path, &e))
+}
+
+fn bytes(field: &Field) -> u64 {
+    (field.count().iter().product::<usize>() * field.dtype().size()) as u64
+}
+
+fn write_text(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|e| io(path, &e))
+}
+
+/// Writes what puts pieces of image data together, which share the points between them; their files lie relative to it.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_pvti(path: &Path, fields: &[&FieldInfo], pieces: &[(Place, String)]) -> Result<()> {
+    let Some(first) = fields.first() else {
+        return Err(Error::Unsupported("a .pvti file needs a field".into()));
+    };
+    let array = |info: &&FieldInfo| {
+        format!("<PDataArray type=\"{}\" Name=\"{}\"/>\n", type_name(info.dtype), escape(&info.name))
+    };
+    let piece = |(place, file): &(Place, String)| {
+        format!("<Piece Extent=\"{}\" Source=\"{}\"/>\n", extent(*place), escape(file))
+    };
+    let text = format!(
+        "{}<PImageData WholeExtent=\"{}\" GhostLevel=\"0\" Origin=\"{}\" Spacing=\"{}\">\n<PPointData>\n{}</PPointData>\n{}\
+         </PImageData>\n</VTKFile>\n",
+        head("PImageData"),
+        extent(([0; 3], first.shape)),
+        numbers(first.origin),
+        numbers(first.spacing),
+        fields.iter().map(array).collect::<String>(),
+        pieces.iter().map(piece).collect::<String>()
+    );
+    write_text(path, &text)
+}
+
+/// Writes what puts the boxes of several levels together: a block for each level, with a file for each box.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_vtm(path: &Path, levels: &[(u32, Vec<String>)]) -> Result<()> {
+    let file = |(i, file): (usize, &String)| format!("<DataSet index=\"{i}\" file=\"{}\"/>\n", escape(file));
+    let block = |(i, (level, files)): (usize, &(u32, Vec<String>))| {
+        let files: String = files.iter().enumerate().map(file).collect();
+        format!("<Block index=\"{i}\" name=\"level {level}\">\n{files}</Block>\n")
+    };
+    let blocks: String = levels.iter().enumerate().map(block).collect();
+    let kind = "vtkMultiBlockDataSet";
+    write_text(path, &format!("{}<{kind}>\n{blocks}</{kind}>\n</VTKFile>\n", head(kind)))
+}
+
+/// Writes what puts steps together: the time of each, and its file.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_pvd(path: &Path, steps: &[(f64, String)]) -> Result<()> {
+    let step = |(time, file): &(f64, String)| {
+        format!("<DataSet timestep=\"{time}\" part=\"0\" file=\"{}\"/>\n", escape(file))
+    };
+    let steps: String = steps.iter().map(step).collect();
+    write_text(path, &format!("{}<Collection>\n{steps}</Collection>\n</VTKFile>\n", head("Collection")))
+}
+
+/// Reads the scalar point data of a `.vti` file.
+///
+/// # Errors
+/// [`Error::Content`] where there are none.
+pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
+    let vtk = Vtk::import(path).map_err(|e| content(path, &e))?;
+    let DataSet::ImageData { origin, spacing, pieces, .. } = vtk.data else {
+        return Err(content(path, &"it holds no image data"));
+    };
+    let mut fields = Vec::new();
+    for piece in pieces {
+        let piece = piece.load_piece_data(Some(path)).map_err(|e| content(path, &e))?;
+        let shape = match piece.extent {
+            Extent::Dims(dims) => dims.map(|n| n as usize),
+            Extent::Ranges(ranges) => ranges.map(|r| (r.end() - r.start() + 1).max(0) as usize),
+        };
+        for attribute in piece.data.point {
+            let Attribute::DataArray(array) = attribute else { continue };
+            let [nx, ny, nz] = shape;
+            let dim = (nz, ny, nx);
+            let field = if let Some(v) = array.data.clone().into_vec::<f32>() {
+                Array3::from_shape_vec(dim, v).map(Field::F32)
+            } else if let Some(v) = array.data.clone().into_vec::<f64>() {
+                Array3::from_shape_vec(dim, v).map(Field::F64)
+            } else {
+                continue;
+            };
+            let field = field.map_err(|e| content(path, &e))?;
+            let info = FieldInfo {
+                name: array.name,
+                dtype: field.dtype(),
+                shape,
+                origin: origin.map(f64::from),
+                spacing: spacing.map(f64::from),
+                encoding: "vti".into(),
+                partial: false,
+            };
+            fields.push((info, field));
+        }
+    }
+    if fields.is_empty() { Err(content(path, &"it holds no scalar field of floats")) } else { Ok(fields) }
+}

@@ -1,0 +1,132 @@
+//! `swae decompress` for ParaView and VisIt: steps as `.vti`, `.pvti` or `.vtm` files, and the `.pvd` file that puts them in time.
+
+use anyhow::{Context, Result};
+use ndarray::s;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use swae_codec::Field;
+use swae_store::vtk::{self, Place};
+use swae_store::{Boxes, Decoder, FieldInfo, Reader};
+
+/// Planes of a piece of a `.pvti` file.
+const PLANES: usize = 64;
+
+/// Fields of a step, or what a region holds of them.
+pub type Fields = Vec<(FieldInfo, Field)>;
+
+/// The last part of a path, as one file names another beside it.
+fn name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}
+
+/// Writes a step as pieces of a few planes each, and the file that puts them together.
+///
+/// # Errors
+/// Where a file cannot be written, or fields do not share a grid.
+pub fn write_pieces(path: &Path, fields: &Fields) -> Result<()> {
+    let shape = fields.first().context("no field is left to write")?.0.shape;
+    let folder = path.with_extension("pieces");
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let last = shape[2].saturating_sub(1);
+    let mut pieces = Vec::new();
+    for (number, first) in (0..last.max(1)).step_by(PLANES).enumerate() {
+        // The last plane is the next one's first: no cell is missing between them.
+        let planes = first..(first + PLANES).min(last) + 1;
+        let place = ([0, 0, first], [shape[0], shape[1], planes.len()]);
+        let file = folder.join(format!("{number}.vti"));
+        write_box(&file, fields, [0..shape[0], 0..shape[1], planes], place)?;
+        pieces.push((place, format!("{}/{}", name(&folder), name(&file))));
+    }
+    let infos: Vec<_> = fields.iter().map(|(info, _)| info).collect();
+    Ok(vtk::write_pvti(path, &infos, &pieces)?)
+}
+
+/// Writes a part of what was decoded, as the points of a grid at a place.
+fn write_box<'a>(
+    path: &Path,
+    fields: impl IntoIterator<Item = &'a (FieldInfo, Field)>,
+    part: [Range<usize>; 3],
+    place: Place,
+) -> Result<()> {
+    let [x, y, z] = part;
+    let cut = |(info, field): &'a (FieldInfo, Field)| {
+        let range = s![z.clone(), y.clone(), x.clone()];
+        let values = match field {
+            Field::F32(a) => Field::F32(a.slice(range).to_owned()),
+            Field::F64(a) => Field::F64(a.slice(range).to_owned()),
+        };
+        (info, values)
+    };
+    let parts: Vec<_> = fields.into_iter().map(cut).collect();
+    let parts: Vec<_> = parts.iter().map(|(info, field)| (*info, field)).collect();
+    Ok(vtk::write_part(path, &parts, place)?)
+}
+
+/// Writes a step of a hierarchy: the boxes of each level as files in a folder beside `path`, which puts them together.
+///
+/// # Errors
+/// Where a field cannot be read, or a file not written.
+pub fn write_levels(
+    path: &Path,
+    reader: &mut dyn Reader,
+    decoder: &mut Decoder,
+    index: usize,
+    names: &[String],
+) -> Result<()> {
+    let folder = path.with_extension("boxes");
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    // Fields with the same boxes on a level share files.
+    let mut sets: BTreeMap<(u32, Boxes), Vec<FieldInfo>> = BTreeMap::new();
+    for name in names {
+        let info = swae_store::find(reader, index, name)?;
+        let level = name.rsplit_once('@').and_then(|(_, level)| level.parse().ok()).unwrap_or(0);
+        let boxes = if info.partial {
+            let streams = reader.read_streams(index, name)?;
+            let mut boxes: Boxes = streams.iter().flat_map(|s| s.boxes()).collect();
+            boxes.retain(|(_, count)| !count.contains(&0));
+            boxes.sort_unstable();
+            boxes
+        } else {
+            vec![([0; 3], info.shape)]
+        };
+        sets.entry((level, boxes)).or_default().push(info);
+    }
+    let mut levels: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for ((level, boxes), infos) in sets {
+        // The least region with all of its boxes; between them is nothing to decode.
+        let around: [_; 3] = std::array::from_fn(|a| {
+            let first = boxes.iter().map(|(start, _)| start[a]).min().unwrap_or(0);
+            first..boxes.iter().map(|(start, count)| start[a] + count[a]).max().unwrap_or(first)
+        });
+        if boxes.is_empty() {
+            continue;
+        }
+        let mut fields = Fields::new();
+        for mut info in infos {
+            let field = decoder.read_field(reader, index, &info.name, Some(around.clone()))?;
+            if let Some((base, _)) = info.name.rsplit_once('@') {
+                info.name = base.into();
+            }
+            fields.push((info, field));
+        }
+        let files = levels.entry(level).or_default();
+        for place @ (start, count) in boxes {
+            let file = folder.join(format!("level{level}.{}.vti", files.len()));
+            let part =
+                std::array::from_fn(|a| start[a] - around[a].start..start[a] - around[a].start + count[a]);
+            write_box(&file, &fields, part, place)?;
+            files.push(format!("{}/{}", name(&folder), name(&file)));
+        }
+    }
+    Ok(vtk::write_vtm(path, &levels.into_iter().collect::<Vec<_>>())?)
+}
+
+/// Writes the file that puts steps in time.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_times(path: &Path, steps: &[(f64, PathBuf)]) -> Result<()> {
+    let steps: Vec<_> = steps.iter().map(|(time, file)| (*time, name(file))).collect();
+    Ok(vtk::write_pvd(path, &steps)?)
+}
