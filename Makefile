@@ -3,14 +3,16 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install examples demo test fuzz bench evaluate header train-data train-scaling clean
+.PHONY: help build install python examples demo test fuzz bench overhead evaluate header train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
 	echo 'make test    sets up everything, runs every test (half an hour the first time)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make install PREFIX=/usr/local   libraries, headers, CMake package, pkg-config file, tool'
+	echo 'make python  the Python package, as a wheel in build/wheels'
 	echo 'make bench   swae beside SZ3, ZFP and SPERR, on evolved black holes, math functions and noise (half an hour)'
+	echo 'make overhead  what output costs a simulation, in time and in messages (ten minutes)'
 	echo 'make evaluate  how good the model of math functions is'
 	echo 'make train-scaling  training on one process and on two'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
@@ -20,6 +22,21 @@ build:
 	@setup/packages.sh demo
 	. setup/env.sh
 	cargo build --release $$SWAE_FEATURES
+
+# The Python package as a wheel, with what this machine has: pip install build/wheels/*.whl
+python: build
+	@setup/packages.sh all
+	setup/python.sh
+	. setup/env.sh
+	rm -rf build/wheels build/python
+	export CARGO_TARGET_DIR=$$PWD/target
+	"$$SWAE_DEPS/python/bin/maturin" build -q -m src/python/Cargo.toml --release --out build/wheels \
+	    --interpreter "$$SWAE_DEPS/python/bin/python" $${ADIOS2_DIR:+--features adios2}
+	"$$SWAE_DEPS/python/bin/pip" install -q --no-deps --target build/python build/wheels/*.whl
+	echo built build/wheels/*.whl
+	# The operator once more, against an ADIOS2 that has the older interface.
+	ADIOS2_DIR=$$SWAE_DEPS/python/adios2-2.11/prefix \
+	    cargo build -q --release -p swae-adios2-plugin --features adios2 --target-dir build/operator-v1
 
 PREFIX ?= /usr/local
 install: build
@@ -52,6 +69,7 @@ test:
 	setup/adios2.sh
 	setup/libtorch.sh
 	$(MAKE) --no-print-directory demo
+	$(MAKE) --no-print-directory python
 	. setup/env.sh
 	cargo fmt --all --check
 	$(MAKE) --no-print-directory fuzz
@@ -81,10 +99,15 @@ bench: examples
 	echo '== white noise'
 	bench $$at/noise.npy --json $$at/noise.json
 
+# The tables of docs/simulations.md.
+overhead: examples
+	@. setup/env.sh
+	cargo bench -q -p swae-tests --bench overhead
+
 # Any bytes for everything that reads them, so many seconds for each target.
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install -q cargo-fuzz --version 0.13.2 --locked
-	for target in stream series model bound; do
+	for target in stream series array model bound; do
 	    echo "== fuzzing $$target"
 	    cargo fuzz run -s none --target-dir build/fuzz $$target -- \
 	        -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=4096 >build/fuzz.log 2>&1 ||

@@ -1,0 +1,154 @@
+//! What the Python package `swae` is made of; `swae/__init__.py` is what people see. Arrays and regions are `[z, y, x]`.
+
+use numpy::{IntoPyArray, PyArrayDyn, PyReadonlyArrayDyn};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use swae_codec::array::{self, Values};
+use swae_codec::{Field, Models, Remembered};
+use swae_plugins::parameters::Parameters;
+use swae_store::Decoder;
+
+pyo3::create_exception!(swae, Error, pyo3::exceptions::PyException, "What swae cannot do, and why.");
+
+fn error(e: impl std::fmt::Display) -> PyErr {
+    Error::new_err(e.to_string())
+}
+
+struct Open {
+    reader: Box<dyn swae_store::Reader>,
+    /// Remembers the last step of each field that was read whole.
+    decoder: Decoder,
+}
+
+/// A file that is read.
+#[pyclass(module = "swae._swae")]
+struct Reader(Mutex<Open>);
+
+/// First index and end along z, y, x.
+type Region = [(usize, usize); 3];
+
+#[pymethods]
+impl Reader {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let reader = py.detach(|| swae_store::open(&path)).map_err(error)?;
+        Ok(Self(Mutex::new(Open { reader, decoder: Decoder::remembering() })))
+    }
+
+    /// Number and time of each step.
+    fn steps(&self) -> Vec<(i64, f64)> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.reader.steps().iter().map(|s| (s.step, s.time)).collect()
+    }
+
+    /// What the file says of the fields of a step, by index.
+    fn fields<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = open.reader.steps().get(index).ok_or_else(|| PyIndexError::new_err("no such step"))?;
+        let told = |(info, stored): &(swae_store::FieldInfo, u64)| {
+            let dict = PyDict::new(py);
+            let [x, y, z] = info.shape;
+            let reversed = |[x, y, z]: [f64; 3]| (z, y, x);
+            dict.set_item("name", &info.name)?;
+            dict.set_item("dtype", info.dtype.name())?;
+            dict.set_item("shape", (z, y, x))?;
+            dict.set_item("origin", reversed(info.origin))?;
+            dict.set_item("spacing", reversed(info.spacing))?;
+            dict.set_item("encoding", &info.encoding)?;
+            dict.set_item("partial", info.partial)?;
+            dict.set_item("stored_bytes", *stored)?;
+            Ok(dict)
+        };
+        step.fields.iter().map(told).collect()
+    }
+
+    /// A field of a step, by index, or a region of it.
+    #[pyo3(signature = (index, name, region=None))]
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        index: usize,
+        name: &str,
+        region: Option<Region>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let field = py.detach(|| {
+            let Open { reader, decoder } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if index >= reader.steps().len() {
+                return Err(PyIndexError::new_err("no such step"));
+            }
+            let region = region.map(|[z, y, x]| [x, y, z].map(|(first, end)| first..end));
+            // To remember a step takes all of it: only who reads whole fields will want the next one so.
+            let mut once = Decoder::default();
+            let decoder = if region.is_none() { decoder } else { &mut once };
+            decoder.read_field(reader.as_mut(), index, name, region).map_err(error)
+        })?;
+        Ok(match field {
+            Field::F32(a) => a.into_pyarray(py).into_any(),
+            Field::F64(a) => a.into_pyarray(py).into_any(),
+        })
+    }
+}
+
+/// Runs on so many threads; 0 for all cores.
+fn on<T: Send>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T> + Send) -> PyResult<T> {
+    if threads == 0 { body().map_err(error) } else { swae_plugins::called(threads, body).map_err(error) }
+}
+
+/// Codes a contiguous array of floats as words say (mode, bound, model, latents, layout).
+#[pyfunction]
+fn compress(
+    py: Python<'_>,
+    array: &Bound<'_, PyAny>,
+    words: Vec<(String, String)>,
+    threads: usize,
+) -> PyResult<Vec<u8>> {
+    fn coded<T: Remembered + numpy::Element>(
+        py: Python<'_>,
+        array: &PyReadonlyArrayDyn<'_, T>,
+        how: &Parameters,
+        threads: usize,
+    ) -> PyResult<Vec<u8>> {
+        let (values, shape) = (array.as_slice()?, array.as_array().shape().to_vec());
+        py.detach(|| on(threads, || how.compress(values, &shape)))
+    }
+    let pairs = words.iter().map(|(key, value)| (&**key, &**value));
+    let how = Parameters::of_words(pairs, &[]).map_err(error)?;
+    if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f64>>() {
+        coded(py, &array, &how, threads)
+    } else if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {
+        coded(py, &array, &how, threads)
+    } else {
+        Err(PyTypeError::new_err("swae compresses arrays of float32 and float64"))
+    }
+}
+
+/// Decodes what [`compress`] has made.
+#[pyfunction]
+fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn shaped<'py, T: numpy::Element>(
+        py: Python<'py>,
+        shape: &[usize],
+        values: Vec<T>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+        Ok(ndarray::ArrayD::from_shape_vec(shape, values).map_err(error)?.into_pyarray(py))
+    }
+    let decoded = py.detach(|| on(threads, || array::decompress(payload, &Models::built_in())))?;
+    Ok(match decoded.values {
+        Values::F32(values) => shaped(py, &decoded.shape, values)?.into_any(),
+        Values::F64(values) => shaped(py, &decoded.shape, values)?.into_any(),
+        Values::Bytes(values) => shaped(py, &decoded.shape, values)?.into_any(),
+    })
+}
+
+/// The version of the package, which is the library's.
+#[pymodule]
+fn _swae(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("Error", module.py().get_type::<Error>())?;
+    module.add_class::<Reader>()?;
+    module.add_function(wrap_pyfunction!(compress, module)?)?;
+    module.add_function(wrap_pyfunction!(decompress, module)?)
+}

@@ -1,0 +1,231 @@
+"""Fields that swae has compressed, as NumPy arrays.
+
+    >>> import swae
+    >>> with swae.open("run.h5") as run:
+    ...     chi = run["chi"]
+    ...     last = chi[-1]                  # [z, y, x]
+    ...     plane = chi[0, 32]              # decodes only what lies there
+    >>> payload = swae.compress(array, rel=1e-4)
+    >>> again = swae.decompress(payload)
+
+Axes are [z, y, x], as in the file's own order: x is fastest. Nothing is decoded before it is indexed.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ._swae import Error, Reader, __version__
+from . import _swae
+
+__all__ = ["Error", "File", "Variable", "compress", "decompress", "open"]
+
+
+class Variable:
+    """A field over the steps that have it: an array [step, z, y, x] that is decoded where it is indexed."""
+
+    def __init__(self, reader: Reader, name: str, steps: list[tuple[int, int, float]], info: dict[str, Any]) -> None:
+        self._reader = reader
+        self._steps = steps
+        self._info = info
+        #: Name of the field; with ``@level`` behind it above level 0.
+        self.name: str = name
+
+    @property
+    def steps(self) -> list[int]:
+        """Numbers that the simulation gave the steps."""
+        return [number for _, number, _ in self._steps]
+
+    @property
+    def times(self) -> list[float]:
+        """Times that the simulation gave the steps."""
+        return [time for _, _, time in self._steps]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Steps, and points along z, y, x."""
+        return (len(self._steps), *self._info["shape"])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return np.dtype(self._info["dtype"])
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """Coordinates z, y, x of the first point."""
+        return self._info["origin"]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance between points along z, y, x."""
+        return self._info["spacing"]
+
+    @property
+    def encoding(self) -> str:
+        """How the field is coded in its first step: ``rel 1e-4``, ``latent gr-16 f16``, ``raw``."""
+        return self._info["encoding"]
+
+    @property
+    def partial(self) -> bool:
+        """Whether boxes need not cover the grid; where none lies, values are NaN."""
+        return self._info["partial"]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def step(self, number: int) -> np.ndarray:
+        """The field [z, y, x] of the step that the simulation gave this number."""
+        if number not in self.steps:
+            raise KeyError(f"{self.name} has no step {number}")
+        return self[self.steps.index(number)]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """``v[i]`` is step i of those that are there, ``v[i, z, y, x]`` a part of it; all take integers and slices."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if Ellipsis in keys:
+            at = keys.index(Ellipsis)
+            keys = keys[:at] + (slice(None),) * (5 - len(keys)) + keys[at + 1 :]
+        if len(keys) > 4:
+            raise IndexError(f"{len(keys)} indices for the four axes of {self.name}")
+        time, rest = keys[0], keys[1:] + (slice(None),) * (4 - len(keys))
+        if isinstance(time, slice):
+            steps = [self._read(i, rest) for i in range(*time.indices(len(self)))]
+            return np.stack(steps) if steps else np.empty((0, *self._read(0, rest).shape), self.dtype)
+        i = operator.index(time)
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"{self.name} has {len(self)} steps")
+        return self._read(i % len(self), rest)
+
+    def _read(self, i: int, keys: tuple[Any, ...]) -> np.ndarray:
+        region: list[tuple[int, int]] = []
+        inside: list[int | slice] = []
+        for axis, (key, n) in enumerate(zip(keys, self._info["shape"])):
+            if isinstance(key, slice):
+                chosen = range(*key.indices(n))
+                if not chosen:
+                    region.append((0, 0))
+                    inside.append(slice(None))
+                    continue
+                first, end = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1]) + 1
+                stop = chosen[-1] - first + (1 if chosen.step > 0 else -1)
+                region.append((first, end))
+                inside.append(slice(chosen[0] - first, stop if stop >= 0 else None, chosen.step))
+            else:
+                at = operator.index(key)
+                if not -n <= at < n:
+                    raise IndexError(f"index {at} along {'zyx'[axis]} of {self.name}, which has {n} points")
+                region.append((at % n, at % n + 1))
+                inside.append(0)
+        whole = all(part == (0, n) for part, n in zip(region, self._info["shape"]))
+        found = self._reader.read(self._steps[i][0], self.name, None if whole else region)
+        return found[tuple(inside)]
+
+    def __repr__(self) -> str:
+        steps, *points = self.shape
+        return f"<swae.Variable {self.name}: {steps} steps of {points} {self.dtype}, {self.encoding}>"
+
+
+class File(Mapping[str, Variable]):
+    """The fields of a file, by name."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        reader = Reader(os.fspath(path))
+        self._path = os.fspath(path)
+        self._steps = reader.steps()
+        self._variables: dict[str, Variable] | None = {}
+        found: dict[str, tuple[list[tuple[int, int, float]], dict[str, Any]]] = {}
+        for index, (number, time) in enumerate(self._steps):
+            for info in reader.fields(index):
+                found.setdefault(info["name"], ([], info))[0].append((index, number, time))
+        for name, (steps, info) in sorted(found.items()):
+            self._variables[name] = Variable(reader, name, steps, info)
+
+    @property
+    def steps(self) -> list[int]:
+        """Numbers of all steps."""
+        return [number for number, _ in self._steps]
+
+    @property
+    def times(self) -> list[float]:
+        """Times of all steps."""
+        return [time for _, time in self._steps]
+
+    def _open(self) -> dict[str, Variable]:
+        if self._variables is None:
+            raise Error(f"{self._path} is closed")
+        return self._variables
+
+    def __getitem__(self, name: str) -> Variable:
+        variables = self._open()
+        if name not in variables:
+            raise KeyError(f"{self._path} has no field '{name}'; it has {', '.join(variables)}")
+        return variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._open())
+
+    def __len__(self) -> int:
+        return len(self._open())
+
+    def close(self) -> None:
+        """Forgets the file; it is closed when the last variable is gone."""
+        self._variables = None
+
+    def __enter__(self) -> File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<swae.File {self._path}: {len(self._steps)} steps>"
+
+
+def open(path: str | os.PathLike[str]) -> File:  # noqa: A001 (as in io, gzip and h5py)
+    """Opens .h5, .bp, .swae, .npy or .vti. Raises Error where it is none, or damaged."""
+    return File(path)
+
+
+def compress(
+    array: np.ndarray,
+    *,
+    abs: float | None = None,  # noqa: A002 (the name of the bound)
+    rel: float | None = None,
+    pwrel: float | None = None,
+    psnr: float | None = None,
+    latent: bool = False,
+    model: str | None = None,
+    layout: str = "grid",
+    threads: int = 0,
+) -> bytes:
+    """Compresses an array of float32 or float64, of any rank.
+
+    One of these says what is kept: ``abs``, the largest error; ``rel``, the largest error as a part of the array's range;
+    ``pwrel``, as a part of each value; ``psnr``, the least peak signal-to-noise ratio in dB; ``latent``, latents of a model at
+    a fixed rate, without a bound. With ``layout="series"`` the first axis is time. ``threads`` 0 means all cores.
+    """
+    given = {"abs": abs, "rel": rel, "pwrel": pwrel, "psnr": psnr, "latent": True if latent else None}
+    chosen = [(mode, value) for mode, value in given.items() if value is not None]
+    if len(chosen) != 1:
+        raise TypeError("compress takes exactly one of abs, rel, pwrel, psnr, latent")
+    mode, value = chosen[0]
+    words = [("mode", mode), ("layout", layout)]
+    if not latent:
+        words.append(("bound", repr(float(value))))
+    if model is not None:
+        words.append(("model", model))
+    return bytes(_swae.compress(np.asarray(array, order="C"), words, threads))
+
+
+def decompress(payload: bytes, *, threads: int = 0) -> np.ndarray:
+    """The array that compress was given, within its bound. Raises Error where the bytes are damaged or of something else."""
+    return _swae.decompress(bytes(payload), threads)

@@ -1,0 +1,56 @@
+"""swae.compress and swae.decompress keep what they promise."""
+
+import numpy as np
+import pytest
+
+import swae
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (1000,), (30, 50), (20, 30, 40), (3, 9, 10, 11), (2, 0, 4)])
+def test_the_bound_holds_for_every_rank(shape, dtype):
+    a = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    for layout in ["grid", "series"]:
+        b = swae.decompress(swae.compress(a, abs=1e-2, layout=layout))
+        assert b.dtype == a.dtype and b.shape == a.shape
+        assert np.all(np.abs(a - b) <= 1e-2)
+    b = swae.decompress(swae.compress(a, pwrel=1e-3))
+    assert np.all(np.abs(a.astype(float) - b) <= 1e-3 * np.abs(a.astype(float)))
+
+
+def test_smooth_arrays_become_small(wave):
+    payload = swae.compress(wave, rel=1e-4)
+    assert len(payload) < wave.nbytes / 40
+    assert np.abs(swae.decompress(payload) - wave).max() <= 1e-4 * np.ptp(wave)
+    again = swae.decompress(swae.compress(wave, psnr=60))
+    assert 20 * np.log10(np.ptp(wave) / np.sqrt(np.mean((again - wave) ** 2))) >= 60
+    assert np.abs(swae.decompress(swae.compress(wave, latent=True)) - wave).max() < 0.5
+
+
+def test_any_memory_order_and_what_is_not_finite(wave):
+    wave = wave.copy()
+    wave[3, 4, 5], wave[0, 0, 0], wave[1, 1, 1] = np.nan, -np.inf, -0.0
+    for a in [wave, np.asfortranarray(wave), wave[::2, ::-1, 3:20]]:
+        b = swae.decompress(swae.compress(a, abs=1e-3))
+        finite = np.isfinite(a)
+        assert np.abs(a[finite] - b[finite]).max() <= 1e-3
+        assert np.array_equal(a[~finite], b[~finite], equal_nan=True)
+
+
+def test_what_is_wrong_has_a_message(wave):
+    with pytest.raises(TypeError, match="exactly one of"):
+        swae.compress(wave)
+    with pytest.raises(TypeError, match="exactly one of"):
+        swae.compress(wave, abs=1, rel=1)
+    with pytest.raises(TypeError, match="float32 and float64"):
+        swae.compress(np.arange(10), abs=1)
+    with pytest.raises(swae.Error, match="no error bound"):
+        swae.compress(wave, abs=-1)
+    with pytest.raises(swae.Error, match="no model named 'none'"):
+        swae.compress(wave, latent=True, model="none")
+    payload = bytearray(swae.compress(wave, abs=1e-3))
+    with pytest.raises(swae.Error, match="damaged or foreign"):
+        swae.decompress(payload[:-1])
+    payload[20] ^= 1
+    with pytest.raises(swae.Error, match="the checksum is wrong"):
+        swae.decompress(payload)
