@@ -277,6 +277,23 @@ mod tests {
     }
 
     #[test]
+    fn a_vti_file_cut_short_anywhere_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.vti");
+        let field = Field::F32(Array3::zeros((2, 3, 4)));
+        let info = info("a <b>".into(), Dtype::F32, [4, 3, 2], String::new());
+        write_vti(&path, &[(info, field)]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let end = "\n</AppendedData>\n</VTKFile>\n".len();
+        for n in 0..whole.len() - end {
+            fs::write(&path, &whole[..n]).unwrap();
+            assert!(crate::open(&path).is_err(), "{n} bytes");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(crate::open(&path).unwrap().steps()[0].fields[0].0.name, "a <b>");
+    }
+
+    #[test]
     fn a_swae_file_cut_short_anywhere_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.swae");

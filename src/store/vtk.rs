@@ -6,11 +6,13 @@ use crate::plain::{content, io};
 use crate::{Error, FieldInfo, Result};
 use ndarray::Array3;
 use quick_xml::escape::escape;
+use quick_xml::{Reader, events::Event};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use swae_codec::{Dtype, Field};
+use std::str::FromStr;
+use swae_codec::{Dtype, Field, Value};
 use vtkio::model::{Attribute, DataSet, Extent, Vtk};
 
 /// A box of points of a grid, `[x, y, z]`: the first one, and how many.
@@ -165,6 +167,99 @@ pub fn write_pvd(path: &Path, steps: &[(f64, String)]) -> Result<()> {
 /// # Errors
 /// [`Error::Content`] where there are none.
 pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
+    let bytes = std::fs::read(path).map_err(|e| io(path, &e))?;
+    let ours = find(&bytes, b"<AppendedData encoding=\"raw\">").map(|at| {
+        let (xml, rest) = bytes.split_at(at);
+        let data = find(rest, b"_").map_or(&[][..], |at| &rest[at + 1..]);
+        read_appended(&String::from_utf8_lossy(xml), data)
+    });
+    match ours {
+        Some(Ok(fields)) if fields.is_empty() => Err(content(path, &"it holds no scalar field of floats")),
+        Some(fields) => fields.map_err(|reason| content(path, &reason)),
+        None => read_other(path),
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|w| w == what)
+}
+
+/// One piece of image data whose values are appended as they are, which [`vtkio`] does not read.
+fn read_appended(xml: &str, data: &[u8]) -> std::result::Result<Vec<(FieldInfo, Field)>, String> {
+    let mut fields = Vec::new();
+    let (mut inside, mut wide) = (false, false);
+    let (mut shape, mut origin, mut spacing) = ([0; 3], [0.0; 3], [1.0; 3]);
+    let mut reader = Reader::from_str(xml);
+    loop {
+        let tag = match reader.read_event().map_err(|e| e.to_string())? {
+            Event::Start(tag) | Event::Empty(tag) => tag,
+            Event::End(tag) => {
+                inside &= tag.name().as_ref() != b"PointData";
+                continue;
+            }
+            Event::Eof => return Ok(fields),
+            _ => continue,
+        };
+        let get = |name: &str| -> std::result::Result<String, String> {
+            let found = tag.try_get_attribute(name).map_err(|e| e.to_string())?;
+            let text = found.map(|a| a.unescape_value().map(|v| v.into_owned())).transpose();
+            Ok(text.map_err(|e| e.to_string())?.unwrap_or_default())
+        };
+        fn numbers<T: FromStr, const N: usize>(text: &str) -> std::result::Result<[T; N], String> {
+            let all: Vec<T> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+            all.try_into().map_err(|_| format!("'{text}' are not {N} numbers"))
+        }
+        match tag.name().as_ref() {
+            b"VTKFile" => {
+                wide = get("header_type")? == "UInt64";
+                if get("byte_order")? != "LittleEndian" || !get("compressor")?.is_empty() {
+                    return Err("its values are big-endian or compressed, and appended raw".into());
+                }
+            }
+            b"ImageData" => {
+                (origin, spacing) = (numbers(&get("Origin")?)?, numbers(&get("Spacing")?)?);
+            }
+            b"Piece" if !fields.is_empty() => return Err("it has several pieces".into()),
+            b"Piece" => {
+                let [x0, x1, y0, y1, z0, z1] = numbers::<i64, 6>(&get("Extent")?)?;
+                let count = |lo: i64, hi: i64| hi.checked_sub(lo).and_then(|n| usize::try_from(n + 1).ok());
+                let counts = [count(x0, x1), count(y0, y1), count(z0, z1)];
+                shape = counts.map(|n| n.unwrap_or(0));
+                swae_codec::check_shape(shape).map_err(|e| e.to_string())?;
+            }
+            b"PointData" => inside = true,
+            b"DataArray" if inside && matches!(&*get("NumberOfComponents")?, "" | "1") => {
+                let dtype = match &*get("type")? {
+                    "Float32" => Dtype::F32,
+                    "Float64" => Dtype::F64,
+                    _ => continue,
+                };
+                let size = shape.iter().product::<usize>() * dtype.size();
+                let begin = get("offset")?.parse::<usize>().ok();
+                let begin = begin.and_then(|at| at.checked_add(if wide { 8 } else { 4 }));
+                let bytes = begin.and_then(|at| data.get(at..at.checked_add(size)?));
+                let bytes = bytes.ok_or("it ends before its values do")?;
+                let [nx, ny, nz] = shape;
+                let field = match dtype {
+                    Dtype::F32 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F32),
+                    Dtype::F64 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F64),
+                };
+                let name = get("Name")?;
+                let encoding = "vti".into();
+                let info = FieldInfo { name, dtype, shape, origin, spacing, encoding, partial: false };
+                fields.push((info, field.map_err(|e| e.to_string())?));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn values<T: Value>(bytes: &[u8]) -> Vec<T> {
+    bytes.chunks_exact(T::DTYPE.size()).map(T::read_le).collect()
+}
+
+/// In all the other ways in which values can be written.
+fn read_other(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
     let vtk = Vtk::import(path).map_err(|e| content(path, &e))?;
     let DataSet::ImageData { origin, spacing, pieces, .. } = vtk.data else {
         return Err(content(path, &"it holds no image data"));
