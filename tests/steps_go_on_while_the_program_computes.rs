@@ -1,7 +1,7 @@
 //! Steps in the background: the program goes on, the file is the same, and nothing that goes wrong is lost.
 
 use std::path::Path;
-use swae_tests::{bits, compile, decode, mpirun, run};
+use swae_tests::{bits, collision, compile, decode, example, mpirun, run};
 
 const MODES: [&str; 3] = ["off", "coding", "writing"];
 
@@ -42,6 +42,29 @@ fn the_file_is_the_same_wherever_it_is_encoded_and_written() {
             if store == "h5" {
                 let read = |mode| std::fs::read(dir.join(path(mode))).unwrap();
                 assert!(read("off") == read("coding") && read("off") == read("writing"), "{ranks} ranks");
+            }
+        }
+    }
+}
+
+/// HDF5 lets one thread in at a time, and waits there for the other ranks: they must all enter in the same order.
+#[test]
+fn several_outputs_at_once_do_not_wait_for_one_another_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for ranks in [2, 4] {
+        for mode in MODES {
+            let outputs = ["a.h5 raw 1", "b.h5 rel:1e-4 1", "c.bp abs:1e-4 1", "d.h5 latent 2"];
+            let name = |output: &str| format!("{mode}.{ranks}.{output}");
+            let mut arguments = vec![collision(), format!("swae=asynchronous = {mode}"), "end_time=1".into()];
+            arguments.extend(outputs.map(|output| format!("output={}", name(output))));
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            for _ in 0..3 {
+                mpirun(dir, ranks, &example("bssn/bssn"), &arguments).expect_success();
+            }
+            for file in ["a.h5", "b.h5", "d.h5"] {
+                let read = |mode: &str| std::fs::read(dir.join(format!("{mode}.{ranks}.{file}"))).unwrap();
+                assert!(read(mode) == read("off"), "{file}, {mode} on {ranks} ranks");
             }
         }
     }

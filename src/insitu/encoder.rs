@@ -5,6 +5,7 @@ use crate::devices::Crew;
 use crate::options::Coding;
 use crate::output::{Written, lock};
 use crate::session::Placed;
+use crate::turn::Turn;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,8 @@ pub(crate) struct Step {
     pub puts: Vec<Put>,
     /// What is not.
     pub copies: Vec<Copied>,
+    /// When it may be written, where another thread does it.
+    pub turn: Option<Turn>,
     /// The ranges of those fields that need one, as soon as all ranks have told theirs.
     pub ranges: Ranges,
 }
@@ -50,7 +53,15 @@ pub(crate) type Ranges = BTreeMap<String, Spread>;
 
 impl Step {
     pub(crate) fn new(number: i64, time: f64, failure: Option<Error>) -> Self {
-        Self { number, time, failure, puts: Vec::new(), copies: Vec::new(), ranges: Ranges::new() }
+        Self {
+            number,
+            time,
+            failure,
+            puts: Vec::new(),
+            copies: Vec::new(),
+            turn: None,
+            ranges: Ranges::new(),
+        }
     }
 
     /// Notes an error, if it is the first.

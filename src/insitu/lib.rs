@@ -14,6 +14,7 @@ mod error;
 mod options;
 mod output;
 mod session;
+mod turn;
 
 pub use devices::Devices;
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@ use crate::agreement::{Agreed, Part, Plan, Report, agree, describe};
 use crate::collective::{Ranks, mpi_is_over};
 use crate::encoder::{Encoder, Ranges, Step, base_name, widen};
 use crate::options::{Coding, Layout, Options};
+use crate::turn::Turn;
 use crate::{Error, Result};
 use mpi::collective::SystemOperation;
 use mpi::traits::*;
@@ -46,6 +47,8 @@ pub(crate) struct Output {
     /// How much work each of them has in a step, where that has changed.
     loads: Option<Vec<u64>>,
     file: File,
+    /// Whether the library that writes it lets one thread in at a time.
+    exclusive: bool,
     models: Vec<Arc<Model>>,
     options: Options,
     /// What all ranks have agreed on before, the last first.
@@ -69,6 +72,8 @@ pub(crate) fn complete(encoder: &Mutex<Encoder>, output: &Mutex<Output>, mut ste
 /// Writes a step that is encoded. Collective.
 pub(crate) fn publish(encoder: &Mutex<Encoder>, output: &Mutex<Output>, step: &Step) -> Result<()> {
     let mut output = lock(output);
+    let here = if step.turn.is_none() { output.turn() } else { None };
+    here.as_ref().or(step.turn.as_ref()).into_iter().for_each(Turn::wait);
     let outcome = output.publish(step);
     let mut encoder = lock(encoder);
     encoder.settle(&outcome);
@@ -86,13 +91,13 @@ impl Output {
     pub(crate) fn new(
         ranks: Ranks,
         node: Ranks,
-        file: File,
+        (file, exclusive): (File, bool),
         models: Vec<Arc<Model>>,
         options: Options,
         written: Arc<Mutex<Written>>,
     ) -> Self {
         let plans = VecDeque::new();
-        Self { ranks, node, loads: None, file, models, options, plans, agreements: 0, written }
+        Self { ranks, node, loads: None, file, exclusive, models, options, plans, agreements: 0, written }
     }
 
     /// Finds the ranges, on all ranks, of the fields of a step that need one; nothing is said where no field ever does.
@@ -224,8 +229,15 @@ impl Output {
         Ok(infos.iter().enumerate().map(part).collect())
     }
 
+    /// A place among those who use the library that writes the file, where it matters.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        self.exclusive.then(Turn::take)
+    }
+
     /// Closes the file. Collective.
     pub(crate) fn close(&mut self) -> Result<()> {
+        let turn = self.turn();
+        turn.iter().for_each(Turn::wait);
         let closed = match std::mem::replace(&mut self.file, File::Closed) {
             File::Open(writer) => writer.close().map_err(Error::from),
             _ => Ok(()),

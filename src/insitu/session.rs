@@ -6,6 +6,7 @@ use crate::devices::Crew;
 use crate::encoder::{Copied, Encoder, Step};
 use crate::options::{Asynchronous, Coding, Layout, Options};
 use crate::output::{File, Output, Written, complete, lock, publish, same_as_before};
+use crate::turn::Turn;
 use crate::{Error, Result};
 use mpi::environment::{Threading, threading_support};
 use mpi::ffi::MPI_Comm;
@@ -68,6 +69,8 @@ pub struct Session {
     background: Background,
     encoder: Arc<Mutex<Encoder>>,
     output: Arc<Mutex<Output>>,
+    /// Whether the library that writes the file lets one thread in at a time.
+    exclusive: bool,
     written: Arc<Mutex<Written>>,
     step: Option<Step>,
     /// What became of steps in the background, for `end_step` to say once more: programs may look at that alone.
@@ -117,6 +120,9 @@ impl Session {
             Ok((path, model, crew))
         });
         let (path, model, crew) = ranks.agreed(prepared)?;
+        let exclusive = swae_store::is_exclusive(path);
+        let turn = exclusive.then(Turn::take);
+        turn.iter().for_each(Turn::wait);
         let written = Arc::<Mutex<Written>>::default();
         let there = match options.append {
             true => ranks.told(|| fields_of(path))?,
@@ -144,7 +150,7 @@ impl Session {
             }
             _ => None,
         };
-        let output = Output::new(ranks, node, file, models, options.clone(), written.clone());
+        let output = Output::new(ranks, node, (file, exclusive), models, options.clone(), written.clone());
         let output = Arc::new(Mutex::new(output));
         let background = match (options.asynchronous, second) {
             (Asynchronous::Off, _) => Background::None,
@@ -157,6 +163,7 @@ impl Session {
             background,
             encoder,
             output,
+            exclusive,
             written,
             step: None,
             late: Ok(()),
@@ -360,6 +367,7 @@ impl Session {
             }
             Background::Writing(writing) => {
                 self.last_sent = self.last_sent.max(Some(step.number));
+                step.turn = self.exclusive.then(Turn::take);
                 writing.take(step);
                 late
             }

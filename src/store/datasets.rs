@@ -3,11 +3,14 @@
 //! Its name is its path in the file, without the first `/`; its axes are `[z, y, x]`, as HDF5 counts them.
 
 use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, check_size, filtered, plain};
+use hdf5::filters::Filter;
 use hdf5::types::{FloatSize, TypeDescriptor};
 use hdf5::{Dataset, File, Group};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 use swae_codec::{Dtype, Field, Models};
+use swae_plugins::filter::ID;
+use swae_plugins::parameters::Parameters;
 
 pub(crate) struct DatasetsReader {
     file: File,
@@ -39,7 +42,11 @@ pub(crate) fn stream(dataset: &Dataset, info: &FieldInfo) -> hdf5::Result<Stored
     };
     let bytes = plain::raw(&field).map_err(|e| e.to_string())?;
     let row = BoxRow { start: [0; 3], count: info.shape, offset: 0, length: bytes.len() as u64 };
-    Ok(StoredStream { rows: vec![row], bytes })
+    let ours = |filter: &Filter| match filter {
+        Filter::User(ID, numbers) => Parameters::of_numbers(numbers).ok(),
+        _ => None,
+    };
+    Ok(StoredStream { rows: vec![row], bytes, filter: dataset.filters().iter().find_map(ours) })
 }
 
 /// Groups in groups, that many: a group may hold itself.

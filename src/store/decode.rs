@@ -148,7 +148,7 @@ impl Decoder {
         stream: &StoredStream,
         parts: &[Region],
     ) -> Result<Vec<Field>> {
-        let StoredStream { rows, bytes } = stream;
+        let StoredStream { rows, bytes, .. } = stream;
         let counts = rows.iter().map(|row| row.count);
         let as_told = header.boxes.len() == rows.len() && header.boxes.iter().copied().eq(counts);
         let stacked = header.boxes.iter().try_fold([0, 0, 0], |[x, y, z], &[nx, ny, nz]| {

@@ -344,7 +344,7 @@ impl Reader for Hdf5Reader {
                 let end = row.offset.checked_add(row.length).filter(|&end| end <= size);
                 let end = end.ok_or("the table of boxes leads outside the stream")?;
                 let bytes = stream.read_slice_1d::<u8, _>(row.offset as usize..end as usize)?;
-                Ok(StoredStream { rows, bytes: bytes.to_vec() })
+                Ok(StoredStream { rows, bytes: bytes.to_vec(), filter: None })
             };
             BoxRow::by_stream(rows).into_iter().map(bytes).collect()
         };

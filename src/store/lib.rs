@@ -143,6 +143,8 @@ pub struct StoredStream {
     pub rows: Vec<BoxRow>,
     /// The stream.
     pub bytes: Vec<u8>,
+    /// How the HDF5 filter has coded the values, where they came through it: the stream then holds what it gave.
+    pub filter: Option<Parameters>,
 }
 
 /// First point and size of each box of a stream: the same from step to step, as long as the simulation does not regrid.
@@ -325,6 +327,11 @@ pub fn check_ending(path: &Path) -> Result<()> {
         Kind::Adios2 if !cfg!(feature = "adios2") => Err(no_adios2()),
         _ => Ok(()),
     }
+}
+
+/// Whether the library behind the ending lets one thread in at a time, and waits there for the other ranks.
+pub fn is_exclusive(path: &Path) -> bool {
+    matches!(Kind::of(path), Ok(Kind::Hdf5))
 }
 
 /// Opens a file that holds steps. An HDF5 file of another program is one step of its three-dimensional datasets.

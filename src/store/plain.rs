@@ -237,7 +237,7 @@ impl Reader for PlainReader {
         let stream = self.streams[index][at].clone();
         let count = fields[at].0.shape;
         let row = BoxRow { start: [0; 3], count, offset: 0, length: stream.len() as u64 };
-        Ok(vec![StoredStream { rows: vec![row], bytes: stream }])
+        Ok(vec![StoredStream { rows: vec![row], bytes: stream, filter: None }])
     }
 }
 

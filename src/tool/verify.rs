@@ -4,8 +4,9 @@ use anyhow::{Result, bail, ensure};
 use ndarray::{Array3, ArrayView3, Zip, s};
 use std::path::Path;
 use swae_codec::stream::header;
-use swae_codec::{Field, Kind, Tolerance};
-use swae_store::{Decoder, Reader, open, plain};
+use swae_codec::{Bound, Field, Kind, Tolerance};
+use swae_plugins::parameters::Coding;
+use swae_store::{Decoder, Reader, StoredStream, open, plain};
 
 /// Compares all steps and fields of `compressed` with `original`, value by value, and prints the largest errors. An original
 /// is a file of the same steps and fields, or a `.npy` file of three axes or (a series, a list of boxes) four.
@@ -43,7 +44,7 @@ pub fn verify(original: &Path, compressed: &Path) -> Result<()> {
             // Each box has its own tolerance: of a PSNR, whatever was enough there.
             let (mut worst, mut missed) = (0.0f64, 0);
             for stream in right.read_streams(index, &info.name)? {
-                let tolerance = tolerance(&stream.bytes)?;
+                let tolerance = tolerance(&stream)?;
                 for row in stream.rows {
                     let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
                     let part = s![z, y, x];
@@ -65,8 +66,17 @@ pub fn verify(original: &Path, compressed: &Path) -> Result<()> {
     Ok(())
 }
 
-fn tolerance(stream: &[u8]) -> Result<Tolerance> {
-    match header(stream)?.kind {
+fn tolerance(stream: &StoredStream) -> Result<Tolerance> {
+    if let Some(parameters) = &stream.filter {
+        return match parameters.coding {
+            Coding::Bounded(Bound::Absolute(e)) => Ok(Tolerance::Absolute(e)),
+            Coding::Bounded(Bound::PointwiseRelative(r)) => Ok(Tolerance::PointwiseRelative(r)),
+            Coding::Raw => Ok(Tolerance::Absolute(0.0)),
+            Coding::Bounded(bound) => bail!("the filter has kept {bound} in each chunk; see swae compare"),
+            Coding::Latent => bail!("latents promise no bound; see swae compare"),
+        };
+    }
+    match header(&stream.bytes)?.kind {
         Kind::Bounded(preamble) => Ok(preamble.tolerance),
         Kind::Raw => Ok(Tolerance::Absolute(0.0)),
         Kind::Latent(..) => bail!("latents promise no bound; see swae compare"),

@@ -138,7 +138,7 @@ impl Reader for Adios2Reader {
             let (start, count) = (rows[0].offset as usize, rows[0].length as usize);
             let bytes = self.handle.get::<u8>(&name, adios2_type_adios2_type_uint8_t, start, Some(count))?;
             let bytes = bytes.ok_or_else(|| self.handle.damaged(format!("{name} is missing")))?;
-            Ok(StoredStream { rows, bytes })
+            Ok(StoredStream { rows, bytes, filter: None })
         };
         BoxRow::by_stream(self.rows(field)?).into_iter().map(bytes).collect()
     }
