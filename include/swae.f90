@@ -416,7 +416,7 @@ contains
     if (present(spacing)) f%spacing = spacing
     if (present(level)) f%level = level
     if (present(partial)) f%partial = merge(1, 0, partial)
-    f%count = max(extent - f%ghost_lo - f%ghost_hi, 0_c_size_t)
+    f%count = extent - f%ghost_lo - f%ghost_hi
     f%shape = f%count
     if (present(shape)) f%shape = shape
     first = transfer(places(1), first)

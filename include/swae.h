@@ -307,7 +307,7 @@ swae_status swae_set_log(swae_log_callback callback,
 // says why, and swae_close frees it. Close every session before MPI_Finalize.
 //
 // # Safety
-// `comm` is a communicator of an initialised MPI, `path` a string, `options` NULL or valid, `session` valid.
+// `comm` is MPI_COMM_NULL, which is an error, or valid, `path` a string, `options` NULL or valid, `session` valid.
 swae_status swae_open(MPI_Comm comm,
                       const char *path,
                       const swae_options *options,

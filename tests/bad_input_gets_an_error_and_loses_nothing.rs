@@ -32,6 +32,9 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
         let said = said(&ran.out);
         // What was done, the status of swae.h, words of the message.
         let expected: &[(&str, i32, &str)] = &[
+            ("before MPI", 2, "MPI has not begun; call MPI_Init first"),
+            ("null communicator", 1, "the communicator is MPI_COMM_NULL"),
+            ("open twice", 2, "another session has it open"),
             ("unknown model", 3, "no model named 'no-such-model'; built in: gr-16, gr-48, math-16, math-48"),
             ("missing model", 3, "missing.safetensors"),
             ("damaged model", 3, "damaged.safetensors"),

@@ -158,7 +158,7 @@ impl swae_session {
 /// says why, and swae_close frees it. Close every session before MPI_Finalize.
 ///
 /// # Safety
-/// `comm` is a communicator of an initialised MPI, `path` a string, `options` NULL or valid, `session` valid.
+/// `comm` is MPI_COMM_NULL, which is an error, or valid, `path` a string, `options` NULL or valid, `session` valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_open(
     comm: MPI_Comm,

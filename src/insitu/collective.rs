@@ -19,9 +19,24 @@ unsafe impl Send for Ranks {}
 impl Ranks {
     /// The duplicate of another. Collective.
     ///
+    /// # Errors
+    /// [`Error::State`] before and after MPI; [`Error::Argument`] for no communicator at all.
+    ///
     /// # Safety
-    /// `comm` is a valid communicator of an initialised MPI.
+    /// `comm` is MPI_COMM_NULL or valid.
     pub(crate) unsafe fn duplicate(comm: MPI_Comm) -> Result<Self> {
+        // What MPI itself would end the program for.
+        let mut begun = 0;
+        // SAFETY: allowed at any time.
+        unsafe { ffi::MPI_Initialized(&mut begun) };
+        if begun == 0 || mpi_is_over() {
+            let when = if begun == 0 { "has not begun; call MPI_Init first" } else { "is over" };
+            return Err(Error::State(format!("MPI {when}")));
+        }
+        // SAFETY: a constant.
+        if comm == unsafe { ffi::RSMPI_COMM_NULL } {
+            return Err(Error::Argument("the communicator is MPI_COMM_NULL".into()));
+        }
         let mut own = comm;
         // SAFETY: the caller's promise; the duplicate is ours, so the wrapper may free it.
         unsafe {

@@ -7,6 +7,7 @@
 
 mod agreement;
 mod background;
+mod claim;
 mod collective;
 mod devices;
 mod encoder;

@@ -1,6 +1,7 @@
 //! A session: one output, step by step.
 
 use crate::background::{Coding as CodingStep, Writing, of_step};
+use crate::claim::Claim;
 use crate::collective::{Ranks, mpi_is_over};
 use crate::devices::Crew;
 use crate::encoder::{Copied, Encoder, Step};
@@ -71,6 +72,7 @@ pub struct Session {
     output: Arc<Mutex<Output>>,
     /// Whether the library that writes the file lets one thread in at a time.
     exclusive: bool,
+    _claim: Claim,
     written: Arc<Mutex<Written>>,
     step: Option<Step>,
     /// What became of steps in the background, for `end_step` to say once more: programs may look at that alone.
@@ -117,9 +119,9 @@ impl Session {
                 return Err(Error::Disagreement("the ranks pass different paths or options".into()));
             }
             let (model, crew) = prepare(path, options, &shares)?;
-            Ok((path, model, crew))
+            Ok((path, model, crew, Claim::of(path)?))
         });
-        let (path, model, crew) = ranks.agreed(prepared)?;
+        let (path, model, crew, claim) = ranks.agreed(prepared)?;
         let exclusive = swae_store::is_exclusive(path);
         let turn = exclusive.then(Turn::take);
         turn.iter().for_each(Turn::wait);
@@ -164,6 +166,7 @@ impl Session {
             encoder,
             output,
             exclusive,
+            _claim: claim,
             written,
             step: None,
             late: Ok(()),

@@ -40,10 +40,18 @@ static void step(const char *what, swae_session *s, swae_field field) {
 }
 
 int main(int argc, char **argv) {
+    swae_session *early;
+    const swae_status too_early = swae_open(MPI_COMM_WORLD, argv[1], NULL, &early);
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     for (int i = 0; i < 16 * 16 * 16; ++i) data[i] = 0.001 * i * i;
     const char *path = argv[1];
+    say("before MPI", too_early, early);
+    swae_close(early);
+    swae_session *nobody;
+    const swae_status null = swae_open(MPI_COMM_NULL, path, NULL, &nobody);
+    say("null communicator", null, nobody);
+    swae_close(nobody);
 
     swae_options o = {.size = sizeof o, .model = "no-such-model"};
     bad_open("unknown model", path, &o);
@@ -71,6 +79,7 @@ int main(int argc, char **argv) {
     swae_session *s;
     o = (swae_options){.size = sizeof o, .mode = SWAE_MODE_RAW};
     say("open", swae_open(MPI_COMM_WORLD, path, &o, &s), s);
+    bad_open("open twice", path, &o);
     step("good", s, half("chi"));
 
     swae_field f = half("chi");

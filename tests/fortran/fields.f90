@@ -64,8 +64,18 @@ program fields
   call expect(status == SWAE_ERROR_ARGUMENT, 'fewer names than fields')
   call swae_end_step(out, status)
   call expect(status /= SWAE_OK, 'the end of that step')
+  call every_misuse()
   call swae_close(out, status)
   call expect(status == SWAE_OK, 'close')
+  call swae_begin_step(out, 90_int64, 0.0_real64, status)
+  call expect(status == SWAE_ERROR_ARGUMENT, 'a step after the close')
+  call swae_end_step(out, status)
+  call expect(status == SWAE_ERROR_ARGUMENT, 'the end of a step after the close')
+  call swae_close(out, status)
+  call expect(status == SWAE_OK, 'a second close')
+  call swae_open(out, MPI_COMM_NULL, trim(path), status)
+  call expect(status == SWAE_ERROR_ARGUMENT .and. index(swae_message(out), 'MPI_COMM_NULL') > 0, 'no communicator')
+  call swae_close(out)
   call swae_open(out, MPI_COMM_WORLD, 'no/such/folder/a.h5', status)
   call expect(status == SWAE_ERROR_IO .and. index(swae_message(out), 'does not exist') > 0, 'no folder')
   call swae_close(out)
@@ -106,6 +116,63 @@ program fields
   if (bad > 0) stop 1
 
 contains
+
+  ! Steps that are wrong, with what the library says of each; the session goes on behind every one.
+  subroutine every_misuse()
+    character(len=*), parameter :: cases(11) = [character(len=24) :: 'put outside a step', 'begin twice', 'step goes back', &
+      'bad name', 'other shape', 'empty grid', 'impossible ghosts', 'zero spacing', 'other type', 'ranks disagree', 'a hole']
+    character(len=*), parameter :: words(11) = [character(len=32) :: 'call begin_step first', 'has not ended', &
+      'does not come after', 'names have', 'in an earlier step', 'along y', 'outside the memory', 'not a usable number', &
+      'in an earlier step', 'put field', 'of the grid''s']
+    integer, parameter :: expected(11) = [SWAE_ERROR_STATE, SWAE_ERROR_STATE, SWAE_ERROR_STATE, SWAE_ERROR_ARGUMENT, &
+      SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, &
+      SWAE_ERROR_DISAGREEMENT, SWAE_ERROR_DISAGREEMENT]
+    integer :: c, put, ended
+    real(real64) :: box(n, n, hi - lo)
+    box = 1
+    do c = 1, size(cases)
+      put = SWAE_OK
+      if (c > 1) call swae_begin_step(out, merge(0_int64, 20_int64 + c, c == 3), 0.0_real64, put)
+      select case (c)
+      case (1)
+        call swae_put(out, 'chi', box, shape=[n, n, n], start=[0, 0, lo], status=put)
+      case (2)
+        ! The step that goes on must fail, too.
+        call swae_put(out, 'a/b', box, shape=[n, n, n])
+        call swae_begin_step(out, 80_int64, 0.0_real64, put)
+      case (3)
+      case (4)
+        call swae_put(out, 'a/b', box, shape=[n, n, n], start=[0, 0, lo], status=put)
+      case (5)
+        call swae_put(out, 'chi', box, shape=[n, n, n + 8], start=[0, 0, lo], status=put)
+      case (6)
+        call swae_put(out, 'chi', box, shape=[n, 0, n], start=[0, 0, lo], status=put)
+      case (7)
+        call swae_put(out, 'chi', box, shape=[n, n, n], start=[0, 0, lo], ghost_lo=[n, 0, 0], ghost_hi=[1, 0, 0], status=put)
+      case (8)
+        call swae_put(out, 'chi', box, shape=[n, n, n], start=[0, 0, lo], spacing=[1.0_real64, 0.0_real64, 1.0_real64], &
+          status=put)
+      case (9)
+        call swae_put(out, 'chi', real(box, real32), shape=[n, n, n], start=[0, 0, lo], status=put)
+      case (10)
+        if (rank == 0) call swae_put(out, 'only', box, shape=[n, n, n], start=[0, 0, lo], status=put)
+        if (rank > 0) call swae_put(out, 'other', box, shape=[n, n, n], start=[0, 0, lo], status=put)
+        ! Nobody is there to disagree with: the step must fail all the same.
+        if (ranks == 1) call swae_put(out, 'a/b', box, shape=[n, n, n])
+      case (11)
+        call swae_put(out, 'chi', box(:, :, 2:), shape=[n, n, n], start=[0, 0, lo + 1], spacing=[0.1_real64, 0.1_real64, &
+          0.2_real64], status=put)
+      end select
+      if (put /= SWAE_OK .and. .not. (c == 10)) then
+        call expect(put == expected(c) .and. index(swae_message(out), trim(words(c))) > 0, trim(cases(c))//': '//swae_message(out))
+      end if
+      call swae_end_step(out, ended)
+      if (c == 10 .and. ranks == 1) cycle
+      call expect(ended /= SWAE_OK, 'the step of: '//trim(cases(c)))
+      if (c >= 10) call expect(ended == expected(c) .and. index(swae_message(out), trim(words(c))) > 0, &
+        trim(cases(c))//': '//swae_message(out))
+    end do
+  end subroutine
 
   real(real64) function truth(v, step, i, j, k)
     integer, intent(in) :: v, step, i, j, k

@@ -1,0 +1,32 @@
+//! The files that sessions of this program have open: two that write one file would ruin it.
+
+use crate::output::lock;
+use crate::{Error, Result};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A session's right to a file; it ends when dropped.
+pub(crate) struct Claim(PathBuf);
+
+impl Claim {
+    /// # Errors
+    /// [`Error::State`] where another session has the file open.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        // The file itself need not exist; its folder does, whatever it is called.
+        let folder = path.parent().and_then(|p| p.canonicalize().ok());
+        let whole = folder.map_or_else(|| path.into(), |p| p.join(path.file_name().unwrap_or_default()));
+        if !lock(&OPEN).insert(whole.clone()) {
+            return Err(Error::State(format!("{}: another session has it open", path.display())));
+        }
+        Ok(Self(whole))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&OPEN).remove(&self.0);
+    }
+}
