@@ -10,10 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Models, Remembered, Spread, compress_bounded,
-    decompress_boxes,
+    Bound, Bounded, Candidates, Field, FieldView, History, Model, Models, Remembered, Spread,
+    compress_bounded, decompress_boxes,
 };
 use swae_store::{Decoder, open};
 
@@ -56,6 +57,8 @@ pub struct Plan {
     pub steps: Option<Steps>,
     /// Candidates that take no part.
     pub candidates: Candidates,
+    /// The network that takes part; none leaves it out.
+    pub model: Option<Arc<Model>>,
     /// Each timing is the best of so many.
     pub repeat: usize,
 }
@@ -235,7 +238,8 @@ fn cut<T: Copy>(values: &[T], [nx, ny, nz]: [usize; 3]) -> Vec<T> {
 }
 
 fn contestants<T: Compared + Remembered>(layout: Layout, plan: &Plan) -> Vec<Box<dyn Contestant<T>>> {
-    let us: Box<dyn Contestant<T>> = Box::new(Us { layout, candidates: plan.candidates });
+    let us: Box<dyn Contestant<T>> =
+        Box::new(Us { layout, candidates: plan.candidates, model: plan.model.clone() });
     #[cfg(feature = "peers")]
     {
         let asked = |peer: &Box<dyn Peer<T>>| plan.peers.iter().any(|p| p.eq_ignore_ascii_case(peer.name()));
@@ -311,6 +315,7 @@ fn race<T: Remembered>(
 struct Us {
     layout: Layout,
     candidates: Candidates,
+    model: Option<Arc<Model>>,
 }
 
 impl<T: Remembered> Contestant<T> for Us {
@@ -321,7 +326,8 @@ impl<T: Remembered> Contestant<T> for Us {
     fn compress(&self, task: &Task<'_, T>, _: usize) -> Result<Vec<Vec<u8>>> {
         let views =
             task.parts.iter().map(|p| Ok(FieldView::dense(p, task.count)?)).collect::<Result<Vec<_>>>()?;
-        let settings = |e| Bounded { candidates: self.candidates, ..Bounded::new(Bound::Absolute(e)) };
+        let (candidates, model) = (self.candidates, self.model.as_deref());
+        let settings = |e| Bounded { candidates, model, ..Bounded::new(Bound::Absolute(e)) };
         if self.layout != Layout::Series {
             return Ok(vec![compress_bounded(&views, &settings(task.bounds[0]), None)?.0]);
         }
@@ -333,7 +339,10 @@ impl<T: Remembered> Contestant<T> for Us {
     }
 
     fn decompress(&self, streams: &[Vec<u8>], _: &Task<'_, T>, _: usize) -> Result<Vec<Vec<T>>> {
-        let models = Models::built_in();
+        let mut models = Models::built_in();
+        if let Some(model) = &self.model {
+            models.add(model.decoder_only());
+        }
         let mut history = (self.layout == Layout::Series).then(History::default);
         let mut out = Vec::new();
         for stream in streams {

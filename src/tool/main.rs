@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
-use swae_codec::{Bound, Candidates, LatentCoding};
+use swae_codec::{Bound, Candidates, LatentCoding, Models};
 use swae_tool::compress::{Coding, Layout};
 use swae_tool::{Region, Steps, bench, compare, compress, decompress, filter, info, models, picture, verify};
 
@@ -160,6 +160,9 @@ enum Command {
         /// Leaves a candidate out of our competition for blocks; may be repeated
         #[arg(long, value_parser = Candidates::NAMES)]
         without: Vec<String>,
+        /// The network takes part: a built-in model by name, or a model file
+        #[arg(long)]
+        model: Option<String>,
         /// Each timing is the best of so many
         #[arg(long, default_value_t = 1)]
         repeat: usize,
@@ -242,13 +245,25 @@ fn main() -> Result<()> {
             variables,
             step: steps,
             without,
+            model,
             repeat,
             json,
             png,
         } => {
             let candidates = candidates(&without);
-            let plan =
-                bench::Plan { inputs, bounds, layouts, peers, threads, variables, steps, candidates, repeat };
+            let model = model.as_deref().map(Models::named_or_file).transpose()?;
+            let plan = bench::Plan {
+                inputs,
+                bounds,
+                layouts,
+                peers,
+                threads,
+                variables,
+                steps,
+                candidates,
+                model,
+                repeat,
+            };
             let rows = bench::run(&plan, |row| {
                 log::info!(
                     "{} {:?} {:e} {}: {:.4} bits",

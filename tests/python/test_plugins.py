@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import adios2
 import h5py
@@ -28,6 +29,15 @@ def test_h5py_writes_and_reads_through_the_filter(tmp_path, wave):
     # Our own reader needs no plugin.
     with swae.open(tmp_path / "a.h5") as f:
         assert np.abs(f["wave"][0] - wave).max() <= 1e-4
+
+
+def test_the_example_says_what_the_tool_prints_and_runs(tmp_path):
+    source = Path(__file__).parents[2] / "examples/python/compress_with_h5py.py"
+    said = subprocess.run(["swae", "hdf5-filter", "--abs", "1e-4"], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"compression_opts=(\([^)]*\))", said)[1] in source.read_text()
+    run = subprocess.run([sys.executable, source, tmp_path / "a.h5"], capture_output=True, text=True, check=True)
+    before, after = map(int, re.search(r"(\d+) bytes became (\d+)", run.stdout).groups())
+    assert after < before / 50
 
 
 def test_what_is_wrong_is_an_exception_of_h5py(tmp_path, wave):
