@@ -72,6 +72,8 @@ fn the_bound_holds_for_every_value_of_a_filtered_dataset() {
     with_plugin(dir.path(), &format!("h5repack {filter} -l CHUNK=16x25x60 chi.h5 small.h5")).expect_success();
     // Our own tools need no path.
     let mut reader = open(&dir.path().join("small.h5")).unwrap();
+    assert_eq!(reader.steps()[0].fields[0].0.encoding, "abs 1e-5");
+    swae(dir.path(), &["verify", "chi.npy", "small.h5"]).expect_success();
     let Field::F64(back) = read_field(reader.as_mut(), 0, "00000000/chi").unwrap() else { panic!("doubles") };
     let worst = back.iter().zip(&wave()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(worst > 0.0 && worst <= 1e-5, "{worst}");

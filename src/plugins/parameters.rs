@@ -39,6 +39,16 @@ impl From<Coding> for Parameters {
     }
 }
 
+impl std::fmt::Display for Parameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.coding {
+            Coding::Latent => write!(f, "latent {} {}", self.model, self.latents.name()),
+            Coding::Raw => write!(f, "raw"),
+            Coding::Bounded(bound) => write!(f, "{bound}"),
+        }
+    }
+}
+
 impl Parameters {
     /// The version of the numbers below.
     pub const VERSION: u32 = 1;

@@ -42,11 +42,16 @@ pub(crate) fn stream(dataset: &Dataset, info: &FieldInfo) -> hdf5::Result<Stored
     };
     let bytes = plain::raw(&field).map_err(|e| e.to_string())?;
     let row = BoxRow { start: [0; 3], count: info.shape, offset: 0, length: bytes.len() as u64 };
+    Ok(StoredStream { rows: vec![row], bytes, filter: parameters(dataset) })
+}
+
+/// How our filter codes a dataset.
+fn parameters(dataset: &Dataset) -> Option<Parameters> {
     let ours = |filter: &Filter| match filter {
         Filter::User(ID, numbers) => Parameters::of_numbers(numbers).ok(),
         _ => None,
     };
-    Ok(StoredStream { rows: vec![row], bytes, filter: dataset.filters().iter().find_map(ours) })
+    dataset.filters().iter().find_map(ours)
 }
 
 /// Groups in groups, that many: a group may hold itself.
@@ -90,7 +95,7 @@ pub(crate) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldI
         shape,
         origin: [0.0; 3],
         spacing: [1.0; 3],
-        encoding: "hdf5".into(),
+        encoding: parameters(dataset).map_or_else(|| "hdf5".into(), |p| p.to_string()),
         partial: false,
     })
 }
