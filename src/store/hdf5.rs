@@ -9,8 +9,11 @@ use crate::{
     BoxRow, Error, FieldInfo, FieldPart, Kept, Reader, Result, StepInfo, StoredStream, Writer, check_size,
     datasets, filtered,
 };
+use hdf5::plist::GroupCreate;
+use hdf5::plist::group_create::LinkPhaseChange;
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{File, Group, H5Type, Location};
+use hdf5_sys::{h5g, h5o, h5p};
 use mpi_sys::MPI_Comm;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -42,7 +45,14 @@ impl Hdf5Writer {
                 .create(path)?;
             set(&file, "creator", &text::<64>(concat!("swae ", env!("CARGO_PKG_VERSION"))))?;
             set(&file, "stream_format_version", &FORMAT_VERSION)?;
-            create_group(&file, "steps")?;
+            // Links in one list: to add one is to write one block, whatever their number.
+            let steps = file.create_group_builder().obj_track_times(false);
+
+            steps
+                .with_gcpl(|p| {
+                    p.link_phase_change(LinkPhaseChange { max_compact: u16::MAX.into(), min_dense: 0 })
+                })
+                .create("steps")?;
             create_group(&file, "models")?;
             Ok(file)
         };
@@ -139,15 +149,18 @@ impl Writer for Hdf5Writer {
             for model in models.iter().filter(|m| !self.models.contains(&m.id())) {
                 self.write_model(model)?;
             }
-            let group = create_group(&self.file, &format!("steps/{step:08}"))?;
+            // It has no name before it is whole, on all ranks: a program that is killed leaves what was there before.
+            let group = unnamed_group(&self.file)?;
             set(&group, "step", &step)?;
             set(&group, "time", &time)?;
             let mut stored = 0;
             for part in fields {
                 stored += self.write_field(&group, part)?;
             }
-            // Only now does a reader see the step.
             set(&group, "complete", &1u8)?;
+            self.file.flush()?;
+            // Only now does a reader see the step.
+            name_group(&self.file, &group, &format!("steps/{step:08}"))?;
             self.file.flush()?;
             Ok(stored)
         };
@@ -176,6 +189,21 @@ fn is_first(comm: MPI_Comm) -> bool {
 /// Without the time of day: the same fields make the same file.
 fn create_group(parent: &Group, name: &str) -> hdf5::Result<Group> {
     parent.create_group_builder().obj_track_times(false).create(name)
+}
+
+fn unnamed_group(file: &File) -> hdf5::Result<Group> {
+    let list = GroupCreate::build().obj_track_times(false).finish()?;
+    // SAFETY: all identifiers are valid, and the group's is the new object's alone.
+    hdf5::sync::sync(|| unsafe { hdf5::from_id(h5g::H5Gcreate_anon(file.id(), list.id(), h5p::H5P_DEFAULT)) })
+}
+
+fn name_group(file: &File, group: &Group, name: &str) -> hdf5::Result<()> {
+    let name = std::ffi::CString::new(name).map_err(|e| e.to_string())?;
+    let default = h5p::H5P_DEFAULT;
+    // SAFETY: all identifiers are valid, and the name is a string.
+    let linked =
+        hdf5::sync::sync(|| unsafe { h5o::H5Olink(group.id(), file.id(), name.as_ptr(), default, default) });
+    if linked < 0 { Err(format!("the step cannot be named {name:?}").into()) } else { Ok(()) }
 }
 
 fn io(path: &Path, error: &hdf5::Error) -> Error {
@@ -259,12 +287,12 @@ impl Hdf5Reader {
         let steps = self.file.group("steps")?;
         let mut found = Vec::new();
         for name in steps.member_names()? {
-            let group = steps.group(&name)?;
-            if group.attr("complete").is_err() {
+            let group = steps.group(&name);
+            let Some(group) = group.ok().filter(|group| group.attr("complete").is_ok()) else {
                 log::warn!("{}: step {name} was not finished and is left out", self.path.display());
                 self.unfinished.push(name);
                 continue;
-            }
+            };
             let mut names = group.member_names()?;
             names.sort();
             let fields = names
