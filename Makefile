@@ -34,9 +34,6 @@ python: build
 	    --interpreter "$$SWAE_DEPS/python/bin/python" $${ADIOS2_DIR:+--features adios2}
 	"$$SWAE_DEPS/python/bin/pip" install -q --no-deps --target build/python build/wheels/*.whl
 	echo built build/wheels/*.whl
-	# The operator once more, against an ADIOS2 that has the older interface.
-	ADIOS2_DIR=$$SWAE_DEPS/python/adios2-2.11/prefix \
-	    cargo build -q --release -p swae-adios2-plugin --features adios2 --target-dir build/operator-v1
 
 PREFIX ?= /usr/local
 install: build
@@ -71,6 +68,9 @@ test:
 	$(MAKE) --no-print-directory demo
 	$(MAKE) --no-print-directory python
 	. setup/env.sh
+	# The operator once more, against an ADIOS2 that has the older interface.
+	ADIOS2_DIR=$$SWAE_DEPS/python/adios2-2.11/prefix \
+	    cargo build -q --release -p swae-adios2-plugin --features adios2 --target-dir build/operator-v1
 	cargo fmt --all --check
 	$(MAKE) --no-print-directory fuzz
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings

@@ -63,7 +63,7 @@ fn by_numpy_h5py_adios2_and_vtk() {
     write_data(dir.path());
     let python = python();
     let built =
-        |path: &str| tree(path).canonicalize().unwrap_or_else(|_| panic!("no {path}; run `make python`"));
+        |path: &str| tree(path).canonicalize().unwrap_or_else(|_| panic!("no {path}; run `make test`"));
     let plugins = installed().join("lib/swae");
     let path = format!("{}:{}", installed().join("bin").display(), std::env::var("PATH").unwrap_or_default());
     let said: Said = Command::new(python.join("bin/python"))

@@ -8,6 +8,11 @@ use std::sync::Mutex;
 
 static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
+/// The folder that a path leads to.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A session's right to a file; it ends when dropped.
 pub(crate) struct Claim(PathBuf);
 
@@ -16,7 +21,7 @@ impl Claim {
     /// [`Error::State`] where another session has the file open.
     pub(crate) fn of(path: &Path) -> Result<Self> {
         // The file itself need not exist; its folder does, whatever it is called.
-        let folder = path.parent().and_then(|p| p.canonicalize().ok());
+        let folder = folder_of(path).canonicalize().ok();
         let whole = folder.map_or_else(|| path.into(), |p| p.join(path.file_name().unwrap_or_default()));
         if !lock(&OPEN).insert(whole.clone()) {
             return Err(Error::State(format!("{}: another session has it open", path.display())));

@@ -1,7 +1,7 @@
 //! A session: one output, step by step.
 
 use crate::background::{Coding as CodingStep, Writing, of_step};
-use crate::claim::Claim;
+use crate::claim::{Claim, folder_of};
 use crate::collective::{Ranks, mpi_is_over};
 use crate::devices::Crew;
 use crate::encoder::{Copied, Encoder, Step};
@@ -14,7 +14,7 @@ use mpi::ffi::MPI_Comm;
 use mpi::traits::*;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use swae_codec::{FieldView, Model, Models, Remembered};
@@ -444,10 +444,7 @@ fn prepare(
         let text = "layout = datasets is one of HDF5; ADIOS2 programs read through the operator plugin";
         return Err(Error::Unsupported(format!("{}: {text}", path.display())));
     }
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
-        _ => PathBuf::from("."),
-    };
+    let folder = folder_of(path);
     if !folder.is_dir() {
         return Err(Error::Io(format!("{}: the folder {} does not exist", path.display(), folder.display())));
     }

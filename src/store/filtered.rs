@@ -49,8 +49,7 @@ fn write_as<T: Remembered + H5Type>(
     let builder = if info.partial { builder.fill_value(nothing) } else { builder };
     let dataset = builder.create(&*info.name)?;
     set_attributes(&dataset, info)?;
-    let rows = rows::<T>(part)?;
-    let values: Vec<T> = rows.iter().flat_map(|row| row.values.iter().copied()).collect();
+    let values = values::<T>(part)?;
     write_together(&dataset, &part.boxes, &values)?;
     Ok(dataset.storage_size())
 }
@@ -62,32 +61,26 @@ fn set_attributes(dataset: &hdf5::Dataset, info: &FieldInfo) -> hdf5::Result<()>
     if info.partial { set(dataset, "partial", &1u8) } else { Ok(()) }
 }
 
-/// Values along x, and where they begin.
-struct Row<T> {
-    at: [usize; 3],
-    values: Vec<T>,
-}
-
-/// All rows of this rank's boxes, in the order in which HDF5 walks through a selection.
-fn rows<T: Remembered>(part: &FieldPart<'_>) -> hdf5::Result<Vec<Row<T>>> {
+/// All values of this rank's boxes, in the order in which HDF5 walks through a selection.
+fn values<T: Remembered>(part: &FieldPart<'_>) -> hdf5::Result<Vec<T>> {
     let first = part.boxes.first().map_or(0, |row| row.offset);
-    let mut rows = Vec::new();
+    let mut boxes = Vec::new();
     for stream in BoxRow::by_stream(part.boxes.clone()) {
         let begin = (stream[0].offset - first) as usize;
         let bytes = &part.bytes[begin..begin + stream[0].length as usize];
-        let boxes = decompress_boxes(bytes, &Models::built_in(), None).map_err(|e| e.to_string())?;
-        for (row, field) in stream.iter().zip(boxes) {
-            let array = T::into_array(field).ok_or("a field has values of two types")?;
-            for ((z, y), values) in
-                ndarray::indices((row.count[2], row.count[1])).into_iter().zip(array.rows())
-            {
-                let at = [row.start[2] + z, row.start[1] + y, row.start[0]];
-                rows.push(Row { at, values: values.to_vec() });
-            }
+        let fields = decompress_boxes(bytes, &Models::built_in(), None).map_err(|e| e.to_string())?;
+        for (row, field) in stream.into_iter().zip(fields) {
+            boxes.push((row, T::into_array(field).ok_or("a field has values of two types")?));
         }
     }
-    rows.sort_by_key(|row| row.at);
-    Ok(rows)
+    let mut rows = Vec::new();
+    for (row, array) in &boxes {
+        let places = ndarray::indices((row.count[2], row.count[1])).into_iter();
+        let at = |(z, y)| [row.start[2] + z, row.start[1] + y, row.start[0]];
+        rows.extend(places.map(at).zip(array.rows()));
+    }
+    rows.sort_by_key(|(at, _)| *at);
+    Ok(rows.iter().flat_map(|(_, values)| values.iter().copied()).collect())
 }
 
 /// Writes the values of the boxes, in the order of a selection of all of them. Collective.

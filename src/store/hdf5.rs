@@ -7,7 +7,7 @@
 
 use crate::{
     BoxRow, Error, FieldInfo, FieldPart, Kept, Reader, Result, StepInfo, StoredStream, Writer, check_size,
-    datasets, filtered,
+    datasets, filtered, is_first,
 };
 use hdf5::plist::GroupCreate;
 use hdf5::plist::group_create::LinkPhaseChange;
@@ -46,18 +46,16 @@ impl Hdf5Writer {
             set(&file, "creator", &text::<64>(concat!("swae ", env!("CARGO_PKG_VERSION"))))?;
             set(&file, "stream_format_version", &FORMAT_VERSION)?;
             // Links in one list: to add one is to write one block, whatever their number.
+            let one_list = LinkPhaseChange { max_compact: u16::MAX.into(), min_dense: 0 };
             let steps = file.create_group_builder().obj_track_times(false);
-
-            steps
-                .with_gcpl(|p| {
-                    p.link_phase_change(LinkPhaseChange { max_compact: u16::MAX.into(), min_dense: 0 })
-                })
-                .create("steps")?;
+            steps.with_gcpl(|p| p.link_phase_change(one_list)).create("steps")?;
             create_group(&file, "models")?;
             Ok(file)
         };
         let file = make().map_err(|e| io(path, &e))?;
-        Ok(Self { file, path: path.into(), models: Vec::new(), first: is_first(comm) })
+        // SAFETY: the caller's promise.
+        let first = unsafe { is_first(comm) };
+        Ok(Self { file, path: path.into(), models: Vec::new(), first })
     }
 
     /// Goes on with a file, behind the steps that are kept.
@@ -72,7 +70,9 @@ impl Hdf5Writer {
             let steps = file.group("steps")?;
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
             file.flush()?;
-            Ok(Self { file, path: path.into(), models: Vec::new(), first: is_first(comm) })
+            // SAFETY: the caller's promise.
+            let first = unsafe { is_first(comm) };
+            Ok(Self { file, path: path.into(), models: Vec::new(), first })
         };
         open().map_err(|e| io(path, &e))
     }
@@ -176,14 +176,6 @@ impl Writer for Hdf5Writer {
     fn close(self: Box<Self>) -> Result<()> {
         self.file.close().map_err(|e| io(&self.path, &e))
     }
-}
-
-/// Whether this rank is the first one.
-fn is_first(comm: MPI_Comm) -> bool {
-    let mut rank = 0;
-    // SAFETY: both callers are promised a valid communicator.
-    unsafe { mpi_sys::MPI_Comm_rank(comm, &mut rank) };
-    rank == 0
 }
 
 /// Without the time of day: the same fields make the same file.

@@ -257,6 +257,17 @@ pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
     }
 }
 
+/// Whether this rank is the first one.
+///
+/// # Safety
+/// `comm` is a valid communicator.
+unsafe fn is_first(comm: MPI_Comm) -> bool {
+    let mut rank = 0;
+    // SAFETY: the caller's promise.
+    unsafe { mpi_sys::MPI_Comm_rank(comm, &mut rank) };
+    rank == 0
+}
+
 /// What is kept of a file that is continued.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Kept {

@@ -58,13 +58,10 @@ impl Adios2Writer {
         mode: adios2_mode,
         parameters: &[(&str, String)],
     ) -> Result<Self> {
-        let mut rank = 0;
         // SAFETY: the caller's promise.
-        let handle = unsafe {
-            mpi_sys::MPI_Comm_rank(comm, &mut rank);
-            Handle::new(path, Some(comm), mode, parameters)?
-        };
-        Ok(Self { handle, first_rank: rank == 0, known: BTreeMap::new(), models: Vec::new() })
+        let (first_rank, handle) =
+            unsafe { (crate::is_first(comm), Handle::new(path, Some(comm), mode, parameters)?) };
+        Ok(Self { handle, first_rank, known: BTreeMap::new(), models: Vec::new() })
     }
 
     fn write_model(&self, model: &Model) -> Result<()> {
