@@ -120,7 +120,8 @@ typedef struct {
   int32_t mode;
   // A swae_latents.
   int32_t latents;
-  // Name of a built-in model or path of a model file; NULL for "gr-16".
+  // Name of a built-in model or path of a model file; NULL for "gr-16". A model that weighs predictions ("gr-mixture") makes
+  // series within a bound smaller, and slower; an autoencoder is for latents.
   const char *model;
   // Threads that encode on this rank; 0 for a share of the node's cores that goes by the rank's share of the work.
   int32_t threads;

@@ -63,7 +63,8 @@ pub struct swae_options {
     pub mode: i32,
     /// A swae_latents.
     pub latents: i32,
-    /// Name of a built-in model or path of a model file; NULL for "gr-16".
+    /// Name of a built-in model or path of a model file; NULL for "gr-16". A model that weighs predictions ("gr-mixture") makes
+    /// series within a bound smaller, and slower; an autoencoder is for latents.
     pub model: *const c_char,
     /// Threads that encode on this rank; 0 for a share of the node's cores that goes by the rank's share of the work.
     pub threads: i32,

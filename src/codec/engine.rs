@@ -249,6 +249,21 @@ mod tests {
             Model::new(Metadata::new("other", architecture, Default::default()), Some(encoder), decoder)
                 .unwrap()
         });
+        for model in Models::mixtures() {
+            let network = || Network::decoder(model).first_outputs(114);
+            let input: Vec<Lanes> = (0..model.metadata.architecture.latent)
+                .map(|i| Lanes(std::array::from_fn(|l| ((i * 53 + l * 71) as f32 * 0.017).sin() * 4.0)))
+                .collect();
+            let scalar = network().run(Engine::Scalar, &input);
+            assert_eq!(scalar.len(), 114);
+            assert_eq!(
+                bits(scalar.clone()),
+                bits(Network::decoder(model).run(Engine::Scalar, &input)[..114].to_vec())
+            );
+            for engine in Engine::available() {
+                assert_eq!(bits(network().run(engine, &input)), bits(scalar.clone()), "{engine:?}");
+            }
+        }
         for model in Models::built_in().iter().map(|m| &**m).chain(&others) {
             let (encoder, decoder) = (Network::encoder(model).unwrap(), Network::decoder(model));
             let input: Vec<Lanes> = (0..512)

@@ -25,6 +25,6 @@ pub use latent::LatentCoding;
 pub use model::{Model, ModelId, Models};
 pub use stream::{
     Field, Header, Kind, Mode, advance, compress, compress_bounded, compress_boxes, decompress,
-    decompress_boxes, decompress_region, decompress_regions, tally,
+    decompress_boxes, decompress_region, decompress_regions, lessons, tally,
 };
 pub use view::{Dtype, FieldView, Order, Value, check_shape, contiguous, reach};

@@ -402,6 +402,12 @@ static BUILT_IN: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
     .collect()
 });
 
+/// Those that weigh the predictions of bounded mode, by number: streams name them so, and none is ever taken out.
+static MIXTURES: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
+    let bytes: [&[u8]; 1] = [include_bytes!("models/gr-mixture.safetensors")];
+    bytes.iter().map(|b| Arc::new(Model::from_bytes(b).expect("the built-in models are tested"))).collect()
+});
+
 /// The models that a reader or writer knows: the built-in ones, and those that were given.
 #[derive(Clone, Debug)]
 pub struct Models {
@@ -420,6 +426,11 @@ impl Models {
         Self { known: BUILT_IN.clone() }
     }
 
+    /// The built-in models that weigh the predictions of bounded mode.
+    pub fn mixtures() -> &'static [Arc<Model>] {
+        &MIXTURES
+    }
+
     /// Adds a model, from a file or out of an output.
     pub fn add(&mut self, model: Model) -> Arc<Model> {
         let model = Arc::new(model);
@@ -432,7 +443,12 @@ impl Models {
     /// # Errors
     /// [`Error::MissingModel`] where it is not known.
     pub fn by_id(&self, id: ModelId) -> Result<Arc<Model>> {
-        self.known.iter().find(|m| m.id() == id).cloned().ok_or(Error::MissingModel(id))
+        self.known
+            .iter()
+            .chain(Self::mixtures())
+            .find(|m| m.id() == id)
+            .cloned()
+            .ok_or(Error::MissingModel(id))
     }
 
     /// The model with this name.
@@ -440,7 +456,8 @@ impl Models {
     /// # Errors
     /// [`Error::UnknownModel`] where there is none.
     pub fn by_name(&self, name: &str) -> Result<Arc<Model>> {
-        self.known.iter().find(|m| m.metadata.name == name).cloned().ok_or_else(|| Error::UnknownModel {
+        let mut all = self.known.iter().chain(Self::mixtures());
+        all.find(|m| m.metadata.name == name).cloned().ok_or_else(|| Error::UnknownModel {
             name: name.to_owned(),
             known: self.names().map(str::to_owned).collect(),
         })
@@ -473,7 +490,7 @@ impl Models {
 
     /// Whether the model comes with every copy of the library.
     pub fn is_built_in(id: ModelId) -> bool {
-        BUILT_IN.iter().any(|m| m.id() == id)
+        BUILT_IN.iter().chain(Self::mixtures()).any(|m| m.id() == id)
     }
 }
 

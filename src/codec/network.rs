@@ -52,6 +52,20 @@ impl Network {
         Self { layers: specs.iter().zip(parameters).map(layer).collect() }
     }
 
+    /// The same network without its outputs beyond the first `count`.
+    pub fn first_outputs(mut self, count: usize) -> Self {
+        let last = self.layers.last_mut().expect("an architecture has layers");
+        let rows = last.weight.chunks_exact(last.cout);
+        if let [gathers] = &last.gathers[..]
+            && !gathers.is_empty()
+        {
+            last.weight = rows.flat_map(|row| &row[..count.min(last.cout)]).copied().collect();
+            last.cout = count.min(last.cout);
+            last.bias.truncate(last.cout);
+        }
+        self
+    }
+
     /// Runs 16 blocks side by side. Input and output are `[site][channel]`, sites with x fastest.
     pub fn run(&self, engine: Engine, input: &[Lanes]) -> Vec<Lanes> {
         let mut layers = self.layers.iter();

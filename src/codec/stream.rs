@@ -1,6 +1,7 @@
 //! The stream: boxes of one field as bytes, with a version, shapes and a checksum. This file, `bounded/`, `latent.rs` and
 //! docs/format.md are the only places that know the layout.
 
+use crate::bounded::mixture::Lesson;
 use crate::bounded::{self, Bounded, Coded, History, Preamble, Remembered, Report, Tally};
 use crate::{
     Dtype, Error, FieldView, LatentCoding, Model, ModelId, Models, Result, Value, check_shape, latent,
@@ -126,13 +127,30 @@ pub fn compress_bounded<T: Remembered>(
     settings: &Bounded<'_>,
     mut history: Option<&mut History>,
 ) -> Result<(Vec<u8>, Report)> {
-    let coded = bounded::code(views, settings, history.as_deref_mut())?;
+    let coded = bounded::code(views, settings, history.as_deref_mut(), None)?;
     let stream = seal(views, 2, &coded.payload);
     let report = coded.report;
     if let Some(history) = history {
         Coded::commit(coded, history, checksum(&stream));
     }
     Ok((stream, report))
+}
+
+/// Codes a step as [`compress_bounded`] does, and tells what each of its blocks teaches a model that weighs predictions
+/// (`Bounded::model`); lessons begin with the third step of a history.
+///
+/// # Errors
+/// Those of [`compress_bounded`].
+pub fn lessons<T: Remembered>(
+    views: &[FieldView<'_, T>],
+    settings: &Bounded<'_>,
+    history: &mut History,
+    tell: &(dyn Fn(Lesson) + Sync),
+) -> Result<()> {
+    let coded = bounded::code(views, settings, Some(history), Some(tell))?;
+    let sum = checksum(&seal(views, 2, &coded.payload));
+    coded.commit(history, sum);
+    Ok(())
 }
 
 /// The checksum that a whole stream ends with: what names it to the step after. (A CRC of a stream together with its own

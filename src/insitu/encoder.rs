@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use swae_codec::bounded::mixture::weighs;
 use swae_codec::{
     Bounded, Dtype, Field, FieldView, History, Mode, Model, Remembered, Spread, compress_bounded,
     compress_boxes,
@@ -171,7 +172,8 @@ impl<T: Remembered> Job<'_, T> {
         let views: Vec<_> = self.boxes.iter().map(|(_, view)| *view).collect();
         let bytes = match (self.coding, model) {
             (Coding::Bounded { bound, .. }, _) => {
-                let settings = Bounded { range: self.range, ..Bounded::new(bound) };
+                let model = model.filter(|m| weighs(m));
+                let settings = Bounded { range: self.range, model, ..Bounded::new(bound) };
                 compress_bounded(&views, &settings, self.history.as_mut()).map(|(bytes, _)| bytes)
             }
             (Coding::Latent(coding), Some(model)) => compress_boxes(&views, Mode::Latent { model, coding }),

@@ -76,7 +76,7 @@ pub struct Options {
     pub others: FieldOptions,
     /// Of fields by name, or by pattern with `*` and `?`: a name counts before patterns, a longer pattern before shorter ones.
     pub fields: Vec<(glob::Pattern, FieldOptions)>,
-    /// Name of a built-in model, or path of a model file.
+    /// Name of a built-in model, or path of a model file; fields within a bound use one that weighs predictions.
     pub model: String,
     /// Threads that encode on this rank; 0 for this rank's share of the node's cores, which goes by its share of the work.
     pub threads: usize,

@@ -17,6 +17,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use swae_codec::bounded::mixture::weighs;
 use swae_codec::{FieldView, Model, Models, Remembered};
 use swae_store::FieldInfo;
 
@@ -449,15 +450,18 @@ fn prepare(
         return Err(Error::Io(format!("{}: the folder {} does not exist", path.display(), folder.display())));
     }
     let mut model = None;
-    if options.codings().any(|coding| matches!(coding, Coding::Latent(_))) {
+    let latent = options.codings().any(|coding| matches!(coding, Coding::Latent(_)));
+    let bounded = options.codings().any(|coding| matches!(coding, Coding::Bounded { .. }));
+    if latent || bounded {
         let found = Models::named_or_file(&options.model)?;
-        if found.encoder.is_none() {
+        if latent && found.encoder.is_none() {
             return Err(Error::Model(format!(
                 "{}: it holds a decoder alone and cannot encode",
                 options.model
             )));
         }
-        model = Some(found);
+        // An autoencoder does nothing for a bound, and need not travel.
+        model = Some(found).filter(|m| latent || weighs(m));
     }
     // Nobody knows yet who has how much to do.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

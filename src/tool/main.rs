@@ -120,7 +120,7 @@ enum Command {
         layout: Layout,
         #[command(flatten)]
         how: How,
-        /// Name of a built-in model, or a model file; with a bound, the network takes part where this is given
+        /// Name of a built-in model, or a model file; with a bound, its network takes part where this is given
         /// [default with --latent: gr-16]
         #[arg(long)]
         model: Option<String>,
@@ -160,7 +160,7 @@ enum Command {
         /// Leaves a candidate out of our competition for blocks; may be repeated
         #[arg(long, value_parser = Candidates::NAMES)]
         without: Vec<String>,
-        /// The network takes part: a built-in model by name, or a model file
+        /// Its network takes part: a built-in model (gr-mixture, gr-16 …) by name, or a model file
         #[arg(long)]
         model: Option<String>,
         /// Each timing is the best of so many

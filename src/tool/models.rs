@@ -16,6 +16,9 @@ pub fn list() {
             a.latent
         );
     }
+    for model in Models::mixtures() {
+        println!("{:<12} {}  weighs predictions within a bound", model.metadata.name, model.id());
+    }
 }
 
 /// Prints all that a model says of itself.

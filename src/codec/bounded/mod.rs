@@ -11,6 +11,7 @@ mod entropy;
 mod history;
 mod legendre;
 mod links;
+pub mod mixture;
 mod order;
 mod pieces;
 mod preamble;
@@ -30,15 +31,16 @@ pub use pieces::TILE;
 pub use preamble::Preamble;
 
 use crate::stream::{Reader, write_varint};
-use crate::{Error, FieldView, Model, Models, Result};
-use encoder::{Encoded, Errors, Rules, encode};
+use crate::{Error, FieldView, Model, ModelId, Models, Result};
+use encoder::{Encoded, Errors, Listener, Rules, encode};
 use history::Past;
+use mixture::Mixer;
 use pieces::{Piece, Window, least_tiles, tiles, turns_of, windows};
 use preamble::with_unit;
 use rayon::prelude::*;
 use std::ops::Range;
 use swae::Predictor;
-use tile::{EXTRAPOLATION, LEGENDRE, PREVIOUS, PastTile, SWAE, Tile, Told};
+use tile::{EXTRAPOLATION, LEGENDRE, MIXTURE, PREVIOUS, PastTile, SWAE, Tile, Told};
 
 /// Which candidates take part in the competition for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +53,25 @@ pub struct Candidates {
     pub previous: bool,
     /// The two steps before, continued in a straight line.
     pub extrapolation: bool,
-    /// The network; needs a model.
+    /// The autoencoder; needs its model.
     pub swae: bool,
+    /// The neighbours and the two steps before as a network weighs them; needs its model.
+    pub mixture: bool,
 }
 
 impl Candidates {
     /// All of them.
-    pub const ALL: Self =
-        Self { constant: true, legendre: true, previous: true, extrapolation: true, swae: true };
+    pub const ALL: Self = Self {
+        constant: true,
+        legendre: true,
+        previous: true,
+        extrapolation: true,
+        swae: true,
+        mixture: true,
+    };
     /// The names that options take.
-    pub const NAMES: [&'static str; 5] = ["constant", "legendre", "previous", "extrapolation", "swae"];
+    pub const NAMES: [&'static str; 6] =
+        ["constant", "legendre", "previous", "extrapolation", "swae", "mixture"];
 
     /// Switches one off by its name; false where there is none of this name.
     pub fn remove(&mut self, name: &str) -> bool {
@@ -70,17 +81,19 @@ impl Candidates {
             "previous" => &mut self.previous,
             "extrapolation" => &mut self.extrapolation,
             "swae" => &mut self.swae,
+            "mixture" => &mut self.mixture,
             _ => return false,
         };
         *entry = false;
         true
     }
 
-    fn mask(self, model: bool) -> u8 {
+    fn mask(self, model: bool, mixer: bool) -> u8 {
         u8::from(self.legendre) << LEGENDRE
             | u8::from(self.previous) << PREVIOUS
             | u8::from(self.extrapolation) << EXTRAPOLATION
             | u8::from(self.swae && model) << SWAE
+            | u8::from(self.mixture && mixer) << MIXTURE
     }
 }
 
@@ -93,7 +106,8 @@ pub struct Bounded<'a> {
     pub range: Option<Spread>,
     /// Who may take part.
     pub candidates: Candidates,
-    /// The network's model; none leaves it out.
+    /// A network's model: an autoencoder competes as `swae`, one that weighs predictions ([`mixture::weighs`]) as `mixture`; none
+    /// leaves both out.
     pub model: Option<&'a Model>,
 }
 
@@ -139,6 +153,7 @@ pub(crate) fn code<T: Remembered>(
     views: &[FieldView<'_, T>],
     settings: &Bounded<'_>,
     history: Option<&mut History>,
+    listener: Option<&Listener<'_>>,
 ) -> Result<Coded<T>> {
     settings.bound.check()?;
     let needs_range = settings.bound.needs_range() || matches!(settings.bound, Bound::PointwiseRelative(_));
@@ -152,6 +167,10 @@ pub(crate) fn code<T: Remembered>(
     let past = history.and_then(|h| T::past(h).as_ref());
     let past = past.filter(|p| p.boxes == boxes && every.is_some_and(|k| p.age + 1 < k));
     let model = settings.model.filter(|m| settings.candidates.swae && m.encoder.is_some());
+    let two_steps = past.is_some_and(|p| p.tiles.iter().any(PastTile::is_long));
+    let mixes = settings.candidates.mixture && two_steps;
+    let mixture = settings.model.filter(|m| mixes && mixture::weighs(m));
+    let mixture = mixture.map(|m| Ok((m.id(), Mixer::new(m)?))).transpose()?;
     let constant = settings.candidates.constant;
     let rules = Rules { constant, exact_constants: constant && is_constant(views) };
     let work = Work {
@@ -162,6 +181,8 @@ pub(crate) fn code<T: Remembered>(
         candidates: settings.candidates,
         past,
         remembers: every.is_some(),
+        mixture,
+        listener,
     };
     let with = |tolerance| work.code(with_unit(tolerance, range.magnitude()), model);
     let Bound::Psnr(db) = settings.bound else {
@@ -198,20 +219,24 @@ struct Work<'a, T> {
     past: Option<&'a Past<T>>,
     /// Whether the next step may lean on this one.
     remembers: bool,
+    mixture: Option<(ModelId, Mixer)>,
+    listener: Option<&'a Listener<'a>>,
 }
 
 impl<T: Remembered> Work<'_, T> {
     fn code(&self, (tolerance, unit): (Tolerance, f64), model: Option<&Model>) -> Coded<T> {
+        let weighs = matches!(tolerance, Tolerance::Absolute(_)) && unit.is_normal();
+        let mixture = self.mixture.as_ref().filter(|_| weighs);
         let preamble = Preamble {
             tolerance,
             age: self.past.map_or(0, |p| p.age + 1),
-            models: model.map(|m| m.id()).into_iter().collect(),
+            models: model.map(|m| m.id()).into_iter().chain(mixture.map(|m| m.0)).collect(),
             unit,
-            predictors: self.candidates.mask(model.is_some()),
+            predictors: self.candidates.mask(model.is_some(), mixture.is_some()),
             sum_before: self.past.map_or(0, |p| p.sum),
         };
         let network = model.map(Predictor::new);
-        let tile = |i: usize| self.tile(i, &preamble, network.as_ref());
+        let tile = |i: usize| self.tile(i, &preamble, network.as_ref(), mixture.map(|m| &m.1));
         let coded: Vec<_> = (0..self.tiles.len()).into_par_iter().map(tile).collect();
         let saved: f64 = coded.iter().map(|tile| tile.saved).sum();
         if model.is_some() && saved < 8.0 * (16 + coded.len()) as f64 {
@@ -241,14 +266,20 @@ impl<T: Remembered> Work<'_, T> {
     }
 
     /// A tile; where there is a network, the latents stand in front of its bytes, and their length before them.
-    fn tile(&self, i: usize, preamble: &Preamble, network: Option<&Predictor>) -> Encoded<T> {
+    fn tile(
+        &self,
+        i: usize,
+        preamble: &Preamble,
+        network: Option<&Predictor>,
+        mixer: Option<&Mixer>,
+    ) -> Encoded<T> {
         let pieces = &self.tiles[i];
         let turns = turns_of(pieces);
         let views: Vec<_> = pieces.iter().map(|p| self.views[p.of].part(p.start, p.count)).collect();
-        let tile = Tile::new(preamble.frame(), turns.len(), self.past.map(|p| &p.tiles[i]));
+        let tile = Tile::new(preamble.frame(), turns.len(), self.past.map(|p| &p.tiles[i]), mixer);
         let guess = |n: &Predictor| n.guesses(tile.engine, &turns, &views, preamble.unit);
         let guesses = network.filter(|_| preamble.unit.is_normal()).map_or_else(Vec::new, guess);
-        let mut encoded = encode(tile, &turns, &views, self.rules, guesses);
+        let mut encoded = encode(tile, &turns, &views, self.rules, guesses, self.listener);
         if let Some(network) = network {
             let latents = network.write(&encoded.codes);
             let mut whole = Vec::new();
@@ -292,6 +323,7 @@ pub(crate) fn decode<T: Remembered>(
     let bytes = lengths.into_iter().map(|n| reader.take(n, 1)).collect::<Result<Vec<_>>>()?;
     reader.finish()?;
     let network = preamble.network(models)?;
+    let mixer = preamble.mixer(models)?;
     let keeps = history.is_some();
     let mut history = history;
     let past = history.as_mut().and_then(|(history, _)| T::past(history).as_ref());
@@ -313,7 +345,7 @@ pub(crate) fn decode<T: Remembered>(
                 return Ok(None);
             }
             let turns = turns_of(&tiles[i]);
-            let tile = Tile::new(preamble.frame(), turns.len(), past.map(|p| &p.tiles[i]));
+            let tile = Tile::new(preamble.frame(), turns.len(), past.map(|p| &p.tiles[i]), mixer.as_ref());
             let (mut bytes, mut guesses) = (bytes[i], Vec::new());
             if let Some(network) = &network {
                 let mut reader = Reader::new(bytes);

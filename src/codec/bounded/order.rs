@@ -21,6 +21,8 @@ pub(crate) struct Visit {
     pub(crate) block: u32,
     /// log₂ of the distance to its neighbours.
     pub(crate) level: u8,
+    /// Which blocks of the tile do not lean on one another: those of one number.
+    pub(crate) pass: u32,
     /// Along x, y, z.
     pub(crate) sides: [Sides; 3],
 }
@@ -48,10 +50,11 @@ pub(crate) fn visits(blocks: [usize; 3]) -> Vec<Visit> {
         return out;
     }
     let levels = blocks.iter().max().map_or(0, |n| n.next_power_of_two().trailing_zeros());
-    out.push(Visit { block: 0, level: levels as u8, sides: [Sides::None; 3] });
+    out.push(Visit { block: 0, level: levels as u8, pass: 8 * levels, sides: [Sides::None; 3] });
     for level in (0..levels).rev() {
         let distance = 1 << level;
-        for odd in TURNS {
+        for (turn, odd) in TURNS.into_iter().enumerate() {
+            let pass = 8 * level + turn as u32;
             let along = |a: usize| (odd[a] * distance..blocks[a]).step_by(2 * distance);
             for z in along(2) {
                 for y in along(1) {
@@ -73,7 +76,7 @@ pub(crate) fn visits(blocks: [usize; 3]) -> Vec<Visit> {
                         if sides.iter().any(|s| matches!(s, Sides::Both(..))) {
                             sides = sides.map(|s| if matches!(s, Sides::Low(_)) { Sides::None } else { s });
                         }
-                        out.push(Visit { block: index(at), level: level as u8, sides });
+                        out.push(Visit { block: index(at), level: level as u8, pass, sides });
                     }
                 }
             }

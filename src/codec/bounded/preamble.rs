@@ -1,12 +1,14 @@
 //! What a bounded payload begins with.
 
+use super::mixture::Mixer;
 use super::swae::Predictor;
-use super::tile::{Frame, SWAE};
+use super::tile::{Frame, MIXTURE, SWAE};
 use crate::stream::{Reader, write_varint};
-use crate::{Error, ModelId, Models, Result, Tolerance};
+use crate::{Error, Model, ModelId, Models, Result, Tolerance};
+use std::sync::Arc;
 
-/// The first predictor that a model makes.
-const FIRST_LEARNED: u8 = SWAE;
+/// Predictors that a model makes, in the order of the models.
+const LEARNED: [u8; 2] = [SWAE, MIXTURE];
 
 /// A number of the upper half of its bits, never greater in magnitude: what the header stores.
 fn upper_half(v: f64) -> u32 {
@@ -53,6 +55,11 @@ pub struct Preamble {
     pub(crate) sum_before: u32,
 }
 
+/// Predictors of a mask that a model makes.
+fn learned(predictors: u8) -> impl Iterator<Item = u8> {
+    LEARNED.into_iter().filter(move |p| predictors >> p & 1 == 1)
+}
+
 const RELATIVE: u8 = 1;
 const LEANS: u8 = 2;
 
@@ -68,7 +75,18 @@ impl Preamble {
             out.extend_from_slice(&upper_half(self.unit).to_le_bytes());
         }
         out.push(self.predictors);
-        self.models.iter().for_each(|id| out.extend_from_slice(&id.0));
+        for (predictor, id) in self.learned().zip(&self.models) {
+            // Models of mixtures that come with the library have numbers from 1.
+            let known = Models::mixtures().iter().position(|m| m.id() == *id);
+            match known.filter(|_| predictor == MIXTURE) {
+                Some(n) => out.push(n as u8 + 1),
+                None if predictor == MIXTURE => {
+                    out.push(0);
+                    out.extend_from_slice(&id.0);
+                }
+                None => out.extend_from_slice(&id.0),
+            }
+        }
         if self.age > 0 {
             write_varint(u64::from(self.age), out);
             out.extend_from_slice(&self.sum_before.to_le_bytes());
@@ -92,11 +110,24 @@ impl Preamble {
             (Tolerance::PointwiseRelative(tolerance), unit)
         };
         let [predictors] = reader.array()?;
-        if predictors >> (SWAE + 1) != 0 {
+        if predictors >> (MIXTURE + 1) != 0 {
             return Err(damaged("it uses a predictor that this library does not know; use a newer swae"));
         }
-        let learned = (predictors >> FIRST_LEARNED).count_ones();
-        let models = (0..learned).map(|_| Ok(ModelId(reader.array()?))).collect::<Result<_>>()?;
+        let mut models = Vec::new();
+        for predictor in learned(predictors) {
+            let number = if predictor == MIXTURE { reader.array::<1>()?[0] } else { 0 };
+            models.push(match number {
+                0 => ModelId(reader.array()?),
+                n => match Models::mixtures().get(usize::from(n) - 1) {
+                    Some(model) => model.id(),
+                    None => {
+                        return Err(damaged(
+                            "it uses a model that this library does not know; use a newer swae",
+                        ));
+                    }
+                },
+            });
+        }
         let (mut age, mut sum_before) = (0, 0);
         if flags & LEANS != 0 {
             age = u32::try_from(reader.varint()?).unwrap_or(0);
@@ -118,9 +149,23 @@ impl Preamble {
     /// # Errors
     /// [`Error::MissingModel`].
     pub(crate) fn network(&self, models: &Models) -> Result<Option<Predictor>> {
-        match self.models[..] {
-            [id] => Ok(Some(Predictor::new(&*models.by_id(id)?))),
-            _ => Ok(None),
-        }
+        self.model(SWAE, models)?.map(|m| Ok(Predictor::new(&m))).transpose()
+    }
+
+    /// The model that weighs predictions, ready to run.
+    ///
+    /// # Errors
+    /// [`Error::MissingModel`]; [`Error::Model`] where it is of another kind.
+    pub(crate) fn mixer(&self, models: &Models) -> Result<Option<Mixer>> {
+        self.model(MIXTURE, models)?.map(|m| Mixer::new(&m)).transpose()
+    }
+
+    fn learned(&self) -> impl Iterator<Item = u8> {
+        learned(self.predictors)
+    }
+
+    fn model(&self, predictor: u8, models: &Models) -> Result<Option<Arc<Model>>> {
+        let named = self.learned().zip(&self.models).find(|(p, _)| *p == predictor);
+        named.map(|(_, id)| models.by_id(*id)).transpose()
     }
 }

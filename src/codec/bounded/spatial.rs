@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_constant_field_is_foretold() {
-        let visit = Visit { block: 1, level: 0, sides: [Sides::Both(0, 2), Sides::Low(3), Sides::None] };
+        let visit =
+            Visit { block: 1, level: 0, pass: 0, sides: [Sides::Both(0, 2), Sides::Low(3), Sides::None] };
         let mut out = [0.0; VALUES];
         let constant = std::array::from_fn(|i| if i == 0 { 2.0 } else { 0.0 });
         predict(Engine::Scalar, &visit, |_| constant, &mut out);

@@ -93,21 +93,25 @@ impl<'a> Near<'a> {
 
     /// The levels of the first `coded` coefficients: of the mean of the neighbours, or of that and the step before.
     fn levels(&self, engine: Engine, shift: i32, coded: usize) -> [u8; VALUES] {
-        let scale = half_octaves(-shift) as f32;
         let mut expected = [0.0; VALUES];
-        let share = scale / self.count.max(1) as f32 * if self.past.is_some() { 0.5 } else { 1.0 };
-        for source in self.neighbours.into_iter().flatten() {
-            add(engine, source, share, &mut expected[..coded]);
-        }
-        if let Some((source, unit)) = self.past {
-            let share = scale * unit * if self.count > 0 { 0.5 } else { 1.0 };
-            add(engine, source, share, &mut expected[..coded]);
-        }
+        self.expected(engine, half_octaves(-shift) as f32, &mut expected[..coded]);
         let mut out = [0; VALUES];
         for (l, e) in out[..coded].iter_mut().zip(expected) {
             *l = level(e).min(EXPECTED - 1) as u8;
         }
         out
+    }
+
+    /// The magnitudes of the first coefficients that are expected, in units times `scale`, added to `out`.
+    pub(crate) fn expected(&self, engine: Engine, scale: f32, out: &mut [f32]) {
+        let share = scale / self.count.max(1) as f32 * if self.past.is_some() { 0.5 } else { 1.0 };
+        for source in self.neighbours.into_iter().flatten() {
+            add(engine, source, share, out);
+        }
+        if let Some((source, unit)) = self.past {
+            let share = scale * unit * if self.count > 0 { 0.5 } else { 1.0 };
+            add(engine, source, share, out);
+        }
     }
 }
 

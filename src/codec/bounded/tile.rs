@@ -6,12 +6,13 @@
 use super::entropy::{Coder, Reader};
 use super::legendre::{Block, SCAN, forward, inverse};
 use super::links::Links;
+use super::mixture::{self, Circumstances, Mixer, Opinions, SEEN};
 use super::order::{Sides, Visit, visits};
 use super::pieces::Window;
 use super::spatial::{self, Corner};
 use super::symbols::{Coded, Contexts, Known, Magnitudes, Near, Symbols, code, half_octaves, shells};
 use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES, pad_block};
-use crate::engine::Engine;
+use crate::engine::{Engine, LANES};
 use crate::{Tolerance, Value};
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub(crate) const LEGENDRE: u8 = 0;
 pub(crate) const PREVIOUS: u8 = 1;
 pub(crate) const EXTRAPOLATION: u8 = 2;
 pub(crate) const SWAE: u8 = 3;
+pub(crate) const MIXTURE: u8 = 4;
 
 /// The shift where nothing is known of any.
 const FIRST_SHIFT: i16 = 2;
@@ -73,7 +75,14 @@ pub(crate) struct Tile<'a, T> {
     magnitudes: Vec<Magnitudes>,
     states: Vec<State>,
     constant: u64,
+    mixer: Option<&'a Mixer>,
+    /// What the mixer foretells of blocks whose turn is near, by number.
+    mixed: Vec<Option<Box<Block>>>,
+    room: Vec<Opinions>,
 }
+
+/// Blocks in a tile from which on the mixer takes part: below, too few stand side by side.
+const MANY: usize = 64;
 
 /// A block's turn in a tile.
 #[derive(Clone, Copy, Debug)]
@@ -114,8 +123,14 @@ pub(crate) fn turns(pieces: &[[usize; 3]]) -> Vec<Turn> {
 }
 
 impl<'a, T: Value> Tile<'a, T> {
-    pub(crate) fn new(frame: Frame, blocks: usize, past: Option<&'a PastTile<T>>) -> Self {
+    pub(crate) fn new(
+        frame: Frame,
+        blocks: usize,
+        past: Option<&'a PastTile<T>>,
+        mixer: Option<&'a Mixer>,
+    ) -> Self {
         let past = past.filter(|p| p.states.len() == blocks);
+        let mixer = mixer.filter(|_| blocks >= MANY && past.is_some_and(PastTile::is_long));
         Self {
             engine: Engine::best(),
             frame,
@@ -124,6 +139,9 @@ impl<'a, T: Value> Tile<'a, T> {
             magnitudes: vec![[0; VALUES]; blocks],
             states: vec![State { shift: FIRST_SHIFT, ..State::default() }; blocks],
             constant: 0,
+            mixer,
+            mixed: vec![None; if mixer.is_some() { blocks } else { 0 }],
+            room: if mixer.is_some() { vec![Opinions::EMPTY; LANES] } else { Vec::new() },
         }
     }
 
@@ -135,6 +153,68 @@ impl<'a, T: Value> Tile<'a, T> {
             Some(_) => 1 << PREVIOUS,
         };
         self.frame.predictors & (past | 1 << LEGENDRE)
+    }
+
+    /// Predictors that this block can use.
+    fn predictors_of(&self, turn: &Turn) -> u8 {
+        let mixed = self.mixed.get(turn.visit.block as usize).is_some_and(Option::is_some);
+        self.predictors() | self.frame.predictors & u8::from(mixed) << MIXTURE
+    }
+
+    /// Lets the mixer weigh opinions of all blocks of a pass when the first one's turn has come.
+    pub(crate) fn prepare(&mut self, turns: &[Turn], number: usize) {
+        let Some(mixer) = self.mixer else { return };
+        let alike = |a: &Turn, b: &Turn| a.piece == b.piece && a.visit.pass == b.visit.pass;
+        let turn = &turns[number];
+        // Boxes of a list are small.
+        if turns.last().is_some_and(|t| t.piece > 0) || number > 0 && alike(&turns[number - 1], turn) {
+            return;
+        }
+        let mut left = turns[number..].iter().take_while(|t| alike(t, turn)).peekable();
+        let mut room = std::mem::take(&mut self.room);
+        while left.peek().is_some() {
+            let (mut blocks, mut inputs) = (Vec::new(), Vec::new());
+            while blocks.len() < LANES
+                && let Some(turn) = left.next()
+            {
+                let opinions = &mut room[blocks.len()];
+                self.opinions(turn, opinions);
+                if let Some(input) = mixture::inputs(opinions, &self.circumstances(turn), self.frame.unit) {
+                    blocks.push(turn.visit.block as usize);
+                    inputs.push(input);
+                }
+            }
+            let weights = mixer.weigh(self.engine, &inputs);
+            for ((block, weights), opinions) in blocks.into_iter().zip(&weights).zip(&room) {
+                let mut mixed = Box::new([0.0; VALUES]);
+                mixture::mix(self.engine, opinions, weights, &mut mixed);
+                self.mixed[block] = Some(mixed);
+            }
+        }
+        self.room = room;
+    }
+
+    /// What the mixer weighs.
+    pub(crate) fn opinions(&self, turn: &Turn, out: &mut Opinions) {
+        let [neighbours, further, still] = &mut out.others;
+        for (predictor, block) in
+            [(PREVIOUS, &mut out.first), (LEGENDRE, neighbours), (EXTRAPOLATION, further)]
+        {
+            self.of_past(turn, predictor, block);
+            self.add_spatial(turn, predictor, block);
+        }
+        self.of_past(turn, PREVIOUS, still);
+    }
+
+    /// What the mixer is told.
+    pub(crate) fn lesson(&self, turn: &Turn, truth: &Block, shift: i32) -> Option<mixture::Lesson> {
+        if self.states.len() < MANY || !self.past.is_some_and(PastTile::is_long) {
+            return None;
+        }
+        let mut opinions = Box::new(Opinions::EMPTY);
+        self.opinions(turn, &mut opinions);
+        let inputs = mixture::inputs(&opinions, &self.circumstances(turn), self.frame.unit)?;
+        Some(mixture::Lesson::new(inputs, &opinions, truth, self.frame.unit, shift))
     }
 
     /// Where contexts come from.
@@ -185,7 +265,7 @@ impl<'a, T: Value> Tile<'a, T> {
             mantissa: T::DTYPE.mantissa_bits(),
             kept,
             corrects: matches!(self.frame.tolerance, Tolerance::Absolute(_)),
-            predictors: if network { 1 << SWAE } else { self.predictors() },
+            predictors: if network { 1 << SWAE } else { self.predictors_of(turn) },
             spatial: Self::has_spatial(turn),
             uncoded,
             predictor: if votes[most] > 0 { most as u8 } else { LEGENDRE },
@@ -195,6 +275,33 @@ impl<'a, T: Value> Tile<'a, T> {
             constant: self.constant,
             engine: self.engine,
             near,
+        }
+    }
+
+    /// What the mixer is told of a block beside the opinions.
+    fn circumstances(&self, turn: &Turn) -> Circumstances {
+        let known = self.known(turn, false);
+        let mut expected = [0.0; mixture::OWN];
+        known.near.expected(self.engine, 1.0, &mut expected);
+        let at = turn.visit.block as usize * VALUES;
+        let change = |at: usize| self.base(PREVIOUS, at) - self.base(EXTRAPOLATION, at);
+        let since = |block: u32| -> [f64; SEEN] {
+            std::array::from_fn(|k| {
+                let at = block as usize * VALUES + usize::from(SCAN.place[k]);
+                self.coefficients[at].to_f64() - self.base(PREVIOUS, at)
+            })
+        };
+        let sides = turn.visit.sides.map(|s| match s {
+            Sides::None => [None; 2],
+            Sides::Low(a) => [Some(since(a)), None],
+            Sides::Both(a, b) => [Some(since(a)), Some(since(b))],
+        });
+        Circumstances {
+            change: std::array::from_fn(|k| -change(at + usize::from(SCAN.place[k]))),
+            expected,
+            sides: std::array::from_fn(|i| sides[i / 2][i % 2]),
+            level: turn.visit.level,
+            shift: known.shift,
         }
     }
 
@@ -217,12 +324,20 @@ impl<'a, T: Value> Tile<'a, T> {
             PREVIOUS | EXTRAPOLATION => {
                 out.iter_mut().enumerate().for_each(|(k, c)| *c = self.base(predictor, first + k));
             }
+            MIXTURE => match self.mixed.get(turn.visit.block as usize) {
+                Some(Some(mixed)) => out.copy_from_slice(&mixed[..]),
+                _ => out.fill(0.0),
+            },
             _ => out.fill(0.0),
         }
     }
 
     /// Adds what the neighbours say of a block beyond its `predictor`.
     pub(crate) fn add_spatial(&self, turn: &Turn, predictor: u8, out: &mut Block) {
+        if predictor == MIXTURE {
+            // They have had their say.
+            return;
+        }
         if let Some(ahead) = turn.ahead {
             // Boxes of a list often lie near one another, but nobody says on which side.
             let first = ahead as usize * VALUES;
@@ -280,6 +395,9 @@ impl<'a, T: Value> Tile<'a, T> {
     /// Remembers a block.
     pub(crate) fn keep(&mut self, turn: &Turn, symbols: &Symbols, coefficients: &Block) {
         let block = turn.visit.block as usize;
+        if let Some(mixed) = self.mixed.get_mut(block) {
+            *mixed = None;
+        }
         match symbols {
             Symbols::Coded(coded) => {
                 let unit = half_octaves(coded.shift) as f32;
@@ -415,6 +533,7 @@ pub(crate) fn decode<T: Value>(
         if let Some(windows) = &windows {
             windows[turn.piece].fetch(turn.place);
         }
+        tile.prepare(turns, number);
         let known = tile.known(turn, guess.is_some());
         let before = reader.spent();
         let symbols = code(&mut reader, &mut contexts, &known, None);

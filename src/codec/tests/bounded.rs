@@ -6,8 +6,9 @@ use inputs::{bits, inputs, noise, values};
 use ndarray::{Array3, s};
 use proptest::prelude::*;
 use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Mode, Models, Remembered, Spread, Tolerance,
-    compress, compress_bounded, compress_boxes, decompress, decompress_boxes, decompress_region,
+    Bound, Bounded, Candidates, Field, FieldView, History, Mode, Model, Models, Remembered, Spread,
+    Tolerance, compress, compress_bounded, compress_boxes, decompress, decompress_boxes, decompress_region,
+    tally,
 };
 
 /// Compresses, decodes, and checks every value against the bound that was asked for.
@@ -357,4 +358,72 @@ proptest! {
             check("random", &array.mapv(|v| v as f32), &Bounded::new(bound));
         }
     }
+}
+
+/// Steps of a lump that turns and grows.
+fn turning(t: usize) -> Array3<f64> {
+    let angle = 0.15 * t as f64;
+    Array3::from_shape_fn((32, 40, 36), |(z, y, x)| {
+        let [x, y, z] = [x as f64 - 18.0, y as f64 - 20.0, z as f64 - 16.0];
+        let [u, v] = [x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()];
+        (1.0 + 0.05 * t as f64) / (2.0 + 0.02 * u * u + 0.1 * v * v + 0.03 * z * z) + 0.01 * (0.4 * u).sin()
+    })
+}
+
+/// The streams of some steps, and the largest error of all, in bounds.
+fn turned(settings: &Bounded<'_>, models: &Models) -> (Vec<Vec<u8>>, f64) {
+    let (mut there, mut back) = (History::default(), History::default());
+    let mut worst = 0.0f64;
+    let streams = (0..5).map(|t| {
+        let field = turning(t);
+        let view = [FieldView::of_array(&field).unwrap()];
+        let (stream, report) = compress_bounded(&view, settings, Some(&mut there)).unwrap();
+        let decoded = decompress_boxes(&stream, models, Some(&mut back)).unwrap();
+        let Tolerance::Absolute(bound) = report.tolerance else { panic!("an absolute bound") };
+        let Field::F64(decoded) = &decoded[0] else { panic!("float64") };
+        let errors = field.iter().zip(decoded).map(|(a, b)| (a - b).abs());
+        worst = errors.fold(worst, |worst, e| worst.max(e / bound));
+        stream
+    });
+    let streams = streams.collect();
+    (streams, worst)
+}
+
+#[test]
+fn weighed_predictions_win_blocks_and_keep_the_bound() {
+    let models = Models::built_in();
+    let model = models.by_name("gr-mixture").unwrap();
+    let mut blocks = 0;
+    for bound in [1e-2, 1e-3, 1e-4, 1e-6] {
+        let settings = Bounded { model: Some(&model), ..Bounded::new(Bound::Relative(bound)) };
+        let (streams, worst) = turned(&settings, &models);
+        assert!(worst <= 1.0, "{worst} bounds at {bound}");
+        let mut history = History::default();
+        for stream in &streams {
+            blocks += tally(stream, &models, Some(&mut history)).unwrap().predictors[4].blocks;
+        }
+        // What leans on one step alone has nothing to weigh.
+        let plain = turned(&Bounded::new(Bound::Relative(bound)), &models).0;
+        assert_eq!(streams[..2], plain[..2]);
+        assert_ne!(streams[2..], plain[2..]);
+    }
+    assert!(blocks > 100, "{blocks} blocks");
+}
+
+#[test]
+fn a_model_of_ones_own_that_weighs_predictions_is_named_where_it_is_missing() {
+    let built_in = Models::built_in().by_name("gr-mixture").unwrap();
+    let mut decoder = built_in.decoder.clone();
+    decoder[0].bias[0] += 0.5;
+    let own = Model::new(built_in.metadata.clone(), None, decoder).unwrap();
+    let id = own.id();
+    let settings = Bounded { model: Some(&own), ..Bounded::new(Bound::Relative(1e-3)) };
+    let mut models = Models::built_in();
+    models.add(own.clone());
+    let (streams, worst) = turned(&settings, &models);
+    assert!(worst <= 1.0);
+    let mut history = History::default();
+    let last = streams.iter().map(|s| decompress_boxes(s, &Models::built_in(), Some(&mut history))).last();
+    let message = last.unwrap().unwrap_err().to_string();
+    assert!(message.contains(&id.to_string()), "{message}");
 }

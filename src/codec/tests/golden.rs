@@ -43,6 +43,13 @@ fn streams() -> Vec<Named> {
         f64::from_bits((((z * 9 + y) * 10 + x) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     });
     let falling = Array3::from_shape_fn((12, 12, 12), |(z, y, x)| (-0.8 * (x + 2 * y + 3 * z) as f64).exp());
+    let weighs = models.by_name("gr-mixture").unwrap();
+    let mut weighed = History::new(4);
+    let weighed_step = |t: usize, history: &mut History| {
+        let array = wave([32, 32, 32], 0.3 * t as f64);
+        let settings = Bounded { model: Some(&weighs), ..bounded(Bound::Absolute(1e-3)) };
+        compress_bounded(&[FieldView::of_array(&array).unwrap()], &settings, Some(history)).unwrap().0
+    };
     let mut history = History::new(3);
     let step = |t: usize, history: &mut History| {
         let array = wave([24, 16, 16], 0.3 * t as f64);
@@ -83,6 +90,7 @@ fn streams() -> Vec<Named> {
         ("constant", one(&Array3::from_elem((9, 9, 9), 0.25), &bounded(Bound::Absolute(1e-9)))),
         ("network", one(&rough, &network)),
         ("series", (0..5).map(|t| step(t, &mut history)).collect()),
+        ("weighed-series", (0..6).map(|t| weighed_step(t, &mut weighed)).collect()),
         ("linked-boxes", boxes(&linked, Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
         ("mixed-boxes", boxes(&mixed, Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
         ("no-boxes", boxes(&[], Mode::Bounded(bounded(Bound::Absolute(1e-4))))),

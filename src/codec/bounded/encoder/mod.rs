@@ -18,10 +18,11 @@ use super::Tolerance;
 use super::entropy::{Coder, Meter, Writer};
 use super::legendre::{Block, forward};
 use super::links::Links;
+use super::mixture::Lesson;
 use super::spatial;
 use super::swae::{Code, Guess};
 use super::symbols::{Contexts, Known, SHIFTS, Symbols, choice, code};
-use super::tile::{PastTile, Places, SWAE, Tile, Turn};
+use super::tile::{MIXTURE, PastTile, Places, SWAE, Tile, Turn};
 use crate::blocks::{VALUES, fetch};
 use crate::{FieldView, Value};
 use refine::Refinement;
@@ -38,6 +39,9 @@ pub(crate) struct Rules {
     /// Whether every block of one value must be.
     pub(crate) exact_constants: bool,
 }
+
+/// Hears what blocks teach.
+pub(crate) type Listener<'a> = dyn Fn(Lesson) + Sync + 'a;
 
 /// A bound is checked in rounded arithmetic; a tolerance less by more than that rounds keeps it in exact arithmetic too.
 const STRICT: f64 = 1.0 - 4.0 * f64::EPSILON;
@@ -63,6 +67,7 @@ pub(crate) fn encode<T: Value>(
     pieces: &[FieldView<'_, T>],
     rules: Rules,
     mut guesses: Vec<Option<Guess>>,
+    listener: Option<&Listener<'_>>,
 ) -> Encoded<T> {
     let mut writer = Writer::new();
     let mut contexts = Contexts::new();
@@ -94,6 +99,7 @@ pub(crate) fn encode<T: Value>(
         if let Some(next) = turns.get(number + 1) {
             fetch(&pieces[next.piece], next.place);
         }
+        tile.prepare(turns, number);
         let known = tile.known(turn, false);
         let guess = guesses.get(number).and_then(Option::as_ref);
         let contest = Contest { tile: &tile, turn, known: &known, source: &source };
@@ -103,6 +109,11 @@ pub(crate) fn encode<T: Value>(
             *guess = None;
         }
         let known = if network { tile.known(turn, true) } else { known };
+        if let (Some(tell), Symbols::Coded(coded)) = (listener, &outcome.symbols)
+            && let Some(lesson) = tile.lesson(turn, &desk.transformed, coded.shift)
+        {
+            tell(lesson);
+        }
         let before = writer.spent();
         code(&mut writer, &mut contexts, &known, Some(&outcome.symbols));
         tally.count(&outcome.symbols, writer.spent() - before);
@@ -277,7 +288,8 @@ impl<T: Value> Contest<'_, T> {
         let mut best: Option<(f32, Candidate, Option<Trial>)> = None;
         for predictor in (0..8).filter(|p| known.predictors >> p & 1 == 1) {
             for spatial in [false, true] {
-                if spatial && !known.spatial {
+                // The mixer has heard the neighbours where there are any.
+                if spatial && !known.spatial || predictor == MIXTURE && spatial != known.spatial {
                     continue;
                 }
                 let prediction = &mut desk.looked_at.prediction;

@@ -88,7 +88,8 @@ impl<T: Value> Told<'_, T> {
             foreseen.compare::<T>(tile.engine, coefficients, tile.frame.unit);
             f64::from(foreseen.distance(tile.engine, coded.shift))
         };
-        let others = (0..SWAE).filter(|p| *p != coded.predictor && tile.predictors() >> p & 1 == 1);
+        let others =
+            (0..8).filter(|p| ![SWAE, coded.predictor].contains(p) && known.predictors >> p & 1 == 1);
         let ways = others.flat_map(|p| [(p, false), (p, known.spatial)]);
         let best = ways.map(|(p, spatial)| bits(p, spatial)).reduce(f64::min)?;
         Some(best - bits(coded.predictor, coded.spatial))
