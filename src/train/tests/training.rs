@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use swae_codec::{Field, LatentCoding, Model, Models};
+use swae_codec::{Bound, Bounded, Field, FieldView, History, LatentCoding, Model, Models, compress_bounded};
 use swae_store::plain;
 use swae_train::config::{Config, Data, Latents, Training};
 use swae_train::evaluate;
@@ -324,4 +324,58 @@ fn a_bad_configuration_says_what_is_wrong() {
         emphasis: 0.0,
     };
     assert!(wrong(missing).contains("nowhere.h5"));
+}
+
+#[test]
+fn a_model_that_weighs_predictions_learns_from_a_series_and_is_refined() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Bounded::new(Bound::Relative(1e-7));
+    let mut history = History::default();
+    let mut step = |t: usize| {
+        let (sin, cos) = (0.2 * t as f64).sin_cos();
+        let field = Array3::from_shape_fn((32, 32, 40), |(z, y, x)| {
+            let [x, y, z] = [x as f64 - 20.0, y as f64 - 16.0, z as f64 - 16.0];
+            let [u, v] = [x * cos + y * sin, y * cos - x * sin];
+            (0.3 * u).sin() / (1.0 + 0.01 * (u * u + 4.0 * v * v + z * z))
+        });
+        compress_bounded(&[FieldView::of_array(&field).unwrap()], &settings, Some(&mut history)).unwrap().0
+    };
+    let streams: Vec<_> = (0..8).map(&mut step).collect();
+    plain::write_swae(&dir.path().join("run.swae"), &streams, None).unwrap();
+    let mix = |arguments: &[&str]| {
+        let shared = [
+            "mix",
+            "run.swae",
+            "--bounds",
+            "1e-3",
+            "--lessons",
+            "3000",
+            "--batch",
+            "128",
+            "--test",
+            "run.swae",
+        ];
+        let done = Command::new(env!("CARGO_BIN_EXE_swae-train"))
+            .current_dir(dir.path())
+            .args(shared)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{said}");
+        // What the network makes of it, and the step before with the neighbours' change.
+        let told = said.split_once("on other runs ").expect("a comparison").1;
+        let number = |s: &str| s.split(' ').next().unwrap().trim_end_matches(',').parse::<f64>().unwrap();
+        (number(told), number(told.split_once("change ").unwrap().1))
+    };
+    let (learned, first) = mix(&["--steps", "150", "-o", "new.safetensors", "--name", "new"]);
+    assert!(learned < first, "{learned} bits, {first} with one prediction alone");
+    let (refined, _) =
+        mix(&["--steps", "100", "--rate", "5e-4", "--from", "new.safetensors", "-o", "more.safetensors"]);
+    assert!(refined < learned, "{refined} bits, {learned} before");
+    let model = Model::from_bytes(&std::fs::read(dir.path().join("more.safetensors")).unwrap()).unwrap();
+    assert!(
+        swae_codec::bounded::mixture::weighs(&model)
+            && model.metadata.provenance["lessons"].as_u64() > Some(0)
+    );
 }
