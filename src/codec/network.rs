@@ -52,17 +52,13 @@ impl Network {
         Self { layers: specs.iter().zip(parameters).map(layer).collect() }
     }
 
-    /// The same network without its outputs beyond the first `count`.
+    /// The same network without its last layer's channels beyond the first `count`: of a dense one, its outputs.
     pub fn first_outputs(mut self, count: usize) -> Self {
         let last = self.layers.last_mut().expect("an architecture has layers");
-        let rows = last.weight.chunks_exact(last.cout);
-        if let [gathers] = &last.gathers[..]
-            && !gathers.is_empty()
-        {
-            last.weight = rows.flat_map(|row| &row[..count.min(last.cout)]).copied().collect();
-            last.cout = count.min(last.cout);
-            last.bias.truncate(last.cout);
-        }
+        let kept = count.min(last.cout);
+        last.weight = last.weight.chunks_exact(last.cout).flat_map(|row| &row[..kept]).copied().collect();
+        last.bias.truncate(kept);
+        last.cout = kept;
         self
     }
 

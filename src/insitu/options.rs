@@ -195,6 +195,9 @@ pub struct Settings {
     pub fields: BTreeMap<String, FieldSettings>,
 }
 
+/// The model where nobody names one.
+pub(crate) const DEFAULT_MODEL: &str = "gr-16";
+
 const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
 const OF_A_SESSION: [&str; 8] =
     ["model", "threads", "devices", "append", "layout", "asynchronous", "memory", "fields"];
@@ -293,7 +296,7 @@ impl Settings {
         let options = Options {
             others: self.all.options().map_err(Error::Argument)?,
             fields,
-            model: self.model.unwrap_or_else(|| "gr-16".into()),
+            model: self.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
             threads: self.threads.unwrap_or(0),
             devices: self.devices.as_deref().unwrap_or("auto").parse()?,
             append: self.append.unwrap_or(false),
@@ -301,8 +304,7 @@ impl Settings {
             asynchronous: self.asynchronous.unwrap_or_default(),
             memory: memory as usize,
         };
-        let other =
-            |c: Coding| matches!(c, Coding::Latent(l) if l != LatentCoding::F16 || options.model != "gr-16");
+        let other = |c: Coding| matches!(c, Coding::Latent(l) if l != LatentCoding::F16 || options.model != DEFAULT_MODEL);
         if options.layout == Layout::Datasets && options.codings().any(other) {
             let text = "layout = datasets has latents of gr-16 in f16 alone";
             return Err(Error::Unsupported(text.into()));

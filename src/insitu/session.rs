@@ -5,7 +5,7 @@ use crate::claim::{Claim, folder_of};
 use crate::collective::{Ranks, mpi_is_over};
 use crate::devices::Crew;
 use crate::encoder::{Copied, Encoder, Step};
-use crate::options::{Asynchronous, Coding, Layout, Options};
+use crate::options::{Asynchronous, Coding, DEFAULT_MODEL, Layout, Options};
 use crate::output::{File, Output, Written, complete, lock, publish, same_as_before};
 use crate::turn::Turn;
 use crate::{Error, Result};
@@ -452,7 +452,8 @@ fn prepare(
     let mut model = None;
     let latent = options.codings().any(|coding| matches!(coding, Coding::Latent(_)));
     let bounded = options.codings().any(|coding| matches!(coding, Coding::Bounded { .. }));
-    if latent || bounded {
+    // Within a bound, a model takes part where one is asked for.
+    if latent || (bounded && options.model != DEFAULT_MODEL) {
         let found = Models::named_or_file(&options.model)?;
         if latent && found.encoder.is_none() {
             return Err(Error::Model(format!(

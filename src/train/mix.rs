@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use swae_codec::bounded::mixture::{INPUTS, Lesson, TAUGHT, group};
+use swae_codec::blocks::VALUES;
+use swae_codec::bounded::mixture::{INPUTS, Lesson, OTHERS, TAUGHT, WEIGHTS, group};
 use swae_codec::model::{Activation, Architecture, Metadata, Parameters};
 use swae_codec::{Bound, Bounded, Field, FieldView, History, Model, Models, lessons};
 use swae_store::{Decoder, open};
@@ -63,7 +64,7 @@ pub struct Mix {
 /// Weights of a hidden layer.
 const HIDDEN: i64 = 128;
 /// What a lesson is stored as: inputs, opinions, truth, step.
-const ROW: usize = INPUTS + 4 * TAUGHT + 1;
+const ROW: usize = INPUTS + (OTHERS + 1) * TAUGHT + 1;
 /// Residuals, in steps, well below which a coefficient takes hardly a bit.
 const SMALL: f64 = 0.6;
 /// Bits of a block below which it hardly matters who is better.
@@ -180,13 +181,15 @@ fn learn(
         // Reservoir sampling: each lesson is as likely to stay as any other.
         let (rows, seen, random) = &mut *heard.lock().expect("no thread panicked");
         let row = || lesson.inputs.iter().chain(&lesson.apart).chain(&lesson.truth).chain([&lesson.step]);
-        let place = if *seen < count { *seen } else { random.usize(0..=*seen) };
-        *seen += 1;
-        if place == rows.len() / ROW && place < count {
+        if *seen < count {
             rows.extend(row());
-        } else if place < count {
-            rows[place * ROW..(place + 1) * ROW].iter_mut().zip(row()).for_each(|(to, v)| *to = *v);
+        } else {
+            let place = random.usize(0..=*seen);
+            if place < count {
+                rows[place * ROW..][..ROW].iter_mut().zip(row()).for_each(|(to, v)| *to = *v);
+            }
         }
+        *seen += 1;
     };
     let settings = Bounded::new(Bound::Relative(bound));
     let mut history = History::new(u32::MAX);
@@ -221,13 +224,13 @@ fn groups() -> Tensor {
     Tensor::from_slice(&(0..TAUGHT).map(|k| group(k) as i64).collect::<Vec<_>>())
 }
 
-/// An estimate of the bits of each row's residual, with weights `[row or 1, group, 3]`.
+/// An estimate of the bits of each row's residual, with weights `[row or 1, group, opinion]`.
 fn bits(weights: &Tensor, rows: &Tensor) -> Tensor {
-    let (inputs, taught) = (INPUTS as i64, TAUGHT as i64);
+    let [inputs, taught, others] = [INPUTS, TAUGHT, OTHERS].map(|n| n as i64);
     let weights = weights.index_select(1, &groups());
-    let apart = rows.narrow(1, inputs, 3 * taught).view([-1, 3, taught]).transpose(1, 2);
-    let truth = rows.narrow(1, inputs + 3 * taught, taught);
-    let step = rows.narrow(1, inputs + 4 * taught, 1);
+    let apart = rows.narrow(1, inputs, others * taught).view([-1, others, taught]).transpose(1, 2);
+    let truth = rows.narrow(1, inputs + others * taught, taught);
+    let step = rows.narrow(1, inputs + (others + 1) * taught, 1);
     let residual = (truth - (weights * apart).sum_dim_intlist([2i64].as_slice(), false, Kind::Float)) / step;
     let bits = (residual / SMALL).square().log1p() * (0.5 / std::f64::consts::LN_2);
     bits.sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
@@ -236,8 +239,8 @@ fn bits(weights: &Tensor, rows: &Tensor) -> Tensor {
 /// The estimates of each row with one opinion alone.
 fn opinions(rows: &Tensor) -> [Tensor; 4] {
     [None, Some(0), Some(1), Some(2)].map(|of| {
-        let one: Vec<f32> = (0..outputs()).map(|i| f32::from(u8::from(of == Some(i as usize % 3)))).collect();
-        bits(&Tensor::from_slice(&one).view([1, -1, 3]), rows)
+        let one: Vec<f32> = (0..WEIGHTS).map(|i| f32::from(u8::from(of == Some(i % OTHERS)))).collect();
+        bits(&Tensor::from_slice(&one).view([1, -1, OTHERS as i64]), rows)
     })
 }
 
@@ -256,18 +259,13 @@ fn compare(net: &Net, data: &Tensor) -> [f64; 6] {
     })
 }
 
-/// Groups of weights, three weights each.
-fn outputs() -> i64 {
-    3 * (1 + group(511) as i64)
-}
-
 impl Net {
     fn new(data: &Tensor, seed: u64) -> Self {
         tch::manual_seed(seed as i64);
         let inputs = data.narrow(0, 0, data.size()[0].min(50_000)).narrow(1, 0, INPUTS as i64);
         let mean = inputs.mean_dim(0, false, Kind::Float);
         let scale = 1.0 / (inputs.std_dim(0, false, false) + 0.1);
-        let sizes = [INPUTS as i64, HIDDEN, HIDDEN, outputs()];
+        let sizes = [INPUTS as i64, HIDDEN, HIDDEN, WEIGHTS as i64];
         let layers = sizes.windows(2).enumerate().map(|(i, pair)| {
             let size = (1.5 / pair[0] as f64).sqrt() * if i == 2 { 0.1 } else { 1.0 };
             let weight = Tensor::randn([pair[1], pair[0]], (Kind::Float, tch::Device::Cpu)) * size;
@@ -280,7 +278,7 @@ impl Net {
     /// A finished model, to go on from.
     fn of_model(model: &Model) -> Result<Self> {
         ensure!(model.metadata.architecture == architecture(), "{}: another network", model.metadata.name);
-        let rows = [HIDDEN, HIDDEN, outputs()];
+        let rows = [HIDDEN, HIDDEN, WEIGHTS as i64];
         let layers = model.decoder.iter().zip(rows).map(|(p, rows)| {
             let weight =
                 Tensor::from_slice(&p.weight).view([p.bias.len() as i64, -1]).narrow(0, 0, rows).copy();
@@ -303,7 +301,7 @@ impl Net {
         self.layers.iter().enumerate().flat_map(named).collect()
     }
 
-    /// Weights `[row, group, 3]`.
+    /// Weights `[row, group, opinion]`.
     fn weights(&self, rows: &Tensor) -> Tensor {
         let mut x = (rows.narrow(1, 0, INPUTS as i64) - &self.mean) * &self.scale;
         for (i, [weight, bias]) in self.layers.iter().enumerate() {
@@ -312,7 +310,7 @@ impl Net {
                 x = x.hardswish();
             }
         }
-        x.view([-1, outputs() / 3, 3])
+        x.view([-1, (WEIGHTS / OTHERS) as i64, OTHERS as i64])
     }
 
     /// What the codec runs: the standardisation is folded into the first layer.
@@ -331,8 +329,8 @@ impl Net {
                     let mut bias = Vec::<f32>::try_from(bias)?;
                     if i + 1 == self.layers.len() {
                         // The decoder of a block has an output for each value.
-                        weight.resize(512 * HIDDEN as usize, 0.0);
-                        bias.resize(512, 0.0);
+                        weight.resize(VALUES * HIDDEN as usize, 0.0);
+                        bias.resize(VALUES, 0.0);
                     }
                     Ok(Parameters { weight, bias })
                 })

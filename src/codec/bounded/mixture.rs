@@ -7,7 +7,9 @@
 use super::legendre::{Block, SCAN};
 use super::symbols::half_octaves;
 use crate::blocks::VALUES;
-use crate::engine::{Engine, LANES, Lanes};
+#[cfg(doc)]
+use crate::engine::LANES;
+use crate::engine::{Engine, Lanes};
 use crate::network::Network;
 use crate::{Error, Model, Result};
 
@@ -15,9 +17,9 @@ use crate::{Error, Model, Result};
 /// and all beyond share theirs.
 pub(crate) const OWN: usize = 35;
 /// Opinions beside the first.
-pub(crate) const OTHERS: usize = 3;
-/// Weights of a block.
-pub(crate) const WEIGHTS: usize = OTHERS * (OWN + 3);
+pub const OTHERS: usize = 3;
+/// Weights of a block, those of a group of coefficients ([`group`]) together.
+pub const WEIGHTS: usize = OTHERS * (OWN + 3);
 /// Coefficients of a coded neighbour that the network sees: degrees up to 3.
 pub(crate) const SEEN: usize = 20;
 /// Levels of the order that the network tells apart.
@@ -82,20 +84,19 @@ impl Mixer {
         Ok(Self(Network::decoder(model).first_outputs(WEIGHTS)))
     }
 
-    /// Weights for each block.
+    /// Weights for each of at most [`LANES`] blocks.
     pub(crate) fn weigh(&self, engine: Engine, inputs: &[Vec<f32>]) -> Vec<Weights> {
-        let mut out = Vec::with_capacity(inputs.len());
-        for some in inputs.chunks(LANES) {
-            let mut lanes = vec![Lanes::ZERO; INPUTS];
-            for (lane, input) in some.iter().enumerate() {
-                lanes.iter_mut().zip(input).for_each(|(x, &v)| x.0[lane] = v);
-            }
-            let outputs = self.0.run(engine, &lanes);
-            let weights =
-                |lane: usize| -> Weights { std::array::from_fn(|i| between(outputs[i].0[lane], HEAVIEST)) };
-            out.extend((0..some.len()).map(weights));
+        if inputs.is_empty() {
+            return Vec::new();
         }
-        out
+        let mut lanes = vec![Lanes::ZERO; INPUTS];
+        for (lane, input) in inputs.iter().enumerate() {
+            lanes.iter_mut().zip(input).for_each(|(x, &v)| x.0[lane] = v);
+        }
+        let outputs = self.0.run(engine, &lanes);
+        let weights =
+            |lane: usize| -> Weights { std::array::from_fn(|i| between(outputs[i].0[lane], HEAVIEST)) };
+        (0..inputs.len()).map(weights).collect()
     }
 }
 

@@ -64,6 +64,11 @@ impl<T> PastTile<T> {
     pub(crate) fn is_long(&self) -> bool {
         self.before.is_some()
     }
+
+    /// Whether the mixer takes part in the next step.
+    fn can_be_weighed(&self) -> bool {
+        self.is_long() && self.states.len() >= MANY
+    }
 }
 
 /// The decoded part of a tile.
@@ -130,7 +135,7 @@ impl<'a, T: Value> Tile<'a, T> {
         mixer: Option<&'a Mixer>,
     ) -> Self {
         let past = past.filter(|p| p.states.len() == blocks);
-        let mixer = mixer.filter(|_| blocks >= MANY && past.is_some_and(PastTile::is_long));
+        let mixer = mixer.filter(|_| past.is_some_and(PastTile::can_be_weighed));
         Self {
             engine: Engine::best(),
             frame,
@@ -208,9 +213,7 @@ impl<'a, T: Value> Tile<'a, T> {
 
     /// What the mixer is told.
     pub(crate) fn lesson(&self, turn: &Turn, truth: &Block, shift: i32) -> Option<mixture::Lesson> {
-        if self.states.len() < MANY || !self.past.is_some_and(PastTile::is_long) {
-            return None;
-        }
+        self.past.filter(|past| past.can_be_weighed())?;
         let mut opinions = Box::new(Opinions::EMPTY);
         self.opinions(turn, &mut opinions);
         let inputs = mixture::inputs(&opinions, &self.circumstances(turn), self.frame.unit)?;
@@ -284,7 +287,7 @@ impl<'a, T: Value> Tile<'a, T> {
         let mut expected = [0.0; mixture::OWN];
         known.near.expected(self.engine, 1.0, &mut expected);
         let at = turn.visit.block as usize * VALUES;
-        let change = |at: usize| self.base(PREVIOUS, at) - self.base(EXTRAPOLATION, at);
+        let change = |at: usize| self.base(EXTRAPOLATION, at) - self.base(PREVIOUS, at);
         let since = |block: u32| -> [f64; SEEN] {
             std::array::from_fn(|k| {
                 let at = block as usize * VALUES + usize::from(SCAN.place[k]);
@@ -297,7 +300,7 @@ impl<'a, T: Value> Tile<'a, T> {
             Sides::Both(a, b) => [Some(since(a)), Some(since(b))],
         });
         Circumstances {
-            change: std::array::from_fn(|k| -change(at + usize::from(SCAN.place[k]))),
+            change: std::array::from_fn(|k| change(at + usize::from(SCAN.place[k]))),
             expected,
             sides: std::array::from_fn(|i| sides[i / 2][i % 2]),
             level: turn.visit.level,
