@@ -89,7 +89,10 @@ bench: examples
 	at=build/bench
 	python3 ../../setup/bench_inputs.py .
 	echo '== evolved black holes: single step and series of steps 0.5 M apart'
-	bench $$at/bssn.h5 --step 16..128 --layout grid,series,boxes --json $$at/bssn.json --png $$at/bssn.png
+	bench $$at/bssn.h5 --step 16..128 --layout grid,series,run,boxes --json $$at/bssn.json --png $$at/bssn.png
+	echo '== the series without steps, and with a network that weighs predictions'
+	bench $$at/bssn.h5 --step 16..128 --layout series --peers none --without previous --without extrapolation
+	bench $$at/bssn.h5 --step 16..128 --layout series,run --peers none --model gr-mixture
 	echo '== the same, speed: best of three, one thread and all'
 	bench $$at/bssn.h5 --step 128 --rel 1e-4 --threads 1,0 --repeat 3 --json $$at/speed.json
 	echo '== math functions'
@@ -107,7 +110,7 @@ overhead: examples
 # Any bytes for everything that reads them, so many seconds for each target.
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install -q cargo-fuzz --version 0.13.2 --locked
-	for target in stream series weighed array model bound; do
+	for target in stream series weighed coupled array model bound; do
 	    echo "== fuzzing $$target"
 	    cargo fuzz run -s none --target-dir build/fuzz $$target -- \
 	        -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=4096 >build/fuzz.log 2>&1 ||

@@ -131,7 +131,8 @@ typedef struct {
   double bound;
   // Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
   // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
-  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, layout ("streams",
+  // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, couple (true: fields
+  // within a bound lean on other fields of their step, which is smaller; who reads one of them decodes those too), layout ("streams",
   // or "datasets": fields as ordinary HDF5 datasets behind the filter), and a table [fields.NAME] of
   // the first six for each field, or pattern of fields, that is to be coded otherwise.
   const char *config;

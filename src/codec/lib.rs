@@ -17,6 +17,7 @@ pub mod latent;
 pub mod model;
 pub mod network;
 pub mod stream;
+mod together;
 mod view;
 
 pub use bounded::{Bound, Bounded, Candidates, History, Remembered, Report, Share, Spread, Tally, Tolerance};
@@ -27,4 +28,5 @@ pub use stream::{
     Field, Header, Kind, Mode, advance, compress, compress_bounded, compress_boxes, decompress,
     decompress_boxes, decompress_region, decompress_regions, lessons, tally,
 };
+pub use together::{Together, compress_together};
 pub use view::{Dtype, FieldView, Order, Value, check_shape, contiguous, reach};

@@ -155,7 +155,7 @@ pub fn lessons<T: Remembered>(
 
 /// The checksum that a whole stream ends with: what names it to the step after. (A CRC of a stream together with its own
 /// CRC is the same number for all streams.)
-fn checksum(stream: &[u8]) -> u32 {
+pub(crate) fn checksum(stream: &[u8]) -> u32 {
     stream.last_chunk().map_or(0, |sum| u32::from_le_bytes(*sum))
 }
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use swae_codec::bounded::mixture::weighs;
 use swae_codec::{
-    Bounded, Dtype, Field, FieldView, History, Mode, Model, Remembered, Spread, compress_bounded,
-    compress_boxes,
+    Bounded, Dtype, Field, FieldView, History, Mode, Model, Remembered, Spread, Together, compress_bounded,
+    compress_boxes, compress_together,
 };
 use swae_store::{BoxRow, Boxes, FieldInfo};
 
@@ -149,6 +149,8 @@ pub(crate) struct Encoder {
     pub crew: Crew,
     /// Whether the store does the coding: then streams are raw.
     raw: bool,
+    /// Whether fields lean on one another.
+    couples: bool,
     /// What each stream's next step can lean on.
     histories: BTreeMap<StreamId, History>,
     written: Arc<Mutex<Written>>,
@@ -168,14 +170,19 @@ impl<T: Remembered> Job<'_, T> {
         self.boxes.iter().map(|(start, view)| (*start, view.count())).collect()
     }
 
+    /// Of one within a bound.
+    fn settings<'m>(&self, model: Option<&'m Model>) -> Option<Bounded<'m>> {
+        let Coding::Bounded { bound, .. } = self.coding else { return None };
+        let model = model.filter(|m| weighs(m));
+        Some(Bounded { range: self.range, model, ..Bounded::new(bound) })
+    }
+
     fn encode(&mut self, model: Option<&Model>) -> Result<Vec<u8>> {
         let views: Vec<_> = self.boxes.iter().map(|(_, view)| *view).collect();
+        if let Some(settings) = self.settings(model) {
+            return Ok(compress_bounded(&views, &settings, self.history.as_mut())?.0);
+        }
         let bytes = match (self.coding, model) {
-            (Coding::Bounded { bound, .. }, _) => {
-                let model = model.filter(|m| weighs(m));
-                let settings = Bounded { range: self.range, model, ..Bounded::new(bound) };
-                compress_bounded(&views, &settings, self.history.as_mut()).map(|(bytes, _)| bytes)
-            }
             (Coding::Latent(coding), Some(model)) => compress_boxes(&views, Mode::Latent { model, coding }),
             _ => compress_boxes(&views, Mode::Raw),
         };
@@ -183,14 +190,41 @@ impl<T: Remembered> Job<'_, T> {
     }
 }
 
+/// A job and its number, and what came of it.
+type Encoded<'a, T> = (usize, Job<'a, T>, Result<Vec<u8>>);
+
+/// Encodes jobs; where there are many, they are bounded ones of the same boxes, with histories, that lean on one another.
+fn encode_group<'a, T: Remembered>(
+    group: Vec<(usize, Job<'a, T>)>,
+    model: Option<&Model>,
+) -> Vec<Encoded<'a, T>> {
+    if group.len() == 1 {
+        let alone = |(number, mut job): (usize, Job<'a, T>)| {
+            let bytes = job.encode(model);
+            (number, job, bytes)
+        };
+        return group.into_iter().map(alone).collect();
+    }
+    let mut group = group;
+    let views: Vec<Vec<_>> =
+        group.iter().map(|(_, job)| job.boxes.iter().map(|(_, view)| *view).collect()).collect();
+    let together = group.iter_mut().zip(&views).filter_map(|((_, job), views)| {
+        let settings = job.settings(model)?;
+        Some(Together { name: &job.info.name, views, settings, history: job.history.as_mut()? })
+    });
+    let coded = compress_together(together.collect());
+    let results = coded.into_iter().map(|coded| Ok(coded?.0));
+    group.into_iter().zip(results).map(|((number, job), bytes)| (number, job, bytes)).collect()
+}
+
 impl Encoder {
     pub(crate) fn new(
         model: Option<Arc<Model>>,
         crew: Crew,
-        raw: bool,
+        (raw, couples): (bool, bool),
         written: Arc<Mutex<Written>>,
     ) -> Self {
-        Self { model, crew, raw, histories: BTreeMap::new(), written }
+        Self { model, crew, raw, couples, histories: BTreeMap::new(), written }
     }
 
     /// Encodes boxes into one stream, or, where a mode has streams of one box only, into one each.
@@ -281,15 +315,24 @@ impl Encoder {
             let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
             jobs.extend(self.jobs(info, *coding, &views.collect::<Result<Vec<_>>>()?, range));
         }
-        let size = |job: &Job<'_, T>| {
-            job.boxes.iter().map(|(_, v)| v.count().iter().product::<usize>() as u64).sum()
+        // Those that may lean on one another are of the same boxes, and go to the same device.
+        let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (number, job) in jobs.into_iter().enumerate() {
+            let couples = self.couples && job.history.is_some();
+            let group = if couples { Ok(job.places()) } else { Err(number) };
+            groups.entry(group).or_default().push((number, job));
+        }
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by_key(|group| group[0].0);
+        let points = |job: &Job<'_, T>| {
+            job.boxes.iter().map(|(_, v)| v.count().iter().product::<usize>() as u64).sum::<u64>()
         };
+        let size = |group: &Vec<(usize, Job<'_, T>)>| group.iter().map(|(_, job)| points(job)).sum();
         let model = self.model.clone();
-        let encoded = self.crew.each(jobs, size, |mut job| {
-            let bytes = job.encode(model.as_deref());
-            (job, bytes)
-        });
-        encoded.into_iter().try_for_each(|(job, bytes)| self.keep(step, job, &bytes?))
+        let encoded = self.crew.each(groups, size, |group| encode_group(group, model.as_deref()));
+        let mut encoded: Vec<_> = encoded.into_iter().flatten().collect();
+        encoded.sort_by_key(|(number, ..)| *number);
+        encoded.into_iter().try_for_each(|(_, job, bytes)| self.keep(step, job, &bytes?))
     }
 
     /// Learns what became of a step: the next one may lean only on what is in the file.

@@ -82,6 +82,9 @@ pub struct Options {
     pub threads: usize,
     /// The devices of a node that encode.
     pub devices: Devices,
+    /// Whether fields within a bound lean on other fields of their step: smaller, but who reads one decodes those too. Their values
+    /// are copied until the step ends.
+    pub couple: bool,
     /// Whether the steps that a file of this name holds stay in it.
     pub append: bool,
     /// What fields are in the file.
@@ -183,6 +186,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Which devices encode: `auto`, `cpu`, `cpu:N`; `auto` if nothing is said.
     pub devices: Option<String>,
+    /// Whether fields lean on other fields of their step; not if nothing is said.
+    pub couple: Option<bool>,
     /// Whether to go on with a file of this name; it is replaced if nothing is said.
     pub append: Option<bool>,
     /// What fields are in the file; streams if nothing is said.
@@ -199,8 +204,8 @@ pub struct Settings {
 pub(crate) const DEFAULT_MODEL: &str = "gr-16";
 
 const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
-const OF_A_SESSION: [&str; 8] =
-    ["model", "threads", "devices", "append", "layout", "asynchronous", "memory", "fields"];
+const OF_A_SESSION: [&str; 9] =
+    ["model", "threads", "devices", "couple", "append", "layout", "asynchronous", "memory", "fields"];
 /// Bytes of copies if nobody says how many.
 const MEMORY: f64 = (1u64 << 30) as f64;
 
@@ -268,6 +273,7 @@ impl Settings {
             model: later.model.or(self.model),
             threads: later.threads.or(self.threads),
             devices: later.devices.or(self.devices),
+            couple: later.couple.or(self.couple),
             append: later.append.or(self.append),
             layout: later.layout.or(self.layout),
             asynchronous: later.asynchronous.or(self.asynchronous),
@@ -299,6 +305,7 @@ impl Settings {
             model: self.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
             threads: self.threads.unwrap_or(0),
             devices: self.devices.as_deref().unwrap_or("auto").parse()?,
+            couple: self.couple.unwrap_or(false),
             append: self.append.unwrap_or(false),
             layout: self.layout.unwrap_or_default(),
             asynchronous: self.asynchronous.unwrap_or_default(),

@@ -144,7 +144,8 @@ impl Session {
         };
         lock(&written).threads = crew.threads();
         let raw = options.layout == Layout::Datasets;
-        let encoder = Arc::new(Mutex::new(Encoder::new(model.clone(), crew, raw, written.clone())));
+        let encoder =
+            Arc::new(Mutex::new(Encoder::new(model.clone(), crew, (raw, options.couple), written.clone())));
         let models = model.iter().cloned().collect();
         let second = match options.asynchronous {
             // SAFETY: it is ours, and valid.
@@ -276,7 +277,7 @@ impl Session {
         let points: usize = boxes.iter().map(|(_, view)| view.count().iter().product::<usize>()).sum();
         let bytes = points * size_of::<T>();
         self.raw_bytes += bytes as u64;
-        let waits = coding.needs_range();
+        let waits = coding.needs_range() || self.options.couple && matches!(coding, Coding::Bounded { .. });
         let room = match &mut self.background {
             Background::None => waits,
             Background::Coding(_) => step.copied() + bytes <= self.options.memory,

@@ -2,7 +2,8 @@
 //!
 //! A field is measured as a *grid* (its last step), as a *series* of steps that lean on one another, and cut into a list of
 //! 8³ *boxes*, as an octree owns them. Peers get every layout that they take, and their best counts: a series as steps
-//! alone or, where a peer takes four axes, whole; boxes stacked or on a fourth axis.
+//! alone or, where a peer takes four axes, whole; boxes stacked or on a fourth axis. All fields together are a *run*: a field's
+//! time is then its share of everybody's.
 
 use crate::memory::peak_of;
 use crate::{Steps, quality::psnr};
@@ -13,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Model, Models, Remembered, Spread,
-    compress_bounded, decompress_boxes,
+    Bound, Bounded, Candidates, Field, FieldView, History, Kind, Model, Models, Remembered, Spread, Together,
+    compress_bounded, compress_together, decompress_boxes, stream::header,
 };
 use swae_store::{Decoder, open};
 
@@ -36,6 +37,15 @@ pub enum Layout {
     Series,
     /// The last step, cut into boxes of 8³
     Boxes,
+    /// All steps, and fields that lean on one another
+    Run,
+}
+
+impl Layout {
+    /// Whether it is of all steps.
+    fn is_series(self) -> bool {
+        matches!(self, Self::Series | Self::Run)
+    }
 }
 
 /// What to measure.
@@ -121,30 +131,33 @@ trait Contestant<T>: Sync {
 pub fn run(plan: &Plan, mut report: impl FnMut(&Row)) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for input in &plan.inputs {
+        let mut add = |row: Row| {
+            report(&row);
+            rows.push(row);
+        };
+        let (mut floats, mut doubles) = (Vec::new(), Vec::new());
         for name in names(input, plan)? {
             let steps = load(input, &name, plan)?;
             let name = match plan.inputs.len() {
                 1 => name,
                 _ => format!("{}:{name}", input.file_stem().unwrap_or_default().to_string_lossy()),
             };
-            let mut add = |row: Row| {
-                report(&row);
-                rows.push(row);
-            };
             match steps.first() {
                 Some(Field::F32(_)) => {
                     let of =
                         |f| if let Field::F32(a) = f { Some(a.into_raw_vec_and_offset().0) } else { None };
-                    measure::<f32>(sample(name, steps, of)?, plan, &mut add)?;
+                    floats.extend(measure::<f32>(sample(name, steps, of)?, plan, &mut add)?);
                 }
                 Some(Field::F64(_)) => {
                     let of =
                         |f| if let Field::F64(a) = f { Some(a.into_raw_vec_and_offset().0) } else { None };
-                    measure::<f64>(sample(name, steps, of)?, plan, &mut add)?;
+                    doubles.extend(measure::<f64>(sample(name, steps, of)?, plan, &mut add)?);
                 }
                 None => bail!("{}: no such step", input.display()),
             }
         }
+        measure_run(&floats, plan, &mut add)?;
+        measure_run(&doubles, plan, &mut add)?;
     }
     ensure!(!rows.is_empty(), "nothing was measured: every field is constant, or none was asked for");
     Ok(rows)
@@ -160,7 +173,7 @@ fn names(input: &Path, plan: &Plan) -> Result<Vec<String>> {
 fn load(input: &Path, name: &str, plan: &Plan) -> Result<Vec<Field>> {
     let mut reader = open(input)?;
     let mut decoder = Decoder::remembering();
-    let series = plan.layouts.contains(&Layout::Series);
+    let series = plan.layouts.iter().any(|layout| layout.is_series());
     let mut chosen: Vec<usize> =
         (0..reader.steps().len()).filter(|&i| Steps::holds(plan.steps, reader.steps()[i].step)).collect();
     if !series {
@@ -179,18 +192,21 @@ fn width<T: Remembered>(values: &[T]) -> f64 {
     FieldView::dense(values, [values.len(), 1, 1]).map_or(0.0, |v| Spread::of(&v).width())
 }
 
+/// Measures a field by itself, and gives it back where it takes part in a run.
 fn measure<T: Compared + Remembered>(
     sample: Sample<T>,
     plan: &Plan,
     add: &mut impl FnMut(Row),
-) -> Result<()> {
+) -> Result<Option<Sample<T>>> {
     let last = sample.steps.last().context("a sample has steps")?;
     let widths: Vec<f64> = sample.steps.iter().map(|s| width(s)).collect();
     let cut = if plan.layouts.contains(&Layout::Boxes) { cut(last, sample.count) } else { Vec::new() };
     for &layout in &plan.layouts {
         let (parts, count, widths): (Vec<&[T]>, _, Vec<f64>) = match layout {
             Layout::Grid => (vec![&last[..]], sample.count, vec![widths[widths.len() - 1]]),
-            Layout::Series => (sample.steps.iter().map(|s| &s[..]).collect(), sample.count, widths.clone()),
+            Layout::Series | Layout::Run => {
+                (sample.steps.iter().map(|s| &s[..]).collect(), sample.count, widths.clone())
+            }
             Layout::Boxes => {
                 let parts: Vec<&[T]> = cut.chunks(512).collect();
                 let width = widths[widths.len() - 1];
@@ -215,7 +231,142 @@ fn measure<T: Compared + Remembered>(
             }
         }
     }
+    let whole = plan.layouts.contains(&Layout::Run) && !widths.contains(&0.0);
+    Ok(whole.then_some(sample))
+}
+
+/// Measures fields of one type together, those of one shape at a time.
+fn measure_run<T: Remembered>(samples: &[Sample<T>], plan: &Plan, add: &mut impl FnMut(Row)) -> Result<()> {
+    for samples in samples.chunk_by(|a, b| (a.count, a.steps.len()) == (b.count, b.steps.len())) {
+        for &bound in &plan.bounds {
+            for &threads in &plan.threads {
+                Run { samples, bound, plan }.race(threads)?.into_iter().for_each(&mut *add);
+            }
+        }
+    }
     Ok(())
+}
+
+/// Fields of one shape, all their steps.
+struct Run<'a, T> {
+    samples: &'a [Sample<T>],
+    bound: f64,
+    plan: &'a Plan,
+}
+
+impl<T: Remembered> Run<'_, T> {
+    fn race(&self, threads: usize) -> Result<Vec<Row>> {
+        let raw =
+            self.samples.iter().flat_map(|s| &s.steps).map(|s| size_of_val(&s[..])).sum::<usize>() as f64;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let mut streams = Vec::new();
+        let peak = peak_of(|| -> Result<()> {
+            streams = pool.install(|| self.compress())?;
+            Ok(())
+        })?;
+        let (mut compress, mut decompress) = (f64::INFINITY, f64::INFINITY);
+        let mut decoded = Vec::new();
+        for _ in 0..self.plan.repeat.max(1) {
+            let start = Instant::now();
+            streams = pool.install(|| self.compress())?;
+            compress = compress.min(start.elapsed().as_secs_f64());
+            let start = Instant::now();
+            decoded = pool.install(|| self.decompress(&streams))?;
+            decompress = decompress.min(start.elapsed().as_secs_f64());
+        }
+        let row = |(i, sample): (usize, &Sample<T>)| {
+            let bounds: Vec<_> = sample.steps.iter().map(|s| width(s) * self.bound).collect();
+            let parts = sample.steps.iter().map(|s| &s[..]).collect::<Vec<_>>();
+            let score = score(&parts, &decoded[i], &bounds)?;
+            let stored = streams.iter().map(|step| step[i].len()).sum::<usize>() as f64;
+            let values = parts.iter().map(|p| p.len()).sum::<usize>() as f64;
+            Ok(Row {
+                field: sample.name.clone(),
+                layout: Layout::Run,
+                bound: self.bound,
+                codec: "swae".into(),
+                threads,
+                bits: 8.0 * stored / values,
+                ratio: values * size_of::<T>() as f64 / stored,
+                psnr: score.psnr,
+                error: score.error,
+                compress_mb_s: raw / compress / 1e6,
+                decompress_mb_s: raw / decompress / 1e6,
+                peak_memory: peak as f64 / raw,
+            })
+        };
+        self.samples.iter().enumerate().map(row).collect()
+    }
+
+    /// Streams, `[step][field]`.
+    fn compress(&self) -> Result<Vec<Vec<Vec<u8>>>> {
+        let Plan { candidates, model, .. } = self.plan;
+        let mut histories: Vec<_> = self.samples.iter().map(|_| History::default()).collect();
+        let steps = self.samples.first().map_or(0, |s| s.steps.len());
+        let mut step = |t: usize| {
+            let views = self.samples.iter().map(|s| Ok([FieldView::dense(&s.steps[t], s.count)?]));
+            let views = views.collect::<Result<Vec<_>>>()?;
+            let together = self.samples.iter().zip(&views).zip(&mut histories);
+            let together = together.map(|((sample, views), history)| Together {
+                name: &sample.name,
+                views,
+                settings: Bounded {
+                    candidates: *candidates,
+                    model: model.as_deref(),
+                    ..Bounded::new(Bound::Absolute(width(&sample.steps[t]) * self.bound))
+                },
+                history,
+            });
+            let coded = compress_together(together.collect());
+            coded.into_iter().map(|coded| Ok(coded?.0)).collect::<Result<Vec<_>>>()
+        };
+        (0..steps).map(&mut step).collect()
+    }
+
+    /// Values, `[field][step]`.
+    fn decompress(&self, streams: &[Vec<Vec<u8>>]) -> Result<Vec<Vec<Vec<T>>>> {
+        use rayon::prelude::*;
+        let mut models = Models::built_in();
+        if let Some(model) = &self.plan.model {
+            models.add(model.decoder_only());
+        }
+        let mut histories: Vec<_> = self.samples.iter().map(|_| Some(History::default())).collect();
+        let mut out: Vec<Vec<Vec<T>>> = self.samples.iter().map(|_| Vec::new()).collect();
+        for step in streams {
+            let companions = |stream: &Vec<u8>| -> Result<Vec<usize>> {
+                let Kind::Bounded(preamble) = header(stream)?.kind else { return Ok(Vec::new()) };
+                let named = |name: &str| self.samples.iter().position(|s| s.name == name);
+                preamble.companions().map(|name| named(name).context("an unknown companion")).collect()
+            };
+            let companions = step.iter().map(companions).collect::<Result<Vec<_>>>()?;
+            let mut done = vec![false; step.len()];
+            while done.contains(&false) {
+                let ready = |&i: &usize| !done[i] && companions[i].iter().all(|&c| done[c]);
+                let mut wave = Vec::new();
+                for i in (0..step.len()).filter(ready) {
+                    let mut history =
+                        histories[i].take().context("fields lean on one another in a circle")?;
+                    for &c in &companions[i] {
+                        let companion = histories[c].as_ref().context("a companion is not decoded")?;
+                        history.lean_on(&self.samples[c].name, companion);
+                    }
+                    wave.push((i, history));
+                }
+                ensure!(!wave.is_empty(), "fields lean on one another in a circle");
+                let decode = |(i, mut history): (usize, History)| -> Result<_> {
+                    let mut fields = decompress_boxes(&step[i], &models, Some(&mut history))?;
+                    let array = fields.pop().and_then(T::into_array).context("an empty stream")?;
+                    Ok((i, history, array.into_raw_vec_and_offset().0))
+                };
+                for (i, history, values) in wave.into_par_iter().map(decode).collect::<Result<Vec<_>>>()? {
+                    histories[i] = Some(history);
+                    out[i].push(values);
+                    done[i] = true;
+                }
+            }
+        }
+        Ok(out)
+    }
 }
 
 /// The whole blocks of a field in the order of an octree's leaves, along a Morton curve.
@@ -238,16 +389,17 @@ fn cut<T: Copy>(values: &[T], [nx, ny, nz]: [usize; 3]) -> Vec<T> {
 }
 
 fn contestants<T: Compared + Remembered>(layout: Layout, plan: &Plan) -> Vec<Box<dyn Contestant<T>>> {
-    let us: Box<dyn Contestant<T>> =
-        Box::new(Us { layout, candidates: plan.candidates, model: plan.model.clone() });
+    // A run is measured elsewhere.
+    let us = (layout != Layout::Run)
+        .then(|| Box::new(Us { layout, candidates: plan.candidates, model: plan.model.clone() }) as _);
     #[cfg(feature = "peers")]
     {
         let asked = |peer: &Box<dyn Peer<T>>| plan.peers.iter().any(|p| p.eq_ignore_ascii_case(peer.name()));
         let peers = swae_peers::all::<T>().into_iter().filter(asked);
-        std::iter::once(us).chain(peers.map(|peer| Box::new(Them { peer, layout }) as _)).collect()
+        us.into_iter().chain(peers.map(|peer| Box::new(Them { peer, layout }) as _)).collect()
     }
     #[cfg(not(feature = "peers"))]
-    vec![us]
+    us.into_iter().collect()
 }
 
 fn race<T: Remembered>(
@@ -273,10 +425,37 @@ fn race<T: Remembered>(
         decoded = pool.install(|| contestant.decompress(&streams, task, threads))?;
         decompress = decompress.min(start.elapsed().as_secs_f64());
     }
+    let Score { error, psnr, values } = score(&task.parts, &decoded, &task.bounds)?;
+    let stored = streams.iter().map(Vec::len).sum::<usize>() as f64;
+    Ok(Row {
+        field: String::new(),
+        layout: Layout::Grid,
+        bound: 0.0,
+        codec: contestant.name(),
+        threads,
+        bits: 8.0 * stored / values as f64,
+        ratio: raw / stored,
+        psnr,
+        error,
+        compress_mb_s: raw / compress / 1e6,
+        decompress_mb_s: raw / decompress / 1e6,
+        peak_memory: peak as f64 / raw,
+    })
+}
+
+/// How good decoded parts are.
+struct Score {
+    /// Largest error in units of the bound.
+    error: f64,
+    psnr: f64,
+    values: usize,
+}
+
+fn score<T: Remembered>(parts: &[&[T]], decoded: &[Vec<T>], bounds: &[f64]) -> Result<Score> {
     let (mut error, mut squares, mut values) = (0.0f64, 0.0, 0usize);
     let mut range = Spread::EMPTY;
-    ensure!(decoded.len() == task.parts.len(), "it gave {} parts", decoded.len());
-    for ((truth, back), bound) in task.parts.iter().zip(&decoded).zip(&task.bounds) {
+    ensure!(decoded.len() == parts.len(), "it gave {} parts", decoded.len());
+    for ((truth, back), bound) in parts.iter().zip(decoded).zip(bounds) {
         ensure!(truth.len() == back.len(), "it gave {} values", back.len());
         for (t, b) in truth.iter().zip(back) {
             let (t, b) = (t.to_f64(), b.to_f64());
@@ -294,21 +473,7 @@ fn race<T: Remembered>(
             range = if t.is_finite() { range.and(Spread { least: t, greatest: t }) } else { range };
         }
     }
-    let stored = streams.iter().map(Vec::len).sum::<usize>() as f64;
-    Ok(Row {
-        field: String::new(),
-        layout: Layout::Grid,
-        bound: 0.0,
-        codec: contestant.name(),
-        threads,
-        bits: 8.0 * stored / values as f64,
-        ratio: raw / stored,
-        psnr: psnr(range.width(), squares / values as f64),
-        error,
-        compress_mb_s: raw / compress / 1e6,
-        decompress_mb_s: raw / decompress / 1e6,
-        peak_memory: peak as f64 / raw,
-    })
+    Ok(Score { error, psnr: psnr(range.width(), squares / values as f64), values })
 }
 
 /// This library.
@@ -369,8 +534,8 @@ impl<T: Compared + Remembered> Them<T> {
         let four = (n, vec![n, nz, ny, nx]);
         match self.layout {
             Layout::Grid => vec![(1, vec![nz, ny, nx])],
-            Layout::Series if self.peer.four_axes() => vec![(1, vec![nz, ny, nx]), four],
-            Layout::Series => vec![(1, vec![nz, ny, nx])],
+            Layout::Series | Layout::Run if self.peer.four_axes() => vec![(1, vec![nz, ny, nx]), four],
+            Layout::Series | Layout::Run => vec![(1, vec![nz, ny, nx])],
             Layout::Boxes if self.peer.four_axes() => vec![(n, vec![n * nz, ny, nx]), four],
             Layout::Boxes => vec![(n, vec![n * nz, ny, nx])],
         }

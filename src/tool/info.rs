@@ -2,10 +2,9 @@
 
 use crate::{bytes, winners};
 use anyhow::Result;
-use std::collections::BTreeMap;
 use std::path::Path;
-use swae_codec::{History, Tally};
-use swae_store::{Reader, StepInfo, open, size_on_disk};
+use swae_codec::Tally;
+use swae_store::{Decoder, Reader, StepInfo, open, size_on_disk};
 
 /// Prints the steps and fields of a file, with sizes and ratios; with `winners` also who won the blocks of bounded fields.
 ///
@@ -33,13 +32,10 @@ pub fn info(path: &Path, json: bool, winners: bool) -> Result<()> {
 /// Of all steps and fields together.
 fn tally(reader: &mut dyn Reader) -> Result<Tally> {
     let mut sum = Tally::default();
-    let mut histories: BTreeMap<_, History> = BTreeMap::new();
+    let mut decoder = Decoder::remembering();
     for index in 0..reader.steps().len() {
         for (info, _) in reader.steps()[index].fields.clone() {
-            for stream in reader.read_streams(index, &info.name)? {
-                let history = histories.entry((info.name.clone(), stream.boxes())).or_default();
-                sum = sum.and(&swae_codec::tally(&stream.bytes, reader.models(), Some(history))?);
-            }
+            sum = sum.and(&decoder.tally(reader, index, &info.name)?);
         }
     }
     Ok(sum)

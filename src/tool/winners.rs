@@ -4,7 +4,7 @@ use crate::bytes;
 use swae_codec::Tally;
 
 /// Predictors by number.
-const PREDICTORS: [&str; 8] = ["legendre", "previous", "extrapolation", "swae", "mixture", "", "", ""];
+const PREDICTORS: [&str; 8] = ["legendre", "previous", "extrapolation", "swae", "mixture", "coupled", "", ""];
 
 /// A line for each candidate that won any block: blocks, the bytes that they took, and those saved beside the next best.
 pub fn print(tally: &Tally) {

@@ -6,6 +6,7 @@
 //! docs/format.md.
 
 mod bound;
+mod coupling;
 mod encoder;
 mod entropy;
 mod history;
@@ -31,16 +32,19 @@ pub use pieces::TILE;
 pub use preamble::Preamble;
 
 use crate::stream::{Reader, write_varint};
-use crate::{Error, FieldView, Model, ModelId, Models, Result};
-use encoder::{Encoded, Errors, Listener, Rules, encode};
+use crate::together::Together;
+use crate::{Error, FieldView, Model, ModelId, Models, Result, Value};
+use coupling::{Coupling, Foretold};
+use encoder::{Encoded, Errors, Listener, Planned, Rules, encode, fit};
 use history::Past;
 use mixture::Mixer;
 use pieces::{Piece, Window, least_tiles, tiles, turns_of, windows};
 use preamble::with_unit;
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::Arc;
 use swae::Predictor;
-use tile::{EXTRAPOLATION, LEGENDRE, MIXTURE, PREVIOUS, PastTile, SWAE, Tile, Told};
+use tile::{COUPLED, EXTRAPOLATION, LEGENDRE, MIXTURE, PREVIOUS, PastTile, SWAE, Tile, Told};
 
 /// Which candidates take part in the competition for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub struct Candidates {
     pub swae: bool,
     /// The neighbours and the two steps before as a network weighs them; needs its model.
     pub mixture: bool,
+    /// What other fields of the same step foretell; needs them ([`History::lean_on`]).
+    pub coupled: bool,
 }
 
 impl Candidates {
@@ -68,10 +74,11 @@ impl Candidates {
         extrapolation: true,
         swae: true,
         mixture: true,
+        coupled: true,
     };
     /// The names that options take.
-    pub const NAMES: [&'static str; 6] =
-        ["constant", "legendre", "previous", "extrapolation", "swae", "mixture"];
+    pub const NAMES: [&'static str; 7] =
+        ["constant", "legendre", "previous", "extrapolation", "swae", "mixture", "coupled"];
 
     /// Switches one off by its name; false where there is none of this name.
     pub fn remove(&mut self, name: &str) -> bool {
@@ -82,18 +89,20 @@ impl Candidates {
             "extrapolation" => &mut self.extrapolation,
             "swae" => &mut self.swae,
             "mixture" => &mut self.mixture,
+            "coupled" => &mut self.coupled,
             _ => return false,
         };
         *entry = false;
         true
     }
 
-    fn mask(self, model: bool, mixer: bool) -> u8 {
+    fn mask(self, model: bool, mixer: bool, coupled: bool) -> u8 {
         u8::from(self.legendre) << LEGENDRE
             | u8::from(self.previous) << PREVIOUS
             | u8::from(self.extrapolation) << EXTRAPOLATION
             | u8::from(self.swae && model) << SWAE
             | u8::from(self.mixture && mixer) << MIXTURE
+            | u8::from(self.coupled && coupled) << COUPLED
     }
 }
 
@@ -115,6 +124,16 @@ impl Bounded<'_> {
     /// Everything takes part that needs no model.
     pub fn new(bound: Bound) -> Self {
         Self { bound, range: None, candidates: Candidates::ALL, model: None }
+    }
+
+    /// The range of the field, where the bound needs one.
+    fn range_of<T: Value>(&self, views: &[FieldView<'_, T>]) -> Spread {
+        let needs_range = self.bound.needs_range() || matches!(self.bound, Bound::PointwiseRelative(_));
+        match self.range {
+            Some(range) => range,
+            None if needs_range => views.iter().map(Spread::of).fold(Spread::EMPTY, Spread::and),
+            None => Spread::EMPTY,
+        }
     }
 }
 
@@ -142,6 +161,7 @@ impl<T: Remembered> Coded<T> {
     /// Makes the step the history's last; `sum` is the checksum of its stream.
     pub(crate) fn commit(self, history: &mut History, sum: u32) {
         *T::past(history) = self.past.map(|past| Past { sum, ..past });
+        history.companions.clear();
     }
 }
 
@@ -156,16 +176,15 @@ pub(crate) fn code<T: Remembered>(
     listener: Option<&Listener<'_>>,
 ) -> Result<Coded<T>> {
     settings.bound.check()?;
-    let needs_range = settings.bound.needs_range() || matches!(settings.bound, Bound::PointwiseRelative(_));
-    let range = match settings.range {
-        Some(range) => range,
-        None if needs_range => views.iter().map(Spread::of).fold(Spread::EMPTY, Spread::and),
-        None => Spread::EMPTY,
-    };
+    let range = settings.range_of(views);
     let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
     let every = history.as_ref().map(|h| h.every);
-    let past = history.and_then(|h| T::past(h).as_ref());
-    let past = past.filter(|p| p.boxes == boxes && every.is_some_and(|k| p.age + 1 < k));
+    let history = history.map(|h| &*h);
+    let past = history.and_then(|h| h.leads::<T>(&boxes));
+    let companions = history.filter(|_| settings.candidates.coupled).map(|h| &h.companions[..]);
+    let companions = companions.unwrap_or_default().iter();
+    let companions = companions.filter_map(|(name, h)| Some((&name[..], T::last(h)?)));
+    let companions = companions.filter(|(_, past)| past.boxes == boxes).collect();
     let model = settings.model.filter(|m| settings.candidates.swae && m.encoder.is_some());
     let two_steps = past.is_some_and(|p| p.tiles.iter().any(PastTile::is_long));
     let mixes = settings.candidates.mixture && two_steps;
@@ -180,6 +199,7 @@ pub(crate) fn code<T: Remembered>(
         rules,
         candidates: settings.candidates,
         past,
+        companions,
         remembers: every.is_some(),
         mixture,
         listener,
@@ -208,6 +228,32 @@ pub(crate) fn code<T: Remembered>(
     Ok(best.unwrap_or_else(|| with(sure)))
 }
 
+/// On which of the others each field of a step is to lean.
+pub(crate) fn companions<T: Remembered>(fields: &[Together<'_, T>]) -> Vec<Vec<usize>> {
+    let mut chosen = vec![Vec::new(); fields.len()];
+    let Some(first) = fields.first() else { return chosen };
+    let boxes: Vec<_> = first.views.iter().map(FieldView::count).collect();
+    let alone = |i: usize| fields[..i].iter().all(|other| other.name != fields[i].name);
+    let planned =
+        (0..fields.len()).filter(|&i| alone(i)).filter_map(|i| Some((i, plan(&fields[i], &boxes)?)));
+    let (numbers, planned): (Vec<_>, Vec<_>) = planned.unzip();
+    for (number, on) in numbers.iter().zip(encoder::companions(&planned, &tiles(&boxes))) {
+        chosen[*number] = on.into_iter().map(|i| numbers[i]).collect();
+    }
+    chosen
+}
+
+/// A field of these boxes that may lean on others, and they on it.
+fn plan<'a, T: Remembered>(field: &'a Together<'_, T>, boxes: &[[usize; 3]]) -> Option<Planned<'a, T>> {
+    let Together { name, views, settings, history } = field;
+    let past = history.leads::<T>(boxes).filter(|_| settings.candidates.coupled)?;
+    let tolerance = settings.bound.tolerance(settings.range_of(views));
+    let unit = with_unit(tolerance, 0.0).1;
+    let alike = views.iter().map(FieldView::count).eq(boxes.iter().copied());
+    let fits = alike && matches!(tolerance, Tolerance::Absolute(_)) && unit.is_normal();
+    fits.then_some(Planned { name, views, past, unit })
+}
+
 /// Boxes to be coded.
 struct Work<'a, T> {
     views: &'a [FieldView<'a, T>],
@@ -217,6 +263,8 @@ struct Work<'a, T> {
     candidates: Candidates,
     /// The step before, if this one may lean on it.
     past: Option<&'a Past<T>>,
+    /// The fields that it may lean on.
+    companions: Vec<(&'a str, &'a Past<T>)>,
     /// Whether the next step may lean on this one.
     remembers: bool,
     mixture: Option<(ModelId, Mixer)>,
@@ -227,13 +275,15 @@ impl<T: Remembered> Work<'_, T> {
     fn code(&self, (tolerance, unit): (Tolerance, f64), model: Option<&Model>) -> Coded<T> {
         let weighs = matches!(tolerance, Tolerance::Absolute(_)) && unit.is_normal();
         let mixture = self.mixture.as_ref().filter(|_| weighs);
+        let coupling = self.coupling(unit).filter(|_| weighs);
         let preamble = Preamble {
             tolerance,
             age: self.past.map_or(0, |p| p.age + 1),
             models: model.map(|m| m.id()).into_iter().chain(mixture.map(|m| m.0)).collect(),
             unit,
-            predictors: self.candidates.mask(model.is_some(), mixture.is_some()),
+            predictors: self.candidates.mask(model.is_some(), mixture.is_some(), coupling.is_some()),
             sum_before: self.past.map_or(0, |p| p.sum),
+            coupling,
         };
         let network = model.map(Predictor::new);
         let tile = |i: usize| self.tile(i, &preamble, network.as_ref(), mixture.map(|m| &m.1));
@@ -261,8 +311,13 @@ impl<T: Remembered> Work<'_, T> {
             mse: errors.squares / values.max(1) as f64,
             tally,
         };
-        let past = Past { boxes: self.boxes.clone(), tiles: pasts, age: preamble.age, sum: 0 };
+        let past = Past { boxes: self.boxes.clone(), tiles: Arc::new(pasts), age: preamble.age, sum: 0 };
         Coded { payload, report, past: self.remembers.then_some(past) }
+    }
+
+    /// What the companions foretell, where that pays.
+    fn coupling(&self, unit: f64) -> Option<Coupling> {
+        fit(self.views, &self.tiles, self.past, &self.companions, unit)
     }
 
     /// A tile; where there is a network, the latents stand in front of its bytes, and their length before them.
@@ -276,7 +331,12 @@ impl<T: Remembered> Work<'_, T> {
         let pieces = &self.tiles[i];
         let turns = turns_of(pieces);
         let views: Vec<_> = pieces.iter().map(|p| self.views[p.of].part(p.start, p.count)).collect();
-        let tile = Tile::new(preamble.frame(), turns.len(), self.past.map(|p| &p.tiles[i]), mixer);
+        let past = self.past.map(|p| &p.tiles[i]);
+        let coupled = preamble.coupling.as_ref().zip(past).map(|(coupling, past)| {
+            // The coupling is with all of them.
+            Foretold::new(coupling, past, self.companions.iter().map(|(_, companion)| &companion.tiles[i]))
+        });
+        let tile = Tile::new(preamble.frame(), turns.len(), past, coupled, mixer);
         let guess = |n: &Predictor| n.guesses(tile.engine, &turns, &views, preamble.unit);
         let guesses = network.filter(|_| preamble.unit.is_normal()).map_or_else(Vec::new, guess);
         let mut encoded = encode(tile, &turns, &views, self.rules, guesses, self.listener);
@@ -326,6 +386,10 @@ pub(crate) fn decode<T: Remembered>(
     let mixer = preamble.mixer(models)?;
     let keeps = history.is_some();
     let mut history = history;
+    let companions = history.as_mut().map(|(history, _)| std::mem::take(&mut history.companions));
+    let companions =
+        preamble.coupling.as_ref().map(|c| c.find::<T>(boxes, companions.as_deref().unwrap_or_default()));
+    let companions = companions.transpose()?.unwrap_or_default();
     let past = history.as_mut().and_then(|(history, _)| T::past(history).as_ref());
     let past = Past::before(&preamble, boxes, past)?;
     let mut out: Vec<Vec<T>> = Vec::with_capacity(boxes.len());
@@ -345,7 +409,11 @@ pub(crate) fn decode<T: Remembered>(
                 return Ok(None);
             }
             let turns = turns_of(&tiles[i]);
-            let tile = Tile::new(preamble.frame(), turns.len(), past.map(|p| &p.tiles[i]), mixer.as_ref());
+            let past = past.map(|p| &p.tiles[i]);
+            let coupled = preamble.coupling.as_ref().zip(past);
+            let coupled =
+                coupled.map(|(c, past)| Foretold::new(c, past, companions.iter().map(|c| &c.tiles[i])));
+            let tile = Tile::new(preamble.frame(), turns.len(), past, coupled, mixer.as_ref());
             let (mut bytes, mut guesses) = (bytes[i], Vec::new());
             if let Some(network) = &network {
                 let mut reader = Reader::new(bytes);
@@ -371,7 +439,8 @@ pub(crate) fn decode<T: Remembered>(
         pasts.extend(past);
     }
     if let Some((history, sum)) = history {
-        *T::past(history) = Some(Past { boxes: boxes.to_vec(), tiles: pasts, age: preamble.age, sum });
+        *T::past(history) =
+            Some(Past { boxes: boxes.to_vec(), tiles: Arc::new(pasts), age: preamble.age, sum });
     }
     Ok((out, tally))
 }

@@ -1,8 +1,9 @@
 //! What a bounded payload begins with.
 
+use super::coupling::Coupling;
 use super::mixture::Mixer;
 use super::swae::Predictor;
-use super::tile::{Frame, MIXTURE, SWAE};
+use super::tile::{COUPLED, Frame, MIXTURE, SWAE};
 use crate::stream::{Reader, write_varint};
 use crate::{Error, Model, ModelId, Models, Result, Tolerance};
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Preamble {
     pub(crate) predictors: u8,
     /// Checksum of the stream of the step before.
     pub(crate) sum_before: u32,
+    /// What other fields of the step foretell.
+    pub(crate) coupling: Option<Coupling>,
 }
 
 /// Predictors of a mask that a model makes.
@@ -91,6 +94,9 @@ impl Preamble {
             write_varint(u64::from(self.age), out);
             out.extend_from_slice(&self.sum_before.to_le_bytes());
         }
+        if let Some(coupling) = &self.coupling {
+            coupling.write(out);
+        }
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
@@ -110,7 +116,7 @@ impl Preamble {
             (Tolerance::PointwiseRelative(tolerance), unit)
         };
         let [predictors] = reader.array()?;
-        if predictors >> (MIXTURE + 1) != 0 {
+        if predictors >> (COUPLED + 1) != 0 {
             return Err(damaged("it uses a predictor that this library does not know; use a newer swae"));
         }
         let mut models = Vec::new();
@@ -136,7 +142,14 @@ impl Preamble {
             }
             sum_before = u32::from_le_bytes(reader.array()?);
         }
-        Ok(Self { tolerance, age, models, unit, predictors, sum_before })
+        let coupled = predictors >> COUPLED & 1 == 1;
+        let coupling = coupled.then(|| Coupling::read(reader)).transpose()?;
+        Ok(Self { tolerance, age, models, unit, predictors, sum_before, coupling })
+    }
+
+    /// Names of the fields of the same step that it leans on.
+    pub fn companions(&self) -> impl Iterator<Item = &str> {
+        self.coupling.iter().flat_map(|c| &c.companions).map(|c| &c.name[..])
     }
 
     /// What the tiles share.

@@ -3,6 +3,7 @@
 //! A grid is cut into tiles of 64³ values, a list of small boxes into groups of boxes. Writer and reader keep the same
 //! [`Tile`] of decoded coefficients, predict each block from it, and add what the stream says.
 
+use super::coupling::Foretold;
 use super::entropy::{Coder, Reader};
 use super::legendre::{Block, SCAN, forward, inverse};
 use super::links::Links;
@@ -22,6 +23,7 @@ pub(crate) const PREVIOUS: u8 = 1;
 pub(crate) const EXTRAPOLATION: u8 = 2;
 pub(crate) const SWAE: u8 = 3;
 pub(crate) const MIXTURE: u8 = 4;
+pub(crate) const COUPLED: u8 = 5;
 
 /// The shift where nothing is known of any.
 const FIRST_SHIFT: i16 = 2;
@@ -51,9 +53,9 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct PastTile<T> {
     /// Decoded coefficients of the last step, `[block][place]`.
-    newest: Arc<Vec<T>>,
+    pub(super) newest: Arc<Vec<T>>,
     /// Of the step before that.
-    before: Option<Arc<Vec<T>>>,
+    pub(super) before: Option<Arc<Vec<T>>>,
     magnitudes: Vec<Magnitudes>,
     states: Vec<State>,
     unit: f64,
@@ -76,6 +78,8 @@ pub(crate) struct Tile<'a, T> {
     pub(crate) engine: Engine,
     pub(crate) frame: Frame,
     past: Option<&'a PastTile<T>>,
+    /// What other fields foretell.
+    coupled: Option<Foretold<'a, T>>,
     coefficients: Vec<T>,
     magnitudes: Vec<Magnitudes>,
     states: Vec<State>,
@@ -132,6 +136,7 @@ impl<'a, T: Value> Tile<'a, T> {
         frame: Frame,
         blocks: usize,
         past: Option<&'a PastTile<T>>,
+        coupled: Option<Foretold<'a, T>>,
         mixer: Option<&'a Mixer>,
     ) -> Self {
         let past = past.filter(|p| p.states.len() == blocks);
@@ -140,6 +145,7 @@ impl<'a, T: Value> Tile<'a, T> {
             engine: Engine::best(),
             frame,
             past,
+            coupled,
             coefficients: vec![T::default(); blocks * VALUES],
             magnitudes: vec![[0; VALUES]; blocks],
             states: vec![State { shift: FIRST_SHIFT, ..State::default() }; blocks],
@@ -157,7 +163,7 @@ impl<'a, T: Value> Tile<'a, T> {
             Some(p) if p.is_long() => 1 << PREVIOUS | 1 << EXTRAPOLATION,
             Some(_) => 1 << PREVIOUS,
         };
-        self.frame.predictors & (past | 1 << LEGENDRE)
+        self.frame.predictors & (past | 1 << LEGENDRE | u8::from(self.coupled.is_some()) << COUPLED)
     }
 
     /// Predictors that this block can use.
@@ -312,6 +318,7 @@ impl<'a, T: Value> Tile<'a, T> {
     #[inline(always)]
     fn base(&self, predictor: u8, at: usize) -> f64 {
         match (self.past, predictor) {
+            (_, COUPLED) => self.coupled(at / VALUES).map_or(0.0, |block| block[at % VALUES]),
             (Some(past), PREVIOUS) => past.newest[at].to_f64(),
             (Some(PastTile { newest, before: Some(before), .. }), EXTRAPOLATION) => {
                 2.0 * newest[at].to_f64() - before[at].to_f64()
@@ -320,10 +327,19 @@ impl<'a, T: Value> Tile<'a, T> {
         }
     }
 
+    /// What other fields foretell of a block.
+    fn coupled(&self, block: usize) -> Option<&Block> {
+        self.coupled.as_ref().map(|coupled| coupled.block(self.engine, block))
+    }
+
     /// What the past says of a block.
     pub(crate) fn of_past(&self, turn: &Turn, predictor: u8, out: &mut Block) {
         let first = turn.visit.block as usize * VALUES;
         match predictor {
+            COUPLED => match self.coupled(turn.visit.block as usize) {
+                Some(block) => out.copy_from_slice(block),
+                None => out.fill(0.0),
+            },
             PREVIOUS | EXTRAPOLATION => {
                 out.iter_mut().enumerate().for_each(|(k, c)| *c = self.base(predictor, first + k));
             }
@@ -367,6 +383,10 @@ impl<'a, T: Value> Tile<'a, T> {
         let low = |of: &[T]| spatial::corner(self.engine, &of[block * VALUES..][..VALUES]);
         let mut own = low(&self.coefficients);
         match (self.past, predictor) {
+            (_, COUPLED) => {
+                let coupled = self.coupled(block).map(|all| spatial::corner(self.engine, all));
+                own.iter_mut().zip(coupled.into_iter().flatten()).for_each(|(own, coupled)| *own -= coupled);
+            }
             (Some(past), PREVIOUS) => {
                 own.iter_mut().zip(low(&past.newest)).for_each(|(own, newest)| *own -= newest);
             }

@@ -5,8 +5,8 @@ use ndarray::Array3;
 use std::path::PathBuf;
 use swae_codec::array::{self, Arrangement};
 use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Kind, LatentCoding, Mode, Models, Value, compress,
-    compress_bounded, compress_boxes, decompress_boxes, stream::header,
+    Bound, Bounded, Candidates, Field, FieldView, History, Kind, LatentCoding, Mode, Models, Together, Value,
+    compress, compress_bounded, compress_boxes, compress_together, decompress_boxes, stream::header,
 };
 
 fn wave(count: [usize; 3], t: f64) -> Array3<f64> {
@@ -103,20 +103,21 @@ fn streams() -> Vec<Named> {
 
 /// The hash of all values that a series of streams holds, shapes included.
 fn values(streams: &[Vec<u8>]) -> String {
-    let models = Models::built_in();
     let mut history = History::default();
     let mut hash = blake3::Hasher::new();
-    for stream in streams {
-        for field in decompress_boxes(stream, &models, Some(&mut history)).expect("a golden stream") {
-            let mut bytes = format!("{:?}{:?}", field.dtype(), field.count()).into_bytes();
-            match &field {
-                Field::F32(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
-                Field::F64(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
-            }
-            hash.update(&bytes);
-        }
-    }
+    streams.iter().for_each(|stream| add_values(&mut hash, stream, &mut history));
     hash.finalize().to_hex().to_string()
+}
+
+fn add_values(hash: &mut blake3::Hasher, stream: &[u8], history: &mut History) {
+    for field in decompress_boxes(stream, &Models::built_in(), Some(history)).expect("a golden stream") {
+        let mut bytes = format!("{:?}{:?}", field.dtype(), field.count()).into_bytes();
+        match &field {
+            Field::F32(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
+            Field::F64(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
+        }
+        hash.update(&bytes);
+    }
 }
 
 /// Holds every file of a folder against the values that it says it has; first makes those that are missing, if asked to.
@@ -154,6 +155,42 @@ fn streams_of_every_released_version_decode_to_the_values_that_they_held() {
     let Kind::Bounded(preamble) = header(&network[0]).unwrap().kind else { panic!("it has a bound") };
     assert_eq!(preamble.models, [Models::built_in().by_name("gr-16").unwrap().id()]);
     check("v1", 16, streams, values);
+}
+
+/// Steps of two fields, the second leaning on the first.
+fn coupled() -> Vec<Named> {
+    let mut histories = [History::new(4), History::new(4)];
+    let mut streams = Vec::new();
+    for t in 0..5 {
+        let at = |t: f64| wave([40, 24, 16], t * t / 20.0);
+        let arrays = [at(t as f64 + 0.5) - at(t as f64 - 0.5), at(t as f64)];
+        let views = arrays.each_ref().map(|a| [FieldView::of_array(a).unwrap()]);
+        let together = ["change", "value"].iter().zip(&views).zip(&mut histories);
+        let settings = Bounded::new(Bound::Absolute(1e-5));
+        let together = together.map(|((name, views), history)| Together { name, views, settings, history });
+        streams.extend(compress_together(together.collect()).into_iter().map(|coded| coded.unwrap().0));
+    }
+    let leans = |stream: &Vec<u8>| matches!(header(stream).unwrap().kind, Kind::Bounded(p) if p.companions().eq(["change"]));
+    assert!(streams.chunks(2).skip(1).take(3).all(|step| leans(&step[1])), "the value leans on the change");
+    vec![("coupled-series", streams)]
+}
+
+/// The hash of all values of two fields.
+fn values_of_coupled(streams: &[Vec<u8>]) -> String {
+    let mut histories = [History::default(), History::default()];
+    let mut hash = blake3::Hasher::new();
+    for step in streams.chunks(2) {
+        let [change, value] = &mut histories;
+        add_values(&mut hash, &step[0], change);
+        value.lean_on("change", change);
+        add_values(&mut hash, &step[1], value);
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+#[test]
+fn fields_that_lean_on_one_another_decode_to_the_values_that_they_held() {
+    check("coupled-v1", 1, coupled, values_of_coupled);
 }
 
 /// Payloads of arrays by name.

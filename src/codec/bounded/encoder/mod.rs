@@ -5,12 +5,14 @@
 //! quantised with steps that grow until the values that miss the bound, and must be corrected one by one (`proof`), cost
 //! more than is gained, and then moved a little (`refine`) so that fewer miss it.
 
+mod couple;
 mod proof;
 mod refine;
 mod source;
 mod tally;
 mod trial;
 
+pub(crate) use couple::{Planned, companions, fit};
 pub(crate) use proof::Errors;
 pub use tally::{Share, Tally};
 

@@ -1,0 +1,280 @@
+//! Which fields of a step lean on which, and with what weights.
+//!
+//! Both are found on a sample of blocks, from their low coefficients: of a sum of others, least squares say what remains of a
+//! field's change, and the logarithm of that what it saves.
+
+use crate::blocks::{VALUES, gather};
+use crate::bounded::coupling::{Companion, Coupling, stored, sum};
+use crate::bounded::history::{Past, Remembered};
+use crate::bounded::legendre::{SCAN, forward};
+use crate::bounded::pieces::{Piece, turns_of};
+use crate::bounded::tile::{PastTile, Turn};
+use crate::engine::Engine;
+use crate::{FieldView, Value};
+
+/// Coefficients of a block that are looked at: those of degree up to 4.
+const SEEN: usize = 35;
+/// Blocks that are looked at, about.
+const LOOKED_AT: usize = 256;
+/// Fewer tell nothing.
+const FEWEST: usize = 8;
+/// A field leans on so many others at most.
+const MOST: usize = 3;
+/// What rounding leaves of a coefficient, squared, in units.
+const NOISE: f64 = 0.05;
+
+/// A sample of a step's whole blocks: the tile and the turn of each.
+struct Spots {
+    of: Vec<(usize, Turn)>,
+    /// So many blocks stand for one of them.
+    share: f64,
+}
+
+impl Spots {
+    fn of(tiles: &[Vec<Piece>]) -> Self {
+        let turns = |(i, tile): (usize, &Vec<Piece>)| turns_of(tile).into_iter().map(move |turn| (i, turn));
+        let mut of: Vec<_> =
+            tiles.iter().enumerate().flat_map(turns).filter(|(_, t)| t.place.len() == VALUES).collect();
+        let all = of.len();
+        let every = all.div_ceil(LOOKED_AT).max(1);
+        of = of.into_iter().step_by(every).collect();
+        Self { share: all as f64 / of.len().max(1) as f64, of }
+    }
+
+    fn len(&self) -> usize {
+        self.of.len() * SEEN
+    }
+
+    /// Coefficients of the field itself, in units.
+    fn truth<T: Value>(&self, views: &[FieldView<'_, T>], tiles: &[Vec<Piece>], unit: f64) -> Vec<f64> {
+        let engine = Engine::best();
+        let mut coefficients = [0.0; VALUES];
+        let mut out = Vec::with_capacity(self.len());
+        for (tile, turn) in &self.of {
+            let piece = &tiles[*tile][turn.piece];
+            let view = views[piece.of].part(piece.start, piece.count);
+            forward(engine, &gather(&view, turn.place), &mut coefficients);
+            out.extend(SCAN.place[..SEEN].iter().map(|&k| finite(coefficients[usize::from(k)] / unit)));
+        }
+        out
+    }
+
+    /// Those of a decoded step, in units.
+    fn decoded<'a, T: Value>(
+        &self,
+        past: &'a Past<T>,
+        of: impl Fn(&'a PastTile<T>) -> &'a [T],
+        unit: f64,
+    ) -> Vec<f64> {
+        let mut out = Vec::with_capacity(self.len());
+        for (tile, turn) in &self.of {
+            let block = &of(&past.tiles[*tile])[turn.visit.block as usize * VALUES..][..VALUES];
+            out.extend(SCAN.place[..SEEN].iter().map(|&k| finite(block[usize::from(k)].to_f64() / unit)));
+        }
+        out
+    }
+}
+
+fn finite(v: f64) -> f64 {
+    if v.is_finite() { v } else { 0.0 }
+}
+
+fn newest<T>(tile: &PastTile<T>) -> &[T] {
+    &tile.newest
+}
+
+fn before<T>(tile: &PastTile<T>) -> &[T] {
+    tile.before.as_ref().unwrap_or(&tile.newest)
+}
+
+fn minus(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+/// What least squares need of vectors: all their products.
+struct Products {
+    of: Vec<Vec<f64>>,
+    /// Numbers in each vector.
+    length: usize,
+}
+
+/// What remains of a vector, and with which weights of others.
+struct Fit {
+    weights: Vec<f64>,
+    /// Squares of what remains, rounding included.
+    left: f64,
+}
+
+impl Products {
+    fn of(vectors: &[Vec<f64>]) -> Self {
+        let product = |a: &Vec<f64>, b: &Vec<f64>| {
+            // Sums side by side are vectors to the processor.
+            let mut sums = [0.0; 8];
+            for (a, b) in a.chunks(8).zip(b.chunks(8)) {
+                sums.iter_mut().zip(a).zip(b).for_each(|((sum, a), b)| *sum += a * b);
+            }
+            sums.iter().sum::<f64>()
+        };
+        let mut of = vec![vec![0.0; vectors.len()]; vectors.len()];
+        for (i, a) in vectors.iter().enumerate() {
+            for (j, b) in vectors[..=i].iter().enumerate() {
+                let product = product(a, b);
+                (of[i][j], of[j][i]) = (product, product);
+            }
+        }
+        Self { of, length: vectors.first().map_or(0, Vec::len) }
+    }
+
+    /// The best sum of `sources` for a `target`: by Cholesky's method, with a ridge far below what matters.
+    fn fit(&self, target: usize, sources: &[usize]) -> Fit {
+        let n = sources.len();
+        let mut l = vec![vec![0.0; n]; n];
+        let mut y = vec![0.0; n];
+        for i in 0..n {
+            for j in 0..=i {
+                let known: f64 = (0..j).map(|k| l[i][k] * l[j][k]).sum();
+                let product = self.of[sources[i]][sources[j]];
+                l[i][j] = if i == j {
+                    (product * (1.0 + 1e-9) + f64::MIN_POSITIVE - known)
+                        .max(1e-12 * product + f64::MIN_POSITIVE)
+                        .sqrt()
+                } else {
+                    (product - known) / l[j][j]
+                };
+            }
+            let known: f64 = (0..i).map(|k| l[i][k] * y[k]).sum();
+            y[i] = (self.of[sources[i]][target] - known) / l[i][i];
+        }
+        let left = self.of[target][target] - y.iter().map(|y| y * y).sum::<f64>();
+        let mut weights = y;
+        for i in (0..n).rev() {
+            let known: f64 = (i + 1..n).map(|k| l[k][i] * weights[k]).sum();
+            weights[i] = (weights[i] - known) / l[i][i];
+        }
+        Fit { weights, left: left.max(0.0) + NOISE * self.length as f64 }
+    }
+}
+
+/// How many coefficients neither the step before nor both continued foretell to within half a unit.
+fn missed(change: &[f64], before: &[f64]) -> f64 {
+    let both = change.iter().zip(before);
+    both.filter(|&(now, before)| now.abs().min((now - before).abs()) > 0.5).count() as f64
+}
+
+/// Bits that are saved in so many coefficients.
+fn saved(coefficients: f64, before: f64, after: f64) -> f64 {
+    0.5 * coefficients * (before / after).log2()
+}
+
+/// Bits that a companion takes in the stream, and the first one more.
+fn price(name: &str) -> f64 {
+    8.0 * (7 + name.len()) as f64
+}
+const FIRST: f64 = 8.0 * 11.0;
+
+/// A field of a step that is about to be coded.
+pub(crate) struct Planned<'a, T> {
+    pub(crate) name: &'a str,
+    pub(crate) views: &'a [FieldView<'a, T>],
+    pub(crate) past: &'a Past<T>,
+    pub(crate) unit: f64,
+}
+
+/// On which of the others each field is to lean, greatest gain first; nobody leans on itself, however indirectly. All have the
+/// same boxes, cut into `tiles`.
+pub(crate) fn companions<T: Remembered>(fields: &[Planned<'_, T>], tiles: &[Vec<Piece>]) -> Vec<Vec<usize>> {
+    use rayon::prelude::*;
+    let mut chosen = vec![Vec::new(); fields.len()];
+    let spots = Spots::of(tiles);
+    if fields.len() < 2 || spots.of.len() < FEWEST {
+        return chosen;
+    }
+    // Of each field: what it changed by, its value in the step before, and what it had changed by until then.
+    let vectors = |f: &Planned<'_, T>| {
+        let now = spots.truth(f.views, tiles, f.unit);
+        let then = spots.decoded(f.past, newest, f.unit);
+        let earlier = minus(&then, &spots.decoded(f.past, before, f.unit));
+        [minus(&now, &then), then, earlier]
+    };
+    let vectors: Vec<_> = fields.par_iter().flat_map_iter(vectors).collect();
+    let products = Products::of(&vectors);
+    let rest = |field: usize, on: &[usize]| {
+        let own = [3 * field + 2, 3 * field + 1];
+        let sources: Vec<_> = own.into_iter().chain(on.iter().flat_map(|g| [3 * g, 3 * g + 1])).collect();
+        products.fit(3 * field, &sources).left
+    };
+    let missed: Vec<_> =
+        (0..fields.len()).map(|f| spots.share * missed(&vectors[3 * f], &vectors[3 * f + 2])).collect();
+    let gain = |field: usize, on: &[usize], other: usize| {
+        let with: Vec<_> = on.iter().copied().chain([other]).collect();
+        let gain = saved(missed[field], rest(field, on), rest(field, &with));
+        gain - price(fields[other].name) - if on.is_empty() { FIRST } else { 0.0 }
+    };
+    let mut gains: Vec<Vec<f64>> = (0..fields.len())
+        .map(|f| (0..fields.len()).map(|g| if f == g { 0.0 } else { gain(f, &[], g) }).collect())
+        .collect();
+    loop {
+        let pairs = gains
+            .iter()
+            .enumerate()
+            .flat_map(|(f, row)| row.iter().enumerate().map(move |(g, &v)| (v, f, g)));
+        let Some((_, f, g)) = pairs.filter(|(v, ..)| *v > 0.0).max_by(|a, b| a.0.total_cmp(&b.0)) else {
+            return chosen;
+        };
+        gains[f][g] = 0.0;
+        if leans(&chosen, g, f) {
+            continue;
+        }
+        chosen[f].push(g);
+        let on = &chosen[f];
+        for (other, known) in gains[f].iter_mut().enumerate().filter(|(_, known)| **known > 0.0) {
+            *known = if on.len() < MOST { gain(f, on, other) } else { 0.0 };
+        }
+    }
+}
+
+/// Whether a field leans on another, through any others.
+fn leans(chosen: &[Vec<usize>], field: usize, on: usize) -> bool {
+    field == on || chosen[field].iter().any(|&g| leans(chosen, g, on))
+}
+
+/// The weights with which a field leans on companions, whose last step is the one that is being coded; nothing for a keyframe,
+/// or where it does not pay.
+pub(crate) fn fit<T: Remembered>(
+    views: &[FieldView<'_, T>],
+    tiles: &[Vec<Piece>],
+    past: Option<&Past<T>>,
+    companions: &[(&str, &Past<T>)],
+    unit: f64,
+) -> Option<Coupling> {
+    let past = past.filter(|_| !companions.is_empty() && unit.is_normal())?;
+    let spots = Spots::of(tiles);
+    if spots.of.len() < FEWEST {
+        return None;
+    }
+    let then = spots.decoded(past, newest, unit);
+    let change = minus(&spots.truth(views, tiles, unit), &then);
+    let earlier = minus(&then, &spots.decoded(past, before, unit));
+    let missed = spots.share * missed(&change, &earlier);
+    let mut vectors = vec![change, earlier, then];
+    for (_, companion) in companions {
+        let then = spots.decoded(companion, before, unit);
+        vectors.extend([minus(&spots.decoded(companion, newest, unit), &then), then]);
+    }
+    let products = Products::of(&vectors);
+    let alone = products.fit(0, &[1, 2]).left;
+    let Fit { weights, left } = products.fit(0, &(1..vectors.len()).collect::<Vec<_>>());
+    let weights: Vec<_> = weights.into_iter().map(stored).collect();
+    let price = FIRST + companions.iter().map(|(name, _)| price(name)).sum::<f64>();
+    if saved(missed, alone, left) < price || !weights.iter().all(|w| w.is_finite()) {
+        return None;
+    }
+    let (own, others) = weights.split_at(2);
+    let companion =
+        |((name, _), w): (&(&str, _), &[f32])| Companion { name: (*name).into(), weights: [w[0], w[1]] };
+    Some(Coupling {
+        own: [own[0], own[1]],
+        companions: companions.iter().zip(others.chunks(2)).map(companion).collect(),
+        sum: sum(companions.iter().map(|(_, past)| past.sum)),
+    })
+}
