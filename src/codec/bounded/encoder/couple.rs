@@ -1,7 +1,7 @@
 //! Which fields of a step lean on which, and with what weights.
 //!
 //! Both are found on a sample of blocks, from their low coefficients: of a sum of others, least squares say what remains of a
-//! field's change, and the logarithm of that what it saves.
+//! field's change, and the logarithm of that what it saves. Least squares, weighed anew a few times, then fit the weights.
 
 use crate::blocks::{VALUES, gather};
 use crate::bounded::coupling::{Companion, Coupling, stored, sum};
@@ -20,6 +20,10 @@ const LOOKED_AT: usize = 256;
 const FEWEST: usize = 8;
 /// A field leans on so many others at most.
 const MOST: usize = 3;
+/// How often weights are fitted again.
+const ROUNDS: usize = 4;
+/// Squares of residuals, in units, below which they hardly take a bit.
+const SMALL: f64 = 0.3;
 /// What rounding leaves of a coefficient, squared, in units.
 const NOISE: f64 = 0.05;
 
@@ -155,6 +159,20 @@ impl Products {
     }
 }
 
+/// Better weights of all other vectors for the first: bits go by the logarithm of what remains of a block, so each block counts
+/// by the inverse of what the weights so far leave of it.
+fn fit_again(vectors: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
+    let mut scaled = vectors.to_vec();
+    for first in (0..vectors[0].len()).step_by(SEEN) {
+        let left =
+            |k: usize| vectors[0][k] - weights.iter().zip(&vectors[1..]).map(|(w, v)| w * v[k]).sum::<f64>();
+        let squares: f64 = (first..first + SEEN).map(|k| left(k).powi(2)).sum();
+        let scale = (SMALL + squares / SEEN as f64).sqrt().recip();
+        scaled.iter_mut().for_each(|v| v[first..first + SEEN].iter_mut().for_each(|v| *v *= scale));
+    }
+    Products::of(&scaled).fit(0, &(1..vectors.len()).collect::<Vec<_>>()).weights
+}
+
 /// How many coefficients neither the step before nor both continued foretell to within half a unit.
 fn missed(change: &[f64], before: &[f64]) -> f64 {
     let both = change.iter().zip(before);
@@ -263,7 +281,9 @@ pub(crate) fn fit<T: Remembered>(
     }
     let products = Products::of(&vectors);
     let alone = products.fit(0, &[1, 2]).left;
-    let Fit { weights, left } = products.fit(0, &(1..vectors.len()).collect::<Vec<_>>());
+    let all = (1..vectors.len()).collect::<Vec<_>>();
+    let Fit { weights, left } = products.fit(0, &all);
+    let weights = (0..ROUNDS).fold(weights, |weights, _| fit_again(&vectors, &weights));
     let weights: Vec<_> = weights.into_iter().map(stored).collect();
     let price = FIRST + companions.iter().map(|(name, _)| price(name)).sum::<f64>();
     if saved(missed, alone, left) < price || !weights.iter().all(|w| w.is_finite()) {
