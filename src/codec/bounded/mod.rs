@@ -161,7 +161,6 @@ impl<T: Remembered> Coded<T> {
     /// Makes the step the history's last; `sum` is the checksum of its stream.
     pub(crate) fn commit(self, history: &mut History, sum: u32) {
         *T::past(history) = self.past.map(|past| Past { sum, ..past });
-        history.companions.clear();
     }
 }
 
@@ -172,17 +171,18 @@ impl<T: Remembered> Coded<T> {
 pub(crate) fn code<T: Remembered>(
     views: &[FieldView<'_, T>],
     settings: &Bounded<'_>,
-    history: Option<&mut History>,
+    mut history: Option<&mut History>,
     listener: Option<&Listener<'_>>,
 ) -> Result<Coded<T>> {
+    // They are of this step alone, whatever becomes of it.
+    let given = history.as_mut().map(|h| std::mem::take(&mut h.companions)).unwrap_or_default();
     settings.bound.check()?;
     let range = settings.range_of(views);
     let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
     let every = history.as_ref().map(|h| h.every);
     let history = history.map(|h| &*h);
     let past = history.and_then(|h| h.leads::<T>(&boxes));
-    let companions = history.filter(|_| settings.candidates.coupled).map(|h| &h.companions[..]);
-    let companions = companions.unwrap_or_default().iter();
+    let companions = given.iter().filter(|_| settings.candidates.coupled);
     let companions = companions.filter_map(|(name, h)| Some((&name[..], T::last(h)?)));
     let companions = companions.filter(|(_, past)| past.boxes == boxes).collect();
     let model = settings.model.filter(|m| settings.candidates.swae && m.encoder.is_some());

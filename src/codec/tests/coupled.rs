@@ -184,3 +184,21 @@ fn what_cannot_be_coded_fails_alone() {
         assert_eq!(failed, [false, t == 2, false]);
     }
 }
+
+#[test]
+fn a_step_that_fails_forgets_what_it_was_to_lean_on() {
+    let bounded = |e| Bounded::new(Bound::Absolute(e));
+    let [mut leading, mut leaning] = [History::new(9), History::new(9)];
+    for t in 0..3 {
+        let [u, w, _] = fields(t);
+        let view = [FieldView::of_array(&w).unwrap()];
+        compress_bounded(&[FieldView::of_array(&u).unwrap()], &bounded(1e-4), Some(&mut leading)).unwrap();
+        leaning.lean_on("u", &leading);
+        if t == 2 {
+            assert!(compress_bounded(&view, &bounded(-1.0), Some(&mut leaning)).is_err());
+        }
+        let (stream, _) = compress_bounded(&view, &bounded(1e-4), Some(&mut leaning)).unwrap();
+        let expected: &[&str] = if t == 1 { &["u"] } else { &[] };
+        assert_eq!(companions(&stream), expected, "step {t}");
+    }
+}
