@@ -5,6 +5,8 @@
 //! alone or, where a peer takes four axes, whole; boxes stacked or on a fourth axis. All fields together are a *run*: a field's
 //! time is then its share of everybody's.
 
+mod run;
+
 use crate::memory::peak_of;
 use crate::{Steps, quality::psnr};
 use anyhow::{Context, Result, bail, ensure};
@@ -14,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Kind, Model, Models, Remembered, Spread, Together,
-    compress_bounded, compress_together, decompress_boxes, stream::header,
+    Bound, Bounded, Candidates, Field, FieldView, History, Model, Models, Remembered, Spread,
+    compress_bounded, decompress_boxes,
 };
 use swae_store::{Decoder, open};
 
@@ -156,8 +158,8 @@ pub fn run(plan: &Plan, mut report: impl FnMut(&Row)) -> Result<Vec<Row>> {
                 None => bail!("{}: no such step", input.display()),
             }
         }
-        measure_run(&floats, plan, &mut add)?;
-        measure_run(&doubles, plan, &mut add)?;
+        run::measure(&floats, plan, &mut add)?;
+        run::measure(&doubles, plan, &mut add)?;
     }
     ensure!(!rows.is_empty(), "nothing was measured: every field is constant, or none was asked for");
     Ok(rows)
@@ -235,140 +237,6 @@ fn measure<T: Compared + Remembered>(
     Ok(whole.then_some(sample))
 }
 
-/// Measures fields of one type together, those of one shape at a time.
-fn measure_run<T: Remembered>(samples: &[Sample<T>], plan: &Plan, add: &mut impl FnMut(Row)) -> Result<()> {
-    for samples in samples.chunk_by(|a, b| (a.count, a.steps.len()) == (b.count, b.steps.len())) {
-        for &bound in &plan.bounds {
-            for &threads in &plan.threads {
-                Run { samples, bound, plan }.race(threads)?.into_iter().for_each(&mut *add);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Fields of one shape, all their steps.
-struct Run<'a, T> {
-    samples: &'a [Sample<T>],
-    bound: f64,
-    plan: &'a Plan,
-}
-
-impl<T: Remembered> Run<'_, T> {
-    fn race(&self, threads: usize) -> Result<Vec<Row>> {
-        let raw =
-            self.samples.iter().flat_map(|s| &s.steps).map(|s| size_of_val(&s[..])).sum::<usize>() as f64;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        let mut streams = Vec::new();
-        let peak = peak_of(|| -> Result<()> {
-            streams = pool.install(|| self.compress())?;
-            Ok(())
-        })?;
-        let (mut compress, mut decompress) = (f64::INFINITY, f64::INFINITY);
-        let mut decoded = Vec::new();
-        for _ in 0..self.plan.repeat.max(1) {
-            let start = Instant::now();
-            streams = pool.install(|| self.compress())?;
-            compress = compress.min(start.elapsed().as_secs_f64());
-            let start = Instant::now();
-            decoded = pool.install(|| self.decompress(&streams))?;
-            decompress = decompress.min(start.elapsed().as_secs_f64());
-        }
-        let row = |(i, sample): (usize, &Sample<T>)| {
-            let bounds: Vec<_> = sample.steps.iter().map(|s| width(s) * self.bound).collect();
-            let parts = sample.steps.iter().map(|s| &s[..]).collect::<Vec<_>>();
-            let score = score(&parts, &decoded[i], &bounds)?;
-            let stored = streams.iter().map(|step| step[i].len()).sum::<usize>() as f64;
-            let values = parts.iter().map(|p| p.len()).sum::<usize>() as f64;
-            Ok(Row {
-                field: sample.name.clone(),
-                layout: Layout::Run,
-                bound: self.bound,
-                codec: "swae".into(),
-                threads,
-                bits: 8.0 * stored / values,
-                ratio: values * size_of::<T>() as f64 / stored,
-                psnr: score.psnr,
-                error: score.error,
-                compress_mb_s: raw / compress / 1e6,
-                decompress_mb_s: raw / decompress / 1e6,
-                peak_memory: peak as f64 / raw,
-            })
-        };
-        self.samples.iter().enumerate().map(row).collect()
-    }
-
-    /// Streams, `[step][field]`.
-    fn compress(&self) -> Result<Vec<Vec<Vec<u8>>>> {
-        let Plan { candidates, model, .. } = self.plan;
-        let mut histories: Vec<_> = self.samples.iter().map(|_| History::default()).collect();
-        let steps = self.samples.first().map_or(0, |s| s.steps.len());
-        let mut step = |t: usize| {
-            let views = self.samples.iter().map(|s| Ok([FieldView::dense(&s.steps[t], s.count)?]));
-            let views = views.collect::<Result<Vec<_>>>()?;
-            let together = self.samples.iter().zip(&views).zip(&mut histories);
-            let together = together.map(|((sample, views), history)| Together {
-                name: &sample.name,
-                views,
-                settings: Bounded {
-                    candidates: *candidates,
-                    model: model.as_deref(),
-                    ..Bounded::new(Bound::Absolute(width(&sample.steps[t]) * self.bound))
-                },
-                history,
-            });
-            let coded = compress_together(together.collect());
-            coded.into_iter().map(|coded| Ok(coded?.0)).collect::<Result<Vec<_>>>()
-        };
-        (0..steps).map(&mut step).collect()
-    }
-
-    /// Values, `[field][step]`.
-    fn decompress(&self, streams: &[Vec<Vec<u8>>]) -> Result<Vec<Vec<Vec<T>>>> {
-        use rayon::prelude::*;
-        let mut models = Models::built_in();
-        if let Some(model) = &self.plan.model {
-            models.add(model.decoder_only());
-        }
-        let mut histories: Vec<_> = self.samples.iter().map(|_| Some(History::default())).collect();
-        let mut out: Vec<Vec<Vec<T>>> = self.samples.iter().map(|_| Vec::new()).collect();
-        for step in streams {
-            let companions = |stream: &Vec<u8>| -> Result<Vec<usize>> {
-                let Kind::Bounded(preamble) = header(stream)?.kind else { return Ok(Vec::new()) };
-                let named = |name: &str| self.samples.iter().position(|s| s.name == name);
-                preamble.companions().map(|name| named(name).context("an unknown companion")).collect()
-            };
-            let companions = step.iter().map(companions).collect::<Result<Vec<_>>>()?;
-            let mut done = vec![false; step.len()];
-            while done.contains(&false) {
-                let ready = |&i: &usize| !done[i] && companions[i].iter().all(|&c| done[c]);
-                let mut wave = Vec::new();
-                for i in (0..step.len()).filter(ready) {
-                    let mut history =
-                        histories[i].take().context("fields lean on one another in a circle")?;
-                    for &c in &companions[i] {
-                        let companion = histories[c].as_ref().context("a companion is not decoded")?;
-                        history.lean_on(&self.samples[c].name, companion);
-                    }
-                    wave.push((i, history));
-                }
-                ensure!(!wave.is_empty(), "fields lean on one another in a circle");
-                let decode = |(i, mut history): (usize, History)| -> Result<_> {
-                    let mut fields = decompress_boxes(&step[i], &models, Some(&mut history))?;
-                    let array = fields.pop().and_then(T::into_array).context("an empty stream")?;
-                    Ok((i, history, array.into_raw_vec_and_offset().0))
-                };
-                for (i, history, values) in wave.into_par_iter().map(decode).collect::<Result<Vec<_>>>()? {
-                    histories[i] = Some(history);
-                    out[i].push(values);
-                    done[i] = true;
-                }
-            }
-        }
-        Ok(out)
-    }
-}
-
 /// The whole blocks of a field in the order of an octree's leaves, along a Morton curve.
 fn cut<T: Copy>(values: &[T], [nx, ny, nz]: [usize; 3]) -> Vec<T> {
     let grid = [nx / 8, ny / 8, nz / 8];
@@ -409,22 +277,12 @@ fn race<T: Remembered>(
     repeat: usize,
 ) -> Result<Row> {
     let raw = task.parts.iter().map(|p| size_of_val(*p)).sum::<usize>() as f64;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let (mut compress, mut decompress) = (f64::INFINITY, f64::INFINITY);
-    let mut streams = Vec::new();
-    let peak = peak_of(|| -> Result<()> {
-        streams = pool.install(|| contestant.compress(task, threads))?;
-        Ok(())
-    })?;
-    let mut decoded = Vec::new();
-    for _ in 0..repeat.max(1) {
-        let start = Instant::now();
-        streams = pool.install(|| contestant.compress(task, threads))?;
-        compress = compress.min(start.elapsed().as_secs_f64());
-        let start = Instant::now();
-        decoded = pool.install(|| contestant.decompress(&streams, task, threads))?;
-        decompress = decompress.min(start.elapsed().as_secs_f64());
-    }
+    let Timed { streams, decoded, compress, decompress, peak } = timed(
+        threads,
+        repeat,
+        || contestant.compress(task, threads),
+        |streams| contestant.decompress(streams, task, threads),
+    )?;
     let Score { error, psnr, values } = score(&task.parts, &decoded, &task.bounds)?;
     let stored = streams.iter().map(Vec::len).sum::<usize>() as f64;
     Ok(Row {
@@ -441,6 +299,45 @@ fn race<T: Remembered>(
         decompress_mb_s: raw / decompress / 1e6,
         peak_memory: peak as f64 / raw,
     })
+}
+
+/// What came of compressing and decompressing.
+struct Timed<S, D> {
+    streams: S,
+    decoded: D,
+    /// Seconds, the best of all.
+    compress: f64,
+    decompress: f64,
+    /// Bytes that compressing took.
+    peak: u64,
+}
+
+fn timed<S: Send + Sync, D: Send>(
+    threads: usize,
+    repeat: usize,
+    compress: impl Fn() -> Result<S> + Sync,
+    decompress: impl Fn(&S) -> Result<D> + Sync,
+) -> Result<Timed<S, D>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let peak = peak_of(|| pool.install(&compress).map(drop))?;
+    let mut best: Option<Timed<S, D>> = None;
+    for _ in 0..repeat.max(1) {
+        let start = Instant::now();
+        let streams = pool.install(&compress)?;
+        let compressed = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let decoded = pool.install(|| decompress(&streams))?;
+        let decompressed = start.elapsed().as_secs_f64();
+        let (a, b) = best.map_or((compressed, decompressed), |t| (t.compress, t.decompress));
+        best = Some(Timed {
+            streams,
+            decoded,
+            compress: a.min(compressed),
+            decompress: b.min(decompressed),
+            peak,
+        });
+    }
+    best.context("it was never timed")
 }
 
 /// How good decoded parts are.
