@@ -4,6 +4,10 @@
 //! Or `/steps/00000010/chi` is a dataset behind the filter, which any HDF5 program reads (see [`filtered`]).
 //! `/models/ID` names each model, and holds its decoder where it is not built in. Creating groups and attributes is
 //! collective; the bytes go out independently, each rank its own.
+//!
+//! HDF5 changes the list of `/steps` in several writes: a program that is killed between two of them leaves a list that
+//! nobody can read. So steps are also a chain, which is never changed: each refers to the one `previous` to it, and `/last`
+//! to its end.
 
 use crate::{
     BoxRow, Error, FieldInfo, FieldPart, Kept, Reader, Result, StepInfo, StoredStream, Writer, check_size,
@@ -12,8 +16,8 @@ use crate::{
 use hdf5::plist::GroupCreate;
 use hdf5::plist::group_create::LinkPhaseChange;
 use hdf5::types::{FixedUnicode, VarLenUnicode};
-use hdf5::{File, Group, H5Type, Location};
-use hdf5_sys::{h5g, h5o, h5p};
+use hdf5::{Dataset, File, FileBuilder, Group, H5Type, Location, ObjectReference1, ReferencedObject};
+use hdf5_sys::{h5f, h5g, h5o, h5p};
 use mpi_sys::MPI_Comm;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -21,10 +25,15 @@ use std::sync::Arc;
 use swae_codec::{Dtype, Model, ModelId, Models, stream::FORMAT_VERSION};
 
 type Text = FixedUnicode<64>;
+const STEPS: &str = "steps";
+const MODELS: &str = "models";
+const LAST: &str = "last";
 /// Bytes for a model's metadata; attributes may have up to 64 KiB.
 const LONG_TEXT: usize = 8192;
 
 pub(crate) struct Hdf5Writer {
+    /// Where there is a chain of steps: a file of an older version has none. It goes before the file, which would not close.
+    chain: Option<Chain>,
     file: File,
     path: PathBuf,
     models: Vec<ModelId>,
@@ -32,30 +41,29 @@ pub(crate) struct Hdf5Writer {
     first: bool,
 }
 
+/// The end of the chain of steps.
+struct Chain {
+    /// `/last`, two references of which the newer one holds: while one is written, the other is whole.
+    ends: Dataset,
+    /// Which is written next.
+    next: usize,
+    step: Option<ObjectReference1>,
+}
+
 impl Hdf5Writer {
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
     pub(crate) unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Self> {
         filtered::register();
-        let make = || -> hdf5::Result<File> {
-            let file = hdf5::FileBuilder::new()
-                // Objects of HDF5 1.8: smaller by half than the oldest, which matters for small fields.
-                .with_fapl(|p| p.mpio(comm, None).libver_v18())
-                .with_fcpl(|p| p.obj_track_times(false))
-                .create(path)?;
-            set(&file, "creator", &text::<64>(concat!("swae ", env!("CARGO_PKG_VERSION"))))?;
-            set(&file, "stream_format_version", &FORMAT_VERSION)?;
-            // Links in one list: to add one is to write one block, whatever their number.
-            let one_list = LinkPhaseChange { max_compact: u16::MAX.into(), min_dense: 0 };
-            let steps = file.create_group_builder().obj_track_times(false);
-            steps.with_gcpl(|p| p.link_phase_change(one_list)).create("steps")?;
-            create_group(&file, "models")?;
-            Ok(file)
+        let make = || -> hdf5::Result<Self> {
+            let mut builder = FileBuilder::new();
+            let file = lay_out(builder.with_fapl(|p| p.mpio(comm, None)), path)?;
+            // SAFETY: the caller's promise.
+            let first = unsafe { is_first(comm) };
+            let chain = Some(Chain { ends: file.dataset(LAST)?, next: 0, step: None });
+            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first })
         };
-        let file = make().map_err(|e| io(path, &e))?;
-        // SAFETY: the caller's promise.
-        let first = unsafe { is_first(comm) };
-        Ok(Self { file, path: path.into(), models: Vec::new(), first })
+        make().map_err(|e| io(path, &e))
     }
 
     /// Goes on with a file, behind the steps that are kept.
@@ -64,21 +72,34 @@ impl Hdf5Writer {
     /// `comm` is a valid communicator that outlives the writer.
     pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
         filtered::register();
+        // SAFETY: the caller's promise.
+        let first = unsafe { is_first(comm) };
         let open = || -> hdf5::Result<Self> {
-            let file =
-                hdf5::FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
-            let steps = file.group("steps")?;
+            let file = FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
+            let steps = file.group(STEPS)?;
+            let chain = match file.dataset(LAST) {
+                Ok(ends) => {
+                    let step = kept.last.as_ref().map(|name| steps.reference(name)).transpose()?;
+                    if first {
+                        // SAFETY: no bits at all are a reference to nothing.
+                        let end = step.unwrap_or_else(|| unsafe { std::mem::zeroed() });
+                        ends.write(&[end, end])?;
+                    }
+                    Some(Chain { ends, next: 0, step })
+                }
+                Err(_) => None,
+            };
+            // The chain ends before what goes.
+            file.flush()?;
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
             file.flush()?;
-            // SAFETY: the caller's promise.
-            let first = unsafe { is_first(comm) };
-            Ok(Self { file, path: path.into(), models: Vec::new(), first })
+            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first })
         };
         open().map_err(|e| io(path, &e))
     }
 
     fn write_model(&self, model: &Model) -> hdf5::Result<()> {
-        let name = format!("models/{}", model.id());
+        let name = format!("{MODELS}/{}", model.id());
         if self.file.link_exists(&name) {
             // A file that is continued.
             return Ok(());
@@ -137,6 +158,25 @@ impl Hdf5Writer {
     }
 }
 
+impl Hdf5Writer {
+    /// Makes the file as long as its first block is going to say, which may be the only one of the step that gets written:
+    /// HDF5 opens no file that is shorter.
+    fn reserve(&self) -> hdf5::Result<()> {
+        if !self.first {
+            return Ok(());
+        }
+        // How large its image would be: other calls do not tell of a file that MPI writes.
+        // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
+        let size = hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(self.file.id(), std::ptr::null_mut(), 0) });
+        let size = u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is")?;
+        let grow = || -> std::io::Result<()> {
+            let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
+            if file.metadata()?.len() < size { file.set_len(size) } else { Ok(()) }
+        };
+        grow().map_err(|e| e.to_string().into())
+    }
+}
+
 impl Writer for Hdf5Writer {
     fn write_step(
         &mut self,
@@ -145,7 +185,7 @@ impl Writer for Hdf5Writer {
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
     ) -> Result<u64> {
-        let write = || -> hdf5::Result<u64> {
+        let mut write = || -> hdf5::Result<u64> {
             for model in models.iter().filter(|m| !self.models.contains(&m.id())) {
                 self.write_model(model)?;
             }
@@ -153,14 +193,25 @@ impl Writer for Hdf5Writer {
             let group = unnamed_group(&self.file)?;
             set(&group, "step", &step)?;
             set(&group, "time", &time)?;
+            if let Some(previous) = self.chain.as_ref().and_then(|chain| chain.step) {
+                set(&group, "previous", &previous)?;
+            }
             let mut stored = 0;
             for part in fields {
                 stored += self.write_field(&group, part)?;
             }
             set(&group, "complete", &1u8)?;
+            self.reserve()?;
             self.file.flush()?;
             // Only now does a reader see the step.
-            name_group(&self.file, &group, &format!("steps/{step:08}"))?;
+            if let Some(chain) = &mut self.chain {
+                let step = group.reference(".")?;
+                if self.first {
+                    chain.ends.write_slice(&[step], chain.next..chain.next + 1)?;
+                }
+                *chain = Chain { ends: chain.ends.clone(), next: 1 - chain.next, step: Some(step) };
+            }
+            name_group(&self.file, &group, &format!("{STEPS}/{}", step_name(step)))?;
             self.file.flush()?;
             Ok(stored)
         };
@@ -173,9 +224,32 @@ impl Writer for Hdf5Writer {
         &self.path
     }
 
-    fn close(self: Box<Self>) -> Result<()> {
+    fn close(mut self: Box<Self>) -> Result<()> {
+        self.chain = None;
         self.file.close().map_err(|e| io(&self.path, &e))
     }
+}
+
+/// Makes a file that has no step yet.
+fn lay_out(builder: &mut FileBuilder, path: &Path) -> hdf5::Result<File> {
+    let file = builder
+        // Objects of HDF5 1.8: smaller by half than the oldest, which matters for small fields.
+        .with_fapl(|p| p.libver_v18())
+        .with_fcpl(|p| p.obj_track_times(false))
+        .create(path)?;
+    set(&file, "creator", &text::<64>(concat!("swae ", env!("CARGO_PKG_VERSION"))))?;
+    set(&file, "stream_format_version", &FORMAT_VERSION)?;
+    // Links in one list, whatever their number: few blocks change where one is added.
+    let one_list = LinkPhaseChange { max_compact: u16::MAX.into(), min_dense: 0 };
+    let steps = file.create_group_builder().obj_track_times(false);
+    steps.with_gcpl(|p| p.link_phase_change(one_list)).create(STEPS)?;
+    create_group(&file, MODELS)?;
+    file.new_dataset::<ObjectReference1>().shape(2).obj_track_times(false).create(LAST)?;
+    Ok(file)
+}
+
+fn step_name(step: i64) -> String {
+    format!("{step:08}")
 }
 
 /// Without the time of day: the same fields make the same file.
@@ -237,10 +311,12 @@ pub(crate) struct Hdf5Reader {
     path: PathBuf,
     /// Bytes of the file: no dataset can hold more.
     limit: u64,
-    groups: Vec<String>,
+    groups: Vec<Group>,
     steps: Vec<StepInfo>,
     /// The groups of steps that were not finished.
     unfinished: Vec<String>,
+    /// Whether the list of steps cannot be read, and the chain gave them.
+    damaged: bool,
     models: Models,
 }
 
@@ -259,6 +335,7 @@ impl Hdf5Reader {
             groups: Vec::new(),
             steps: Vec::new(),
             unfinished: Vec::new(),
+            damaged: false,
             models: Models::built_in(),
         };
         reader.scan().map_err(content)?;
@@ -266,7 +343,7 @@ impl Hdf5Reader {
     }
 
     fn scan(&mut self) -> hdf5::Result<()> {
-        let models = self.file.group("models")?;
+        let models = self.file.group(MODELS)?;
         for name in models.member_names()? {
             let group = models.group(&name)?;
             if group.link_exists("decoder") {
@@ -276,33 +353,114 @@ impl Hdf5Reader {
                 self.models.add(Model::from_bytes(&bytes).map_err(|e| e.to_string())?);
             }
         }
-        let steps = self.file.group("steps")?;
+        let groups = match self.listed() {
+            Ok(groups) => groups,
+            Err(e) => {
+                let groups = self.chained().ok_or(e)?;
+                let path = self.path.display();
+                log::warn!(
+                    "{path}: a program was killed while it wrote the list of steps, without which they were found"
+                );
+                self.damaged = true;
+                groups
+            }
+        };
         let mut found = Vec::new();
-        for name in steps.member_names()? {
-            let group = steps.group(&name);
-            let Some(group) = group.ok().filter(|group| group.attr("complete").is_ok()) else {
-                log::warn!("{}: step {name} was not finished and is left out", self.path.display());
-                self.unfinished.push(name);
-                continue;
-            };
+        for group in groups {
             let mut names = group.member_names()?;
             names.sort();
             let fields = names
                 .into_iter()
                 .map(|field| Self::field(&group, field, self.limit))
                 .collect::<hdf5::Result<Vec<_>>>()?;
-            found.push((name, StepInfo { step: get(&group, "step")?, time: get(&group, "time")?, fields }));
+            let info = StepInfo { step: get(&group, "step")?, time: get(&group, "time")?, fields };
+            found.push((group, info));
         }
         found.sort_by_key(|(_, info)| info.step);
         (self.groups, self.steps) = found.into_iter().unzip();
         Ok(())
     }
 
+    /// The steps that have a name.
+    fn listed(&mut self) -> hdf5::Result<Vec<Group>> {
+        let steps = self.file.group(STEPS)?;
+        let mut groups = Vec::new();
+        for name in steps.member_names()? {
+            match steps.group(&name).ok().filter(|group| group.attr("complete").is_ok()) {
+                Some(group) => groups.push(group),
+                None => {
+                    log::warn!("{}: step {name} was not finished and is left out", self.path.display());
+                    self.unfinished.push(name);
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The steps that lead to the last one; nothing where there is no chain.
+    fn chained(&self) -> Option<Vec<Group>> {
+        let step = |reference: &ObjectReference1| -> Option<(i64, Group)> {
+            let ReferencedObject::Group(group) = self.file.dereference(reference).ok()? else { return None };
+            group.attr("complete").ok()?;
+            Some((get(&group, "step").ok()?, group))
+        };
+        let ends = self.file.dataset(LAST).ok()?.read_raw::<ObjectReference1>().ok()?;
+        let mut next = ends.iter().filter_map(step).max_by_key(|(number, _)| *number);
+        let mut groups = Vec::new();
+        while let Some((number, group)) = next {
+            let previous = get::<ObjectReference1>(&group, "previous").ok();
+            // Numbers fall, even in a file that was made to lead round.
+            next = previous.as_ref().and_then(step).filter(|(before, _)| *before < number);
+            groups.push(group);
+        }
+        Some(groups)
+    }
+
     /// What is kept of the file where it is continued with this step.
     pub(crate) fn kept(&self, before: i64) -> Kept {
         let count = self.steps.partition_point(|s| s.step < before);
-        let dropped = self.groups[count..].iter().chain(&self.unfinished).cloned().collect();
-        Kept { dropped, ..Kept::of(&self.steps[..count]) }
+        let name = |info: &StepInfo| step_name(info.step);
+        let dropped = self.steps[count..].iter().map(name).chain(self.unfinished.iter().cloned()).collect();
+        let last = self.steps[..count].last().map(name);
+        Kept { last, dropped, ..Kept::of(&self.steps[..count]) }
+    }
+
+    /// Writes the file anew where its list of steps is damaged: what is in it cannot be taken out of the list.
+    pub(crate) fn repaired(self) -> Result<Self> {
+        if !self.damaged {
+            return Ok(self);
+        }
+        log::warn!("{}: the list of steps is damaged, and the file is written anew", self.path.display());
+        let failed = |reason: String| Error::Io { path: self.path.clone(), reason };
+        let mut name = self.path.clone().into_os_string();
+        name.push(".new");
+        let name = PathBuf::from(name);
+        self.copy(&name).map_err(|e| failed(e.to_string()))?;
+        std::fs::rename(&name, &self.path).map_err(|e| failed(e.to_string()))?;
+        Self::open(&self.path)
+    }
+
+    fn copy(&self, path: &Path) -> hdf5::Result<()> {
+        let file = lay_out(&mut FileBuilder::new(), path)?;
+        let models = self.file.group(MODELS)?;
+        let copies = file.group(MODELS)?;
+        for name in models.member_names()? {
+            models.group(&name)?.copy_to(&copies, &name)?;
+        }
+        let copies = file.group(STEPS)?;
+        let mut last = None;
+        for (group, info) in self.groups.iter().zip(&self.steps) {
+            let name = step_name(info.step);
+            group.copy_to(&copies, &name)?;
+            if let Some(previous) = last {
+                copies.group(&name)?.attr("previous")?.write_scalar(&previous)?;
+            }
+            last = Some(copies.reference::<ObjectReference1>(&name)?);
+        }
+        if let Some(last) = last {
+            file.dataset(LAST)?.write(&[last, last])?;
+        }
+        file.close()
     }
 
     fn field(step: &Group, name: String, limit: u64) -> hdf5::Result<(FieldInfo, u64)> {
@@ -347,12 +505,12 @@ impl Reader for Hdf5Reader {
     fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
         let info = crate::find(self, index, field);
         let read = || -> hdf5::Result<Vec<StoredStream>> {
-            let path = format!("steps/{}/{field}", self.groups[index]);
-            if let Ok(dataset) = self.file.dataset(&path) {
+            let step = &self.groups[index];
+            if let Ok(dataset) = step.dataset(field) {
                 let info = info.as_ref().map_err(|e| e.to_string())?;
                 return Ok(vec![datasets::stream(&dataset, info)?]);
             }
-            let group = self.file.group(&path)?;
+            let group = step.group(field)?;
             let boxes = group.dataset("boxes")?;
             check_size::<u64>(boxes.size(), self.limit)?;
             let rows = BoxRow::from_table(&boxes.read_raw::<u64>()?);

@@ -275,6 +275,8 @@ pub struct Kept {
     pub fields: Vec<FieldInfo>,
     /// How many steps.
     steps: usize,
+    /// The name of the last of them.
+    last: Option<String>,
     /// Names of what goes.
     dropped: Vec<String>,
 }
@@ -284,17 +286,18 @@ impl Kept {
         let mut fields: Vec<_> = steps.iter().flat_map(|s| &s.fields).map(|(info, _)| info.clone()).collect();
         fields.sort_by(|a, b| a.name.cmp(&b.name));
         fields.dedup_by(|a, b| a.name == b.name);
-        Self { fields, steps: steps.len(), dropped: Vec::new() }
+        Self { fields, steps: steps.len(), ..Self::default() }
     }
 }
 
-/// What [`append`] would keep of a file: the steps before the one of this number. One rank asks.
+/// What [`append`] would keep of a file: the steps before the one of this number. One rank asks, and the file is repaired
+/// where it must be.
 ///
 /// # Errors
 /// Those of [`open`].
 pub fn kept(path: &Path, before: i64) -> Result<Kept> {
     match Kind::of(path)? {
-        Kind::Hdf5 => Ok(hdf5::Hdf5Reader::open(path)?.kept(before)),
+        Kind::Hdf5 => Ok(hdf5::Hdf5Reader::open(path)?.repaired()?.kept(before)),
         #[cfg(feature = "adios2")]
         Kind::Adios2 => {
             let reader = adios2::Adios2Reader::open(path)?;
