@@ -17,7 +17,7 @@ use hdf5::plist::GroupCreate;
 use hdf5::plist::group_create::LinkPhaseChange;
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{Dataset, File, FileBuilder, Group, H5Type, Location, ObjectReference1, ReferencedObject};
-use hdf5_sys::{h5f, h5g, h5o, h5p};
+use hdf5_sys::{h5f, h5o, h5p};
 use mpi_sys::MPI_Comm;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -167,7 +167,8 @@ impl Hdf5Writer {
         }
         // How large its image would be: other calls do not tell of a file that MPI writes.
         // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
-        let size = hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(self.file.id(), std::ptr::null_mut(), 0) });
+        let size =
+            hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(self.file.id(), std::ptr::null_mut(), 0) });
         let size = u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is")?;
         let grow = || -> std::io::Result<()> {
             let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
@@ -190,7 +191,7 @@ impl Writer for Hdf5Writer {
                 self.write_model(model)?;
             }
             // It has no name before it is whole, on all ranks: a program that is killed leaves what was there before.
-            let group = unnamed_group(&self.file)?;
+            let group = self.file.create_group_builder().obj_track_times(false).create(None)?;
             set(&group, "step", &step)?;
             set(&group, "time", &time)?;
             if let Some(previous) = self.chain.as_ref().and_then(|chain| chain.step) {
@@ -243,7 +244,12 @@ fn lay_out(builder: &mut FileBuilder, path: &Path) -> hdf5::Result<File> {
     let one_list = LinkPhaseChange { max_compact: u16::MAX.into(), min_dense: 0 };
     let steps = file.create_group_builder().obj_track_times(false);
     steps.with_gcpl(|p| p.link_phase_change(one_list)).create(STEPS)?;
-    create_group(&file, MODELS)?;
+    // Room for names of models where the list is: it changes while the file has steps to lose, in one write.
+    let room = GroupCreate::build().obj_track_times(false).finish()?;
+    let (models, name_length) = (8, 32);
+    // SAFETY: the identifier is valid.
+    hdf5::sync::sync(|| unsafe { h5p::H5Pset_est_link_info(room.id(), models, name_length) });
+    file.create_group_builder().set_gcpl(&room).create(MODELS)?;
     file.new_dataset::<ObjectReference1>().shape(2).obj_track_times(false).create(LAST)?;
     Ok(file)
 }
@@ -255,12 +261,6 @@ fn step_name(step: i64) -> String {
 /// Without the time of day: the same fields make the same file.
 fn create_group(parent: &Group, name: &str) -> hdf5::Result<Group> {
     parent.create_group_builder().obj_track_times(false).create(name)
-}
-
-fn unnamed_group(file: &File) -> hdf5::Result<Group> {
-    let list = GroupCreate::build().obj_track_times(false).finish()?;
-    // SAFETY: all identifiers are valid, and the group's is the new object's alone.
-    hdf5::sync::sync(|| unsafe { hdf5::from_id(h5g::H5Gcreate_anon(file.id(), list.id(), h5p::H5P_DEFAULT)) })
 }
 
 fn name_group(file: &File, group: &Group, name: &str) -> hdf5::Result<()> {
@@ -435,8 +435,13 @@ impl Hdf5Reader {
         let mut name = self.path.clone().into_os_string();
         name.push(".new");
         let name = PathBuf::from(name);
-        self.copy(&name).map_err(|e| failed(e.to_string()))?;
-        std::fs::rename(&name, &self.path).map_err(|e| failed(e.to_string()))?;
+        let copied = self.copy(&name).map_err(|e| e.to_string());
+        let renamed = copied.and_then(|()| std::fs::rename(&name, &self.path).map_err(|e| e.to_string()));
+        if let Err(reason) = renamed {
+            // It may never have been made.
+            let _ = std::fs::remove_file(&name);
+            return Err(failed(reason));
+        }
         Self::open(&self.path)
     }
 
