@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use swae_codec::Field;
@@ -99,27 +99,20 @@ struct Note {
     what: String,
     rank: u32,
     at: usize,
+    /// Behind the path of the store.
+    file: String,
     bytes: Vec<u8>,
 }
 
 /// Runs the program under a library that notes what it writes.
-fn record(dir: &Path, program: &Path, ranks: usize, steps: usize) -> Vec<Note> {
-    let path = dir.join(format!("{ranks}.h5")).display().to_string();
+fn record(dir: &Path, program: &Path, store: &str, ranks: usize, steps: usize) -> Vec<Note> {
+    let path = dir.join(format!("{ranks}.{store}")).display().to_string();
     let notes = dir.join(format!("notes-{ranks}"));
     compile_preloaded(dir, "recorded.c", "recorded.so");
     let preloaded = format!("LD_PRELOAD={}", dir.join("recorded.so").display());
     let output = Command::new("mpirun")
-        .args([
-            "-n",
-            &ranks.to_string(),
-            "--oversubscribe",
-            "-x",
-            &preloaded,
-            "-x",
-            "RECORD_OF",
-            "-x",
-            "RECORD_IN",
-        ])
+        .args(["-n", &ranks.to_string(), "--oversubscribe"])
+        .args(["-x", &preloaded, "-x", "RECORD_OF", "-x", "RECORD_IN"])
         .arg(program)
         .args([&path, "0", &steps.to_string()])
         .envs([("RECORD_OF", path.as_str()), ("RECORD_IN", &notes.display().to_string())])
@@ -131,50 +124,73 @@ fn record(dir: &Path, program: &Path, ranks: usize, steps: usize) -> Vec<Note> {
     let mut all = Vec::new();
     while let Some(end) = rest.iter().position(|&b| b == b'\n') {
         let line: Vec<_> = std::str::from_utf8(&rest[..end]).unwrap().split(' ').collect();
-        let (bytes, behind) = rest[end + 1..].split_at(line[3].parse().unwrap());
-        let [rank, at] = [1, 2].map(|n| line[n].parse::<usize>().unwrap());
-        all.push(Note { what: line[0].into(), rank: rank as u32, at, bytes: bytes.into() });
+        let number = |n: usize| line[n].parse::<usize>().unwrap();
+        let (bytes, behind) = rest[end + 1..].split_at(number(3));
+        let file = line[4].strip_prefix(&path).unwrap_or_default().into();
+        all.push(Note {
+            what: line[0].into(),
+            rank: number(1) as u32,
+            at: number(2),
+            file,
+            bytes: match line[0] {
+                "rename" => bytes[path.len()..].into(),
+                _ => bytes.into(),
+            },
+        });
         rest = behind;
     }
     all
 }
 
-/// The file after the notes for which `happened` holds. Of each rank's last write a part may be missing, from a page on.
-fn left(notes: &[Note], happened: impl Fn(usize) -> bool) -> Vec<u8> {
+/// Makes at `path` what the notes leave for which `happened` holds. Of each rank's last write a part may be missing, from a
+/// page on.
+fn leave(path: &Path, notes: &[Note], happened: impl Fn(usize) -> bool) {
     let mut last = BTreeMap::new();
     for (index, note) in notes.iter().enumerate().filter(|&(index, _)| happened(index)) {
         last.insert(note.rank, index);
     }
-    let mut file = Vec::new();
+    let mut files = BTreeMap::<&str, Vec<u8>>::new();
     for (index, note) in notes.iter().enumerate().filter(|&(index, _)| happened(index)) {
         match note.what.as_str() {
-            "size" => file.resize(note.at, 0),
+            "size" => files.entry(&note.file).or_default().resize(note.at, 0),
             "write" => {
                 let mut end = note.at + note.bytes.len();
                 if last[&note.rank] == index {
                     let pages: Vec<_> = (note.at..end).filter(|n| n % 4096 == 0).chain([end]).collect();
                     end = pages[fastrand::usize(..pages.len())].max(note.at);
                 }
+                let file = files.entry(&note.file).or_default();
                 file.resize(file.len().max(end), 0);
                 file[note.at..end].copy_from_slice(&note.bytes[..end - note.at]);
+            }
+            "rename" => {
+                let file = files.remove(note.file.as_str()).unwrap();
+                files.insert(std::str::from_utf8(&note.bytes).unwrap(), file);
             }
             _ => (),
         }
     }
-    file
+    if path.is_dir() {
+        std::fs::remove_dir_all(path).unwrap();
+    }
+    for (name, bytes) in files {
+        let file = PathBuf::from(format!("{}{name}", path.display()));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    }
 }
 
-/// Ranks die at different times, but none gets beyond the next point where all wait for all.
-#[test]
-fn in_hdf5_at_every_moment() {
+/// What kills leave, tried one by one, and now and then continued.
+fn kill_at_every_moment(store: &str) {
     const STEPS: usize = 24;
     let dir = tempfile::tempdir().unwrap();
     let program = compile(dir.path(), "steps.c", "-O2", "moments");
+    let path = dir.path().join(format!("left.{store}"));
+    // Whether another program finds the steps. Of a BP5 folder it always does.
+    let is_listed = || store != "h5" || run(dir.path(), "h5ls", &["left.h5/steps"]).success;
     for ranks in [1, 3] {
-        let notes = record(dir.path(), &program, ranks, STEPS);
-        let path = dir.path().join("left.h5");
-        let is_listed = || run(dir.path(), "h5ls", &["left.h5/steps"]).success;
-        let (mut ends, mut ended, mut damaged) = (BTreeMap::new(), 0, 0);
+        let notes = record(dir.path(), &program, store, ranks, STEPS);
+        let (mut ends, mut ended, mut moments, mut damaged) = (BTreeMap::new(), 0, 0, 0);
         for now in 0..notes.len() {
             if notes[now].what == "ended" {
                 // On any rank.
@@ -182,31 +198,41 @@ fn in_hdf5_at_every_moment() {
                 *steps += 1;
                 ended = ended.max(*steps);
             }
-            if ended == 0 || notes[now].what != "write" {
+            if ended == 0 || !["write", "rename"].contains(&notes[now].what.as_str()) {
                 continue;
             }
+            moments += 1;
             // All die at once.
-            std::fs::write(&path, left(&notes, |index| index <= now)).unwrap();
+            leave(&path, &notes, |index| index <= now);
             check(&path, ended);
-            if !is_listed() {
-                damaged += 1;
-                if damaged % 10 == 1 {
-                    restart(&path, &program, 1 + damaged % 3, ended);
-                    assert!(is_listed(), "it is repaired");
-                }
+            let listed = is_listed();
+            damaged += usize::from(!listed);
+            if (!listed && damaged % 10 == 1) || moments % 200 == 0 {
+                restart(&path, &program, 1 + moments % 3, ended);
+                assert!(is_listed(), "it is repaired");
             }
-            // One was dead before, since a moment after it had last waited for the others.
-            let rank = notes[now].rank;
-            let others = notes[..now].iter().enumerate().rev().take_while(|(_, note)| note.what != "sync");
-            let others: Vec<_> = others.filter(|(_, note)| note.rank != rank).collect();
+            // One was dead before, since a moment after it had last waited for the others, where that is known.
+            let others = notes[..now].iter().enumerate().rev();
+            let others = others.take_while(|(_, note)| store == "h5" && note.what != "sync");
+            let others: Vec<_> = others.filter(|(_, note)| note.rank != notes[now].rank).collect();
             if let Some(&(since, Note { rank, .. })) = fastrand::choice(&others) {
                 let died = |index: usize| index <= since || notes[index].rank != *rank;
-                std::fs::write(&path, left(&notes, |index| index <= now && died(index))).unwrap();
+                leave(&path, &notes, |index| index <= now && died(index));
                 check(&path, ended);
             }
         }
         assert_eq!(ended, STEPS);
-        assert!(damaged > 0, "no moment harmed the list of steps: nothing was tried");
-        println!("{ranks} ranks, {} writes: the list of steps was damaged {damaged} times", notes.len());
+        assert!(damaged > 0 || store != "h5", "no moment harmed the list of steps: nothing was tried");
+        println!("{store}, {ranks} ranks: {moments} moments, the list of steps damaged {damaged} times");
     }
+}
+
+#[test]
+fn in_hdf5_at_every_moment() {
+    kill_at_every_moment("h5");
+}
+
+#[test]
+fn in_bp5_at_every_moment() {
+    kill_at_every_moment("bp");
 }

@@ -1,9 +1,9 @@
-// Preloaded into a program that uses swae: notes what reaches a file, in order, so that a test can make the file that a crash
-// at any moment leaves. RECORD_OF is the file, RECORD_IN takes the notes, of all ranks: each a line, and the bytes written.
+// Preloaded into a program that uses swae: notes what reaches a file, or the files of a folder, in order, so that a test can make
+// what a kill at any moment leaves. RECORD_OF is the file or folder, RECORD_IN takes the notes, of all ranks: each a line, and
+// the bytes written.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,46 +13,73 @@
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-static void note(const char *what, off_t at, const void *bytes, size_t size) {
+// One call: ranks do not come between.
+static void note(const char *what, off_t at, const char *path, const void *bytes, size_t size) {
     static int notes = -1;
     if (notes < 0) notes = open(getenv("RECORD_IN"), O_WRONLY | O_CREAT | O_APPEND, 0644);
-    char line[96];
-    const int n = snprintf(line, sizeof line, "%s %d %lld %zu\n", what, (int)getpid(), (long long)at, size);
+    char line[8192];
+    const int n = snprintf(line, sizeof line, "%s %d %lld %zu %s\n", what, (int)getpid(), (long long)at, size, path);
     const struct iovec parts[] = {{line, n}, {(void *)bytes, size}};
-    // One call: ranks do not come between.
-    if (writev(notes, parts, 2) != (ssize_t)(n + size)) abort();
+    if (REAL(writev)(notes, parts, 2) != (ssize_t)(n + size)) abort();
 }
 
-static int is_it(int fd) {
+static int is_of_it(const char *path) {
     const char *of = getenv("RECORD_OF");
+    return of && !strncmp(path, of, strlen(of));
+}
+
+static void note_file(const char *what, int fd, off_t at, const void *bytes, size_t size) {
     char link[32], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     const ssize_t n = readlink(link, path, sizeof path - 1);
-    return of && n > 0 && (path[n] = 0, !strcmp(path, of));
+    if (n <= 0) return;
+    path[n] = 0;
+    if (is_of_it(path)) note(what, at < 0 ? lseek(fd, 0, SEEK_CUR) : at, path, bytes, size);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t at) {
-    if (is_it(fd)) note("write", at, bytes, size);
+    note_file("write", fd, at, bytes, size);
     return REAL(pwrite64)(fd, bytes, size, at);
 }
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) { return pwrite64(fd, bytes, size, at); }
 
-int swae_end_step(void *session);
-int swae_end_step(void *session) {
-    const int status = REAL(swae_end_step)(session);
-    if (!status) note("ended", 0, "", 0);
-    return status;
+ssize_t write(int fd, const void *bytes, size_t size) {
+    note_file("write", fd, -1, bytes, size);
+    return REAL(write)(fd, bytes, size);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+    ssize_t all = 0;
+    for (int i = 0; i < count; ++i) {
+        const ssize_t n = write(fd, parts[i].iov_base, parts[i].iov_len);
+        if (n < 0) return n;
+        all += n;
+    }
+    return all;
 }
 
 int ftruncate64(int fd, off_t size) {
-    if (is_it(fd)) note("size", size, "", 0);
+    note_file("size", fd, size, "", 0);
     return REAL(ftruncate64)(fd, size);
 }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 
+// Only what had been noted before it began is surely kept.
 int fsync(int fd) {
     const int done = REAL(fsync)(fd);
-    // Only what had been noted before it began is surely kept; a note before the call would promise too much.
-    if (is_it(fd)) note("sync", 0, "", 0);
+    note_file("sync", fd, 0, "", 0);
     return done;
+}
+
+int rename(const char *from, const char *to) {
+    // The new name stands where bytes would.
+    if (is_of_it(from)) note("rename", 0, from, to, strlen(to));
+    return REAL(rename)(from, to);
+}
+
+int swae_end_step(void *session);
+int swae_end_step(void *session) {
+    const int status = REAL(swae_end_step)(session);
+    if (!status) note("ended", 0, "-", "", 0);
+    return status;
 }
