@@ -104,8 +104,15 @@ struct Note {
     bytes: Vec<u8>,
 }
 
-/// Runs the program under a library that notes what it writes.
-fn record(dir: &Path, program: &Path, store: &str, ranks: usize, steps: usize) -> Vec<Note> {
+/// Runs the program under a library that notes what it writes, behind what was noted before.
+fn record(
+    dir: &Path,
+    program: &Path,
+    store: &str,
+    ranks: usize,
+    range: [usize; 2],
+    settings: &str,
+) -> Vec<Note> {
     let path = dir.join(format!("{ranks}.{store}")).display().to_string();
     let notes = dir.join(format!("notes-{ranks}"));
     compile_preloaded(dir, "recorded.c", "recorded.so");
@@ -114,7 +121,7 @@ fn record(dir: &Path, program: &Path, store: &str, ranks: usize, steps: usize) -
         .args(["-n", &ranks.to_string(), "--oversubscribe"])
         .args(["-x", &preloaded, "-x", "RECORD_OF", "-x", "RECORD_IN"])
         .arg(program)
-        .args([&path, "0", &steps.to_string()])
+        .args([&path, &range[0].to_string(), &range[1].to_string(), settings])
         .envs([("RECORD_OF", path.as_str()), ("RECORD_IN", &notes.display().to_string())])
         .envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")])
         .output()
@@ -189,12 +196,20 @@ fn kill_at_every_moment(store: &str) {
     // Whether another program finds the steps. Of a BP5 folder it always does.
     let is_listed = || store != "h5" || run(dir.path(), "h5ls", &["left.h5/steps"]).success;
     for ranks in [1, 3] {
-        let notes = record(dir.path(), &program, store, ranks, STEPS);
+        let record = |range, settings| record(dir.path(), &program, store, ranks, range, settings);
+        let first = record([0, STEPS], "").len();
+        // It goes on from an earlier step: the last ones are replaced.
+        let notes = record([STEPS - 3, STEPS + 2], "append = true");
         let (mut ends, mut ended, mut moments, mut damaged) = (BTreeMap::new(), 0, 0, 0);
         for now in 0..notes.len() {
+            if now == first {
+                assert_eq!(ended, STEPS);
+                ended = STEPS - 3;
+            }
             if notes[now].what == "ended" {
                 // On any rank.
-                let steps = ends.entry(notes[now].rank).or_insert(0);
+                let start = if now < first { 0 } else { STEPS - 3 };
+                let steps = ends.entry(notes[now].rank).or_insert(start);
                 *steps += 1;
                 ended = ended.max(*steps);
             }
@@ -221,7 +236,7 @@ fn kill_at_every_moment(store: &str) {
                 check(&path, ended);
             }
         }
-        assert_eq!(ended, STEPS);
+        assert_eq!(ended, STEPS + 2);
         assert!(damaged > 0 || store != "h5", "no moment harmed the list of steps: nothing was tried");
         println!("{store}, {ranks} ranks: {moments} moments, the list of steps damaged {damaged} times");
     }

@@ -4,9 +4,10 @@
 //!
 //! ADIOS2 waits for ever for data that a file cut short no longer has, and crashes on half its metadata; so the
 //! writer notes in `swae.sizes`, inside the output's folder, how large every file was when the last step was complete, and the
-//! reader checks that before ADIOS2 sees anything.
+//! reader checks that before ADIOS2 sees anything, and keeps from it what a run that was killed has left half written.
 
 mod handle;
+mod index;
 mod reader;
 mod writer;
 

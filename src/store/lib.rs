@@ -300,6 +300,7 @@ pub fn kept(path: &Path, before: i64) -> Result<Kept> {
         Kind::Hdf5 => Ok(hdf5::Hdf5Reader::open(path)?.repaired()?.kept(before)),
         #[cfg(feature = "adios2")]
         Kind::Adios2 => {
+            adios2::Adios2Reader::repair(path)?;
             let reader = adios2::Adios2Reader::open(path)?;
             let steps = reader.steps();
             Ok(Kept::of(&steps[..steps.partition_point(|s| s.step < before)]))

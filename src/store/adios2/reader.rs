@@ -1,26 +1,61 @@
 //! Steps out of a BP5 output, read as a stream by one process.
 
+use super::index::{FORMATS, INDEX, records};
 use super::{SIZES, handle::Handle};
 use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream};
 use adios2_sys::*;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use swae_codec::{Dtype, Model, Models};
+use tempfile::TempDir;
 
-/// Whether every file of the output is as large as it was when its last step was complete.
-fn check_sizes(path: &Path) -> Result<()> {
+/// Whether every file of the output is as large as it was when its last step was complete. Gives the files that have half of
+/// something at their end, and the size that they have without.
+fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
     let damaged = |reason: String| Error::Content { path: path.into(), reason };
-    let Ok(text) = fs::read_to_string(path.join(SIZES)) else { return Ok(()) };
+    let Ok(text) = fs::read_to_string(path.join(SIZES)) else { return Ok(BTreeMap::new()) };
     let sizes: BTreeMap<String, u64> =
         serde_json::from_str(&text).map_err(|e| damaged(format!("{SIZES} is damaged: {e}")))?;
-    for (name, size) in sizes {
-        let found = fs::metadata(path.join(&name)).map_or(0, |m| m.len());
-        if found < size {
-            return Err(damaged(format!("its file {name} is cut short: {found} of {size} bytes")));
+    let mut found = BTreeMap::new();
+    for (name, &size) in &sizes {
+        let length = fs::metadata(path.join(name)).map_or(0, |m| m.len());
+        if length < size {
+            return Err(damaged(format!("its file {name} is cut short: {length} of {size} bytes")));
+        }
+        found.insert(name.clone(), length);
+    }
+    let (Some(&index), Some(&formats)) = (sizes.get(INDEX), sizes.get(FORMATS)) else {
+        return Ok(BTreeMap::new());
+    };
+    let goes_back = sizes.len() == 2;
+    let bytes = fs::read(path.join(INDEX)).map_err(|e| damaged(e.to_string()))?;
+    let whole = if goes_back { index } else { records(&bytes).last().map_or(index, |(_, end)| end as u64) };
+    // A step is listed last, when all else of it is there; the note of its sizes may be behind.
+    let whole = BTreeMap::from([
+        (INDEX.to_owned(), whole),
+        (FORMATS.to_owned(), if whole > index { found[FORMATS] } else { formats }),
+    ]);
+    Ok(whole.into_iter().filter(|(name, size)| found[name] > *size).collect())
+}
+
+/// The output with these files cut: ADIOS2 does not survive what is behind.
+fn cut_copy(path: &Path, sizes: &BTreeMap<String, u64>) -> std::io::Result<TempDir> {
+    let copy = tempfile::Builder::new().suffix(".bp").tempdir()?;
+    for entry in fs::read_dir(path.canonicalize()?)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let to = copy.path().join(&name);
+        match name.to_str().and_then(|name| sizes.get(name)) {
+            Some(&size) => {
+                let mut start = fs::File::open(entry.path())?.take(size);
+                std::io::copy(&mut start, &mut fs::File::create(to)?)?;
+            }
+            None => std::os::unix::fs::symlink(entry.path(), to)?,
         }
     }
-    Ok(())
+    Ok(copy)
 }
 
 pub(crate) struct Adios2Reader {
@@ -29,13 +64,17 @@ pub(crate) struct Adios2Reader {
     at: usize,
     steps: Vec<StepInfo>,
     models: Models,
+    /// Where the output is read, if not where it is.
+    _copy: Option<TempDir>,
 }
 
 impl Adios2Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        check_sizes(path)?;
-        let mut reader =
-            Self { handle: Self::rewound(path)?, at: 0, steps: Vec::new(), models: Models::built_in() };
+        let io = |e: std::io::Error| Error::Content { path: path.into(), reason: e.to_string() };
+        let cuts = check_sizes(path)?;
+        let copy = (!cuts.is_empty()).then(|| cut_copy(path, &cuts)).transpose().map_err(io)?;
+        let handle = Self::rewound(copy.as_ref().map_or(path, TempDir::path))?;
+        let mut reader = Self { handle, at: 0, steps: Vec::new(), models: Models::built_in(), _copy: copy };
         while reader.handle.next_step()? {
             let step = reader.scan()?;
             reader.steps.push(step);
@@ -43,6 +82,16 @@ impl Adios2Reader {
         }
         reader.rewind()?;
         Ok(reader)
+    }
+
+    /// Takes away what a run left unfinished.
+    pub(crate) fn repair(path: &Path) -> Result<()> {
+        for (name, size) in check_sizes(path)? {
+            let file = fs::OpenOptions::new().write(true).open(path.join(name));
+            let cut = file.and_then(|file| file.set_len(size));
+            cut.map_err(|e| Error::Io { path: path.into(), reason: e.to_string() })?;
+        }
+        Ok(())
     }
 
     fn rewound(path: &Path) -> Result<Handle> {
