@@ -12,7 +12,7 @@ mod reader;
 mod writer;
 
 pub(crate) use reader::Adios2Reader;
-pub(crate) use writer::Adios2Writer;
+pub(crate) use writer::{Adios2Writer, forget};
 
 /// The file that holds the sizes of the others.
 const SIZES: &str = "swae.sizes";

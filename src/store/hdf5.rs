@@ -77,13 +77,14 @@ impl Hdf5Writer {
         let open = || -> hdf5::Result<Self> {
             let file = FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
             let steps = file.group(STEPS)?;
+            let mut ended = Ok(());
             let chain = match file.dataset(LAST) {
                 Ok(ends) => {
                     let step = kept.last.as_ref().map(|name| steps.reference(name)).transpose()?;
                     if first {
                         // SAFETY: no bits at all are a reference to nothing.
                         let end = step.unwrap_or_else(|| unsafe { std::mem::zeroed() });
-                        ends.write(&[end, end])?;
+                        ended = ends.write(&[end, end]);
                     }
                     Some(Chain { ends, next: 0, step })
                 }
@@ -93,6 +94,8 @@ impl Hdf5Writer {
             file.flush()?;
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
             file.flush()?;
+            // Not before: the other ranks would wait.
+            ended?;
             Ok(Self { chain, file, path: path.into(), models: Vec::new(), first })
         };
         open().map_err(|e| io(path, &e))
@@ -156,9 +159,7 @@ impl Hdf5Writer {
         }
         Ok(part.bytes.len() as u64)
     }
-}
 
-impl Hdf5Writer {
     /// Makes the file as long as its first block is going to say, which may be the only one of the step that gets written:
     /// HDF5 opens no file that is shorter.
     fn reserve(&self) -> hdf5::Result<()> {
@@ -202,18 +203,23 @@ impl Writer for Hdf5Writer {
                 stored += self.write_field(&group, part)?;
             }
             set(&group, "complete", &1u8)?;
-            self.reserve()?;
+            if let Err(e) = self.reserve() {
+                log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
+            }
             self.file.flush()?;
             // Only now does a reader see the step.
+            let mut ended = Ok(());
             if let Some(chain) = &mut self.chain {
                 let step = group.reference(".")?;
                 if self.first {
-                    chain.ends.write_slice(&[step], chain.next..chain.next + 1)?;
+                    ended = chain.ends.write_slice(&[step], chain.next..chain.next + 1);
                 }
                 *chain = Chain { ends: chain.ends.clone(), next: 1 - chain.next, step: Some(step) };
             }
             name_group(&self.file, &group, &format!("{STEPS}/{}", step_name(step)))?;
             self.file.flush()?;
+            // Not before: the other ranks would wait.
+            ended?;
             Ok(stored)
         };
         let stored = write().map_err(|e| io(&self.path, &e))?;

@@ -290,8 +290,8 @@ impl Kept {
     }
 }
 
-/// What [`append`] would keep of a file: the steps before the one of this number. One rank asks, and the file is repaired
-/// where it must be.
+/// What [`append`] is to keep of a file: the steps before the one of this number. One rank asks, and the others wait: the file
+/// is repaired where a run that was killed has left half of something, and made ready to lose the other steps.
 ///
 /// # Errors
 /// Those of [`open`].
@@ -303,7 +303,11 @@ pub fn kept(path: &Path, before: i64) -> Result<Kept> {
             adios2::Adios2Reader::repair(path)?;
             let reader = adios2::Adios2Reader::open(path)?;
             let steps = reader.steps();
-            Ok(Kept::of(&steps[..steps.partition_point(|s| s.step < before)]))
+            let count = steps.partition_point(|s| s.step < before);
+            if count < steps.len() {
+                adios2::forget(path, count)?;
+            }
+            Ok(Kept::of(&steps[..count]))
         }
         #[cfg(not(feature = "adios2"))]
         Kind::Adios2 => Err(no_adios2()),

@@ -32,6 +32,9 @@ fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
     let goes_back = sizes.len() == 2;
     let bytes = fs::read(path.join(INDEX)).map_err(|e| damaged(e.to_string()))?;
     let whole = if goes_back { index } else { records(&bytes).last().map_or(index, |(_, end)| end as u64) };
+    if whole < index {
+        return Err(damaged(format!("its list of steps {INDEX} is damaged")));
+    }
     // A step is listed last, when all else of it is there; the note of its sizes may be behind.
     let whole = BTreeMap::from([
         (INDEX.to_owned(), whole),

@@ -40,18 +40,9 @@ impl Adios2Writer {
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
     pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
-        // SAFETY: the caller's promise.
-        if unsafe { crate::is_first(comm) } {
-            let io = |e: std::io::Error| Error::Io { path: path.into(), reason: e.to_string() };
-            forget(path, kept.steps).map_err(io)?;
-        }
-        // SAFETY: the caller's promise.
-        unsafe { mpi_sys::MPI_Barrier(comm) };
         let after = [("AppendAfterSteps", kept.steps.to_string())];
         // SAFETY: the caller's promise.
         let writer = unsafe { Self::open(path, comm, adios2_mode_adios2_mode_append, &after)? };
-        // SAFETY: the caller's promise.
-        unsafe { mpi_sys::MPI_Barrier(comm) };
         // What has been said of a field is said once a file.
         let known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
         let writer = Self { known, ..writer };
@@ -166,13 +157,16 @@ impl Adios2Writer {
     }
 }
 
-/// ADIOS2 takes steps away in several writes, the list of steps last: until it is done, a reader is not to see more of the list
-/// than the steps that are kept, and data may be missing.
-fn forget(path: &Path, steps: usize) -> std::io::Result<()> {
-    let index = index::length(&fs::read(path.join(INDEX))?, steps);
-    let index = index.ok_or_else(|| std::io::Error::other(format!("{INDEX} has not {steps} steps")))?;
-    let sizes = [(INDEX, index as u64), (FORMATS, fs::metadata(path.join(FORMATS))?.len())];
-    write_sizes(path, &sizes.map(|(name, size)| (name.to_owned(), size)).into())
+/// Before steps are taken away. ADIOS2 does it in several writes, the list of steps last: until it is done, a reader is not to see
+/// more of the list than the steps that are kept, and data may be missing. One rank calls it.
+pub(crate) fn forget(path: &Path, steps: usize) -> Result<()> {
+    let note = || -> std::io::Result<()> {
+        let index = index::length(&fs::read(path.join(INDEX))?, steps);
+        let index = index.ok_or_else(|| std::io::Error::other(format!("{INDEX} has not {steps} steps")))?;
+        let sizes = [(INDEX, index as u64), (FORMATS, fs::metadata(path.join(FORMATS))?.len())];
+        write_sizes(path, &sizes.map(|(name, size)| (name.to_owned(), size)).into())
+    };
+    note().map_err(|e| Error::Io { path: path.into(), reason: e.to_string() })
 }
 
 /// Replaced whole, so that a reader never sees half of it.
