@@ -173,7 +173,8 @@ impl Hdf5Writer {
         let size = u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is")?;
         let grow = || -> std::io::Result<()> {
             let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
-            if file.metadata()?.len() < size { file.set_len(size) } else { Ok(()) }
+            // Even where another rank's write has made it as long: that may be in its node's memory alone.
+            if file.metadata()?.len() <= size { file.set_len(size) } else { Ok(()) }
         };
         grow().map_err(|e| e.to_string().into())
     }
