@@ -227,7 +227,9 @@ fn kill_at_every_moment(store: &str) {
                 assert!(is_listed(), "it is repaired");
             }
             // One was dead before, since a moment after it had last waited for the others, where that is known.
-            let others = notes[..now].iter().enumerate().rev();
+            // A run begins when the one before has closed.
+            let begin = if now < first { 0 } else { first };
+            let others = notes[..now].iter().enumerate().skip(begin).rev();
             let others = others.take_while(|(_, note)| store == "h5" && note.what != "sync");
             let others: Vec<_> = others.filter(|(_, note)| note.rank != notes[now].rank).collect();
             if let Some(&(since, Note { rank, .. })) = fastrand::choice(&others) {
