@@ -104,6 +104,8 @@ struct Note {
     bytes: Vec<u8>,
 }
 
+const RECORDER: &str = "recorded.so";
+
 /// Runs the program under a library that notes what it writes, behind what was noted before.
 fn record(
     dir: &Path,
@@ -115,18 +117,16 @@ fn record(
 ) -> Vec<Note> {
     let path = dir.join(format!("{ranks}.{store}")).display().to_string();
     let notes = dir.join(format!("notes-{ranks}"));
-    compile_preloaded(dir, "recorded.c", "recorded.so");
-    let preloaded = format!("LD_PRELOAD={}", dir.join("recorded.so").display());
-    let output = Command::new("mpirun")
-        .args(["-n", &ranks.to_string(), "--oversubscribe"])
-        .args(["-x", &preloaded, "-x", "RECORD_OF", "-x", "RECORD_IN"])
-        .arg(program)
-        .args([&path, &range[0].to_string(), &range[1].to_string(), settings])
-        .envs([("RECORD_OF", path.as_str()), ("RECORD_IN", &notes.display().to_string())])
-        .envs([("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [preloaded, of, into] = [
+        format!("LD_PRELOAD={}", dir.join(RECORDER).display()),
+        format!("RECORD_OF={path}"),
+        format!("RECORD_IN={}", notes.display()),
+    ];
+    let program = program.display().to_string();
+    let [begin, end] = range.map(|n| n.to_string());
+    // Of the ranks alone, not of mpirun.
+    let arguments = [&preloaded, &of, &into, &program, &path, &begin, &end, settings];
+    mpirun(dir, ranks, Path::new("env"), &arguments).expect_success();
     let mut rest = &std::fs::read(notes).unwrap()[..];
     let mut all = Vec::new();
     while let Some(end) = rest.iter().position(|&b| b == b'\n') {
@@ -192,6 +192,7 @@ fn kill_at_every_moment(store: &str) {
     const STEPS: usize = 24;
     let dir = tempfile::tempdir().unwrap();
     let program = compile(dir.path(), "steps.c", "-O2", "moments");
+    compile_preloaded(dir.path(), "recorded.c", RECORDER);
     let path = dir.path().join(format!("left.{store}"));
     // Whether another program finds the steps. Of a BP5 folder it always does.
     let is_listed = || store != "h5" || run(dir.path(), "h5ls", &["left.h5/steps"]).success;
