@@ -12,7 +12,7 @@ use swae_codec::{LatentCoding, Models};
 use swae_train::config::Config;
 use swae_train::fit::{self, Control, Outcome};
 use swae_train::generate::{self, Generate};
-use swae_train::mix::Mix;
+use swae_train::mix::{Mix, Tune};
 use swae_train::parallel::World;
 use swae_train::{bench, evaluate};
 
@@ -35,6 +35,8 @@ enum Command {
     },
     /// Trains a model that weighs the predictions of bounded mode, on series of steps
     Mix(Mix),
+    /// Refines a model that weighs predictions on the first steps of a run
+    Tune(Tune),
     /// Evolves random black holes with the BSSN example, to learn from
     Generate(Generate),
     /// Prints how good a model is, every stored byte counted: on the math functions, at 40³ and at 128³, or on runs
@@ -107,6 +109,7 @@ fn main() -> Result<ExitCode> {
             println!("{} ({}) written to {}", config.name, model.id(), config.output.display());
         }
         Command::Mix(mix) => mix.run()?,
+        Command::Tune(tune) => tune.run()?,
         Command::Generate(wanted) => generate::generate(&wanted)?,
         Command::Evaluate { model, runs, coding, json, html } if !runs.is_empty() => {
             let coding = LatentCoding::from_name(&coding).context("one of f32, f16, u8")?;

@@ -326,43 +326,43 @@ fn a_bad_configuration_says_what_is_wrong() {
     assert!(wrong(missing).contains("nowhere.h5"));
 }
 
+/// A bump with waves that turns, step by step.
+fn turning(t: usize) -> Array3<f64> {
+    let (sin, cos) = (0.2 * t as f64).sin_cos();
+    Array3::from_shape_fn((32, 32, 40), |(z, y, x)| {
+        let [x, y, z] = [x as f64 - 20.0, y as f64 - 16.0, z as f64 - 16.0];
+        let [u, v] = [x * cos + y * sin, y * cos - x * sin];
+        (0.3 * u).sin() / (1.0 + 0.01 * (u * u + 4.0 * v * v + z * z))
+    })
+}
+
+/// Bytes of steps as a series.
+fn series(steps: std::ops::Range<usize>, bound: f64, model: Option<&Model>) -> Vec<Vec<u8>> {
+    let settings = Bounded { model, ..Bounded::new(Bound::Relative(bound)) };
+    let mut history = History::default();
+    let step = |t| {
+        let field = turning(t);
+        compress_bounded(&[FieldView::of_array(&field).unwrap()], &settings, Some(&mut history)).unwrap().0
+    };
+    steps.map(step).collect()
+}
+
+/// What `swae-train` says in a folder.
+fn swae_train(dir: &Path, arguments: &[&str]) -> String {
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_swae-train")).current_dir(dir).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    said
+}
+
 #[test]
 fn a_model_that_weighs_predictions_learns_from_a_series_and_is_refined() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Bounded::new(Bound::Relative(1e-7));
-    let mut history = History::default();
-    let mut step = |t: usize| {
-        let (sin, cos) = (0.2 * t as f64).sin_cos();
-        let field = Array3::from_shape_fn((32, 32, 40), |(z, y, x)| {
-            let [x, y, z] = [x as f64 - 20.0, y as f64 - 16.0, z as f64 - 16.0];
-            let [u, v] = [x * cos + y * sin, y * cos - x * sin];
-            (0.3 * u).sin() / (1.0 + 0.01 * (u * u + 4.0 * v * v + z * z))
-        });
-        compress_bounded(&[FieldView::of_array(&field).unwrap()], &settings, Some(&mut history)).unwrap().0
-    };
-    let streams: Vec<_> = (0..8).map(&mut step).collect();
-    plain::write_swae(&dir.path().join("run.swae"), &streams, None).unwrap();
+    plain::write_swae(&dir.path().join("run.swae"), &series(0..8, 1e-7, None), None).unwrap();
     let mix = |arguments: &[&str]| {
-        let shared = [
-            "mix",
-            "run.swae",
-            "--bounds",
-            "1e-3",
-            "--lessons",
-            "3000",
-            "--batch",
-            "128",
-            "--test",
-            "run.swae",
-        ];
-        let done = Command::new(env!("CARGO_BIN_EXE_swae-train"))
-            .current_dir(dir.path())
-            .args(shared)
-            .args(arguments)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(done.status.success(), "{said}");
+        let shared = ["mix", "run.swae", "--bounds", "1e-3", "--lessons", "3000", "--batch", "128"];
+        let said = swae_train(dir.path(), &[&shared, &["--test", "run.swae"][..], arguments].concat());
         // What the network makes of it, and the step before with the neighbours' change.
         let told = said.split_once("on other runs ").expect("a comparison").1;
         let number = |s: &str| s.split(' ').next().unwrap().trim_end_matches(',').parse::<f64>().unwrap();
@@ -377,5 +377,38 @@ fn a_model_that_weighs_predictions_learns_from_a_series_and_is_refined() {
     assert!(
         swae_codec::bounded::mixture::weighs(&model)
             && model.metadata.provenance["lessons"].as_u64() > Some(0)
+    );
+}
+
+#[test]
+fn a_model_is_tuned_on_the_first_steps_of_a_run_and_does_better_on_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    plain::write_swae(&dir.path().join("run.swae"), &series(0..8, 1e-7, None), None).unwrap();
+    swae_train(
+        dir.path(),
+        &["tune", "run.swae", "--bounds", "1e-3", "--steps", "300", "-o", "own.safetensors"],
+    );
+    let own = Model::from_bytes(&std::fs::read(dir.path().join("own.safetensors")).unwrap()).unwrap();
+    let told = |key: &str| &own.metadata.provenance[key];
+    assert_eq!((&*own.metadata.name, told("from")), ("tuned", &"gr-mixture".into()));
+    let [after, before] = ["aside", "aside_before"].map(|key| told(key).as_f64().unwrap());
+    assert!(after < before, "{after} of the best opinion's bits in the step kept aside, {before} before");
+    let bytes = |model: &Model| series(4..12, 1e-3, Some(model)).iter().skip(3).map(Vec::len).sum::<usize>();
+    let (own, built_in) = (bytes(&own), bytes(&Models::built_in().by_name("gr-mixture").unwrap()));
+    assert!(own < built_in, "{own} bytes, {built_in} with the model that it came from");
+
+    // Too little to learn from.
+    plain::write_swae(&dir.path().join("three.swae"), &series(0..3, 1e-7, None), None).unwrap();
+    let failed = Command::new(env!("CARGO_BIN_EXE_swae-train"))
+        .current_dir(dir.path())
+        .args(["tune", "three.swae"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&failed.stderr);
+    assert!(
+        !failed.status.success()
+            && said.contains("three.swae: 3 steps")
+            && !dir.path().join("tuned.safetensors").exists(),
+        "{said}"
     );
 }
