@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo test fuzz bench overhead evaluate header train-data train-scaling clean
+.PHONY: help build install python examples demo test fuzz bench overhead evaluate header ptx train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
@@ -17,6 +17,7 @@ help:
 	echo 'make train-scaling  training on one process and on two'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
+	echo 'make ptx     compiles the kernel for GPUs again after a change of src/codec/cuda'
 
 build:
 	@setup/packages.sh demo
@@ -71,6 +72,9 @@ test:
 	# The operator once more, against an ADIOS2 that has the older interface.
 	ADIOS2_DIR=$$SWAE_DEPS/python/adios2-2.11/prefix \
 	    cargo build -q --release -p swae-adios2-plugin --features adios2 --target-dir build/operator-v1
+	# The kernel for GPUs is what its source says.
+	setup/ptx.sh build/network.ptx
+	cmp build/network.ptx src/codec/cuda/network.ptx
 	cargo fmt --all --check
 	$(MAKE) --no-print-directory fuzz
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings
@@ -120,6 +124,11 @@ fuzz:
 header:
 	@. setup/env.sh
 	SWAE_WRITE_HEADER=1 cargo test --release -q -p swae-capi --test header
+
+ptx:
+	@setup/packages.sh all
+	setup/python.sh
+	setup/ptx.sh src/codec/cuda/network.ptx
 
 # The README's table of math functions.
 evaluate:

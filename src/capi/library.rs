@@ -46,8 +46,12 @@ pub unsafe extern "C" fn swae_has(feature: *const c_char) -> i32 {
     }
     // SAFETY: the caller's promise.
     let feature = unsafe { CStr::from_ptr(feature) }.to_bytes();
-    let there =
-        [(&b"hdf5"[..], true), (b"mpi", true), (b"adios2", cfg!(feature = "adios2")), (b"cuda", false)];
+    let there = [
+        (&b"hdf5"[..], true),
+        (b"mpi", true),
+        (b"adios2", cfg!(feature = "adios2")),
+        (b"cuda", cfg!(feature = "cuda")),
+    ];
     there.contains(&(feature, true)).into()
 }
 

@@ -90,8 +90,9 @@ pub struct swae_options {
     /// Not 0: a file of this name is not replaced but continued, as after a restart. Its steps before the first one of this
     /// session are kept, later ones are dropped.
     pub append: i32,
-    /// The devices of a node that encode: "auto", "cpu", or "cpu:N" for the cores as N devices; NULL for "auto". The ranks of a
-    /// node share them by the work that each has. The file is the same on all.
+    /// The devices of a node that encode: "auto", "cpu", "cpu:N" for the cores as N devices, "cuda" or "cuda:0,1" for GPUs by the
+    /// CUDA driver's numbers; NULL for "auto", the cores. GPUs run the encoder of SWAE_MODE_LATENT, the cores all else. The ranks
+    /// of a node share them by the work that each has. The file is the same on all.
     pub devices: *const c_char,
 }
 

@@ -24,6 +24,9 @@ pub enum Error {
     /// A model file is not one, or its network is not one that this library runs.
     #[error("not a model that this library can run: {0}")]
     Model(String),
+    /// A device is not there or has failed.
+    #[error("{0}")]
+    Device(String),
     /// No model of this name is known.
     #[error("no model named '{name}'; built in: {}", .known.join(", "))]
     UnknownModel {

@@ -9,7 +9,7 @@ use crate::blocks::{BlockGrid, VALUES, deviation, gather, mean};
 use crate::engine::{Engine, LANES, Lanes};
 use crate::network::Network;
 use crate::stream::Reader;
-use crate::{Error, FieldView, Model, ModelId, Models, Result, Value};
+use crate::{Device, Error, FieldView, Model, ModelId, Models, Result, Value};
 use half::f16;
 use rayon::prelude::*;
 
@@ -113,10 +113,12 @@ impl<T: Value> Norm<T> {
 ///
 /// # Errors
 /// [`Error::Model`] where the model has no encoder.
-pub fn encode<T: Value>(view: &FieldView<'_, T>, model: &Model, coding: LatentCoding) -> Result<Vec<u8>> {
-    let encoder = Network::encoder(model)
-        .ok_or_else(|| Error::Model(format!("'{}' holds a decoder alone", model.metadata.name)))?;
-    let engine = Engine::best();
+pub fn encode<T: Value>(
+    view: &FieldView<'_, T>,
+    model: &Model,
+    coding: LatentCoding,
+    device: &Device,
+) -> Result<Vec<u8>> {
     let grid = BlockGrid::new(view.count());
     let norms: Vec<Norm<T>> =
         (0..grid.len()).into_par_iter().map(|block| Norm::of(view, &grid, block)).collect();
@@ -126,21 +128,11 @@ pub fn encode<T: Value>(view: &FieldView<'_, T>, model: &Model, coding: LatentCo
     };
     let coded: Vec<usize> = of_kind(Kind::Coded).collect();
     let latent = model.metadata.architecture.latent;
-    let latents: Vec<f32> = coded
-        .par_chunks(LANES)
-        .flat_map_iter(|blocks| {
-            let mut input = vec![Lanes::ZERO; VALUES];
-            for (lane, &block) in blocks.iter().enumerate() {
-                let Norm { offset, scale } = norms[block];
-                for (x, v) in input.iter_mut().zip(gather(view, grid.block(block))) {
-                    x.0[lane] = ((v - offset.to_f64()) / f64::from(scale)) as f32;
-                }
-            }
-            let output = encoder.run(engine, &input);
-            let lanes = 0..blocks.len();
-            lanes.flat_map(move |lane| output.iter().map(move |z| z.0[lane]).collect::<Vec<_>>())
-        })
-        .collect();
+    let normal = |i: usize| {
+        let Norm { offset, scale } = norms[coded[i]];
+        gather(view, grid.block(coded[i])).map(|v| ((v - offset.to_f64()) / f64::from(scale)) as f32)
+    };
+    let latents = latents(model, coded.len(), normal, device)?;
 
     let mut out = vec![coding as u8];
     out.extend_from_slice(&model.id().0);
@@ -151,6 +143,30 @@ pub fn encode<T: Value>(view: &FieldView<'_, T>, model: &Model, coding: LatentCo
         grid.block(block).values().for_each(|(_, at)| view.get(at).write_le(&mut out));
     }
     Ok(out)
+}
+
+/// The latents of so many blocks, one block after the other; `normal` gives a block's values, x fastest.
+fn latents(
+    model: &Model,
+    count: usize,
+    normal: impl Fn(usize) -> [f32; VALUES] + Sync,
+    device: &Device,
+) -> Result<Vec<f32>> {
+    if let Some(latents) = device.latents(model, count, &normal) {
+        return Ok(latents);
+    }
+    let encoder = Network::encoder(model)?;
+    let engine = Engine::best();
+    let run = |first: usize| {
+        let blocks = LANES.min(count - first);
+        let mut input = vec![Lanes::ZERO; VALUES];
+        for lane in 0..blocks {
+            input.iter_mut().zip(normal(first + lane)).for_each(|(x, v)| x.0[lane] = v);
+        }
+        let output = encoder.run(engine, &input);
+        (0..blocks).flat_map(move |lane| output.iter().map(move |z| z.0[lane]).collect::<Vec<_>>())
+    };
+    Ok((0..count).into_par_iter().step_by(LANES).flat_map_iter(run).collect())
 }
 
 fn write_latents(latents: &[f32], latent: usize, coding: LatentCoding, out: &mut Vec<u8>) {

@@ -11,6 +11,9 @@
 pub mod array;
 pub mod blocks;
 pub mod bounded;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod device;
 pub mod engine;
 mod error;
 pub mod latent;
@@ -21,12 +24,13 @@ mod together;
 mod view;
 
 pub use bounded::{Bound, Bounded, Candidates, History, Remembered, Report, Share, Spread, Tally, Tolerance};
+pub use device::Device;
 pub use error::{Error, Result};
 pub use latent::LatentCoding;
 pub use model::{Model, ModelId, Models};
 pub use stream::{
-    Field, Header, Kind, Mode, advance, compress, compress_bounded, compress_boxes, decompress,
-    decompress_boxes, decompress_region, decompress_regions, lessons, tally,
+    Field, Header, Kind, Mode, advance, compress, compress_bounded, compress_boxes, compress_boxes_on,
+    decompress, decompress_boxes, decompress_region, decompress_regions, lessons, tally,
 };
 pub use together::{Together, compress_together};
 pub use view::{Dtype, FieldView, Order, Value, check_shape, contiguous, reach};

@@ -8,6 +8,7 @@
 use crate::blocks::EDGE;
 use crate::engine::{Engine, Lanes};
 use crate::model::{Activation, Kind, LayerSpec, Model, Parameters};
+use crate::{Error, Result};
 
 /// One layer, ready to run.
 pub struct Layer {
@@ -24,14 +25,20 @@ pub struct Layer {
 
 /// An encoder or a decoder.
 pub struct Network {
-    layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
 }
 
 impl Network {
-    /// The encoder of a model; none where it has the decoder alone.
-    pub fn encoder(model: &Model) -> Option<Self> {
-        let layers = model.metadata.architecture.encoder();
-        model.encoder.as_ref().map(|p| Self::new(&layers, p, model.metadata.architecture.activation))
+    /// The encoder of a model.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it has the decoder alone.
+    pub fn encoder(model: &Model) -> Result<Self> {
+        let Some(parameters) = &model.encoder else {
+            return Err(Error::Model(format!("'{}' holds a decoder alone", model.metadata.name)));
+        };
+        let architecture = &model.metadata.architecture;
+        Ok(Self::new(&architecture.encoder(), parameters, architecture.activation))
     }
 
     /// The decoder of a model.

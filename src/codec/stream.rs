@@ -4,7 +4,7 @@
 use crate::bounded::mixture::Lesson;
 use crate::bounded::{self, Bounded, Coded, History, Preamble, Remembered, Report, Tally};
 use crate::{
-    Dtype, Error, FieldView, LatentCoding, Model, ModelId, Models, Result, Value, check_shape, latent,
+    Device, Dtype, Error, FieldView, LatentCoding, Model, ModelId, Models, Result, Value, check_shape, latent,
 };
 use ndarray::Array3;
 use std::ops::Range;
@@ -102,6 +102,18 @@ pub fn compress<T: Remembered>(view: &FieldView<'_, T>, mode: Mode<'_>) -> Resul
 /// # Errors
 /// Those of [`compress`]; [`Error::Shape`] for more than one box in latent mode.
 pub fn compress_boxes<T: Remembered>(views: &[FieldView<'_, T>], mode: Mode<'_>) -> Result<Vec<u8>> {
+    compress_boxes_on(&Device::Cores, views, mode)
+}
+
+/// The same, where a device runs the networks of latent mode. The bytes are the same too.
+///
+/// # Errors
+/// Those of [`compress_boxes`].
+pub fn compress_boxes_on<T: Remembered>(
+    device: &Device,
+    views: &[FieldView<'_, T>],
+    mode: Mode<'_>,
+) -> Result<Vec<u8>> {
     let payload = match mode {
         Mode::Raw => {
             let mut bytes = Vec::new();
@@ -109,7 +121,7 @@ pub fn compress_boxes<T: Remembered>(views: &[FieldView<'_, T>], mode: Mode<'_>)
             return Ok(seal(views, 0, &bytes));
         }
         Mode::Latent { model, coding } => match views {
-            [view] => latent::encode(view, model, coding)?,
+            [view] => latent::encode(view, model, coding, device)?,
             _ => return Err(Error::Shape("latent mode codes one box at a time".into())),
         },
         Mode::Bounded(settings) => return Ok(compress_bounded(views, &settings, None)?.0),

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use swae_codec::bounded::mixture::weighs;
 use swae_codec::{
-    Bounded, Dtype, Field, FieldView, History, Mode, Model, Remembered, Spread, Together, compress_bounded,
-    compress_boxes, compress_together,
+    Bounded, Device, Dtype, Field, FieldView, History, Mode, Model, Remembered, Spread, Together,
+    compress_bounded, compress_boxes, compress_boxes_on, compress_together,
 };
 use swae_store::{BoxRow, Boxes, FieldInfo};
 
@@ -177,13 +177,15 @@ impl<T: Remembered> Job<'_, T> {
         Some(Bounded { range: self.range, model, ..Bounded::new(bound) })
     }
 
-    fn encode(&mut self, model: Option<&Model>) -> Result<Vec<u8>> {
+    fn encode(&mut self, device: &Device, model: Option<&Model>) -> Result<Vec<u8>> {
         let views: Vec<_> = self.boxes.iter().map(|(_, view)| *view).collect();
         if let Some(settings) = self.settings(model) {
             return Ok(compress_bounded(&views, &settings, self.history.as_mut())?.0);
         }
         let bytes = match (self.coding, model) {
-            (Coding::Latent(coding), Some(model)) => compress_boxes(&views, Mode::Latent { model, coding }),
+            (Coding::Latent(coding), Some(model)) => {
+                compress_boxes_on(device, &views, Mode::Latent { model, coding })
+            }
             _ => compress_boxes(&views, Mode::Raw),
         };
         Ok(bytes?)
@@ -195,12 +197,13 @@ type Encoded<'a, T> = (usize, Job<'a, T>, Result<Vec<u8>>);
 
 /// Encodes jobs; where there are many, they are bounded ones of the same boxes, with histories, that lean on one another.
 fn encode_group<'a, T: Remembered>(
+    device: &Device,
     group: Vec<(usize, Job<'a, T>)>,
     model: Option<&Model>,
 ) -> Vec<Encoded<'a, T>> {
     if group.len() == 1 {
         let alone = |(number, mut job): (usize, Job<'a, T>)| {
-            let bytes = job.encode(model);
+            let bytes = job.encode(device, model);
             (number, job, bytes)
         };
         return group.into_iter().map(alone).collect();
@@ -239,7 +242,7 @@ impl Encoder {
         // A rank without a box has put the field all the same.
         step.part_of(info)?;
         for mut job in self.jobs(info, coding, boxes, None) {
-            let bytes = self.crew.once(|| job.encode(self.model.as_deref()))?;
+            let bytes = self.crew.once(|device| job.encode(device, self.model.as_deref()))?;
             self.keep(step, job, &bytes)?;
         }
         lock(&self.written).encoding += begun.elapsed();
@@ -329,7 +332,8 @@ impl Encoder {
         };
         let size = |group: &Vec<(usize, Job<'_, T>)>| group.iter().map(|(_, job)| points(job)).sum();
         let model = self.model.clone();
-        let encoded = self.crew.each(groups, size, |group| encode_group(group, model.as_deref()));
+        let encode = |device: &Device, group| encode_group(device, group, model.as_deref());
+        let encoded = self.crew.each(groups, size, encode);
         let mut encoded: Vec<_> = encoded.into_iter().flatten().collect();
         encoded.sort_by_key(|(number, ..)| *number);
         encoded.into_iter().try_for_each(|(_, job, bytes)| self.keep(step, job, &bytes?))

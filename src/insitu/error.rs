@@ -45,6 +45,7 @@ impl From<swae_codec::Error> for Error {
         use swae_codec::Error as E;
         match e {
             E::Model(_) | E::UnknownModel { .. } | E::MissingModel(_) => Self::Model(e.to_string()),
+            E::Device(_) => Self::Unsupported(e.to_string()),
             _ => Self::Argument(e.to_string()),
         }
     }

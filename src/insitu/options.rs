@@ -184,7 +184,7 @@ pub struct Settings {
     pub model: Option<String>,
     /// Threads of a rank; its share of the node's cores if nothing is said.
     pub threads: Option<usize>,
-    /// Which devices encode: `auto`, `cpu`, `cpu:N`; `auto` if nothing is said.
+    /// Which devices encode: `auto`, `cpu`, `cpu:N`, `cuda`, `cuda:0,1,…`; `auto` if nothing is said.
     pub devices: Option<String>,
     /// Whether fields lean on other fields of their step; not if nothing is said.
     pub couple: Option<bool>,

@@ -467,7 +467,9 @@ fn prepare(
     }
     // Nobody knows yet who has how much to do.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok((model, Crew::new(options.devices, cores, options.threads, loads, *at)?))
+    let encoding = model.clone().filter(|m| m.encoder.is_some());
+    let crew = Crew::new(&options.devices, encoding, (cores, options.threads), loads, *at)?;
+    Ok((model, crew))
 }
 
 /// The fields of a file, if there is one.

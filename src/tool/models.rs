@@ -28,7 +28,7 @@ pub fn list() {
 pub fn show(name: &str) -> Result<()> {
     let model = Models::named_or_file(name)?;
     println!("id      {}", model.id());
-    if let Some(encoder) = Network::encoder(&model) {
+    if let Ok(encoder) = Network::encoder(&model) {
         println!("encoder {} multiply-adds a block", encoder.multiply_adds());
     }
     println!("decoder {} multiply-adds a block", Network::decoder(&model).multiply_adds());

@@ -50,7 +50,7 @@ pub fn speeds(model: &Model) -> Result<[Speed; 2]> {
     let engine = Engine::best();
     let peak = engine.multiply_adds_s();
     let theirs = Swae::of_model(model).context("the model has no encoder")?;
-    let encoder = Network::encoder(model).context("the model has no encoder")?;
+    let encoder = Network::encoder(model)?;
     let decoder = Network::decoder(model);
     let latent = model.metadata.architecture.latent;
     let measure = |direction, ours: &Network, inputs: usize, forward: &dyn Fn(&Tensor)| {

@@ -56,7 +56,7 @@ pub(crate) struct Predictor {
 impl Predictor {
     pub(crate) fn new(model: &Model) -> Self {
         Self {
-            encoder: Network::encoder(model),
+            encoder: Network::encoder(model).ok(),
             decoder: Network::decoder(model),
             latents: model.metadata.architecture.latent,
         }

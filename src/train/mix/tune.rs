@@ -38,7 +38,7 @@ pub struct Tune {
     #[arg(long, default_value_t = 2000)]
     steps: usize,
     /// Adam's rate, which falls to 0 along a cosine
-    #[arg(long, default_value_t = 3e-4)]
+    #[arg(long, default_value_t = 1e-4)]
     rate: f64,
     /// What chance starts from
     #[arg(long, default_value_t = 1)]
