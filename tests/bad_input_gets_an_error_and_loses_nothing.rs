@@ -40,7 +40,7 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("damaged model", 3, "damaged.safetensors"),
             ("unknown mode", 1, "mode 77"),
             ("unknown asynchronous", 1, "asynchronous 5 is none of swae_asynchronous"),
-            ("absent devices", 6, "this build has no CUDA"),
+            ("absent devices", 6, "CUDA driver"),
             ("different options", 5, "the ranks pass different paths or options"),
             ("one rank's options", 1, "threads is -4"),
             ("size of options", 1, "swae_options.size is 3"),

@@ -1,7 +1,5 @@
 //! What runs a network over many blocks.
 
-#[cfg(not(feature = "cuda"))]
-use crate::Error;
 use crate::blocks::VALUES;
 #[cfg(feature = "cuda")]
 use crate::cuda::Gpu;
@@ -23,26 +21,26 @@ impl Device {
     /// How many GPUs there are.
     ///
     /// # Errors
-    /// [`Error::Device`] where this build has no CUDA, or the machine no driver.
+    /// [`crate::Error::Device`] where this build has no CUDA, or the machine no driver.
     pub fn gpus() -> Result<usize> {
         #[cfg(feature = "cuda")]
         return crate::cuda::count();
         #[cfg(not(feature = "cuda"))]
-        Err(Error::Device("this build has no CUDA".into()))
+        Err(crate::Error::Device("this build has no CUDA".into()))
     }
 
     /// The GPU of this number, from 0 in the order of the driver, ready to run the encoder of a model.
     ///
     /// # Errors
-    /// [`Error::Device`] where there is no such GPU, where it fails, and where it does not give the same bits as the cores;
-    /// [`Error::Model`] where the model has no encoder.
+    /// [`crate::Error::Device`] where there is no such GPU, where it fails, and where it does not give the same bits as the cores;
+    /// [`crate::Error::Model`] where the model has no encoder.
     pub fn gpu(number: usize, model: Arc<Model>) -> Result<Self> {
         #[cfg(feature = "cuda")]
         return Ok(Self::Cuda(Arc::new(Gpu::new(number, model)?)));
         #[cfg(not(feature = "cuda"))]
         {
             _ = (number, model);
-            Err(Error::Device("this build has no CUDA".into()))
+            Err(crate::Error::Device("this build has no CUDA".into()))
         }
     }
 
