@@ -96,7 +96,7 @@ bench: examples
 	bench $$at/bssn.h5 --step 16..128 --layout grid,series,run,boxes --json $$at/bssn.json --png $$at/bssn.png
 	echo '== the series without steps, and with a network that weighs predictions'
 	bench $$at/bssn.h5 --step 16..128 --layout series --peers none --without previous --without extrapolation
-	bench $$at/bssn.h5 --step 16..128 --layout series,run --peers none --model gr-mixture
+	bench $$at/bssn.h5 --step 16..128 --layout series,run --peers sz3 --model gr-mixture
 	echo '== the same, speed: best of three, one thread and all'
 	bench $$at/bssn.h5 --step 128 --rel 1e-4 --threads 1,0 --repeat 3 --json $$at/speed.json
 	echo '== math functions'
