@@ -120,6 +120,24 @@ fn steps_wait_where_the_memory_for_copies_ends() {
     }
 }
 
+/// A disk that fails one rank: the others do not wait for it for ever, the step is left out, and the run goes on.
+#[test]
+fn a_write_that_fails_on_one_rank_loses_the_step_on_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    build(dir);
+    for ranks in [1, 2, 4] {
+        for scenario in ["breaks", "stumbles"] {
+            let said = background(dir, ranks, "output.h5", "mode = raw", scenario);
+            let told: Vec<_> = said.lines().collect();
+            let is_told = matches!(told[..], [end, "close: 0"] if end.starts_with("end 2: output.h5: "));
+            assert!(is_told, "{ranks} ranks: {said}");
+            let there: Vec<i64> = all_bits(&dir.join("output.h5")).into_iter().map(|(n, _)| n).collect();
+            assert_eq!(there, [0, 1, 3, 4, 5], "{ranks} ranks, {scenario}");
+        }
+    }
+}
+
 /// A real disk, small and nearly full: steps that do not fit are left out and told of, and the run goes on to its end.
 #[test]
 fn a_full_disk_loses_the_steps_that_do_not_fit_and_says_which() {

@@ -155,7 +155,8 @@ impl Output {
         };
         let room = if self.ranks.rank() == 0 { writer.has_room(&parts).map_err(Error::from) } else { Ok(()) };
         self.ranks.agreed(room)?;
-        let done = writer.write_step(step.number, step.time, &parts, &self.models).map_err(Error::from);
+        let all = |holds: bool| self.ranks.least(i64::from(holds)) == 1;
+        let done = writer.write_step(step.number, step.time, &parts, &self.models, &all).map_err(Error::from);
         lock(&self.written).last_step = Some(step.number);
         let stored = self.ranks.agreed(done)?;
         // One rank's note for readers; the step is whole without it, so no other rank waits for it.

@@ -78,8 +78,10 @@ impl Hdf5Writer {
             let file = FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
             let steps = file.group(STEPS)?;
             let mut ended = Ok(());
-            let chain = match file.dataset(LAST) {
-                Ok(ends) => {
+            // Files of earlier versions have no chain.
+            let chain = match file.link_exists(LAST) {
+                true => {
+                    let ends = file.dataset(LAST)?;
                     let step = kept.last.as_ref().map(|name| steps.reference(name)).transpose()?;
                     if first {
                         // SAFETY: no bits at all are a reference to nothing.
@@ -88,7 +90,7 @@ impl Hdf5Writer {
                     }
                     Some(Chain { ends, next: 0, step })
                 }
-                Err(_) => None,
+                false => None,
             };
             // The chain ends before what goes.
             file.flush()?;
@@ -101,7 +103,7 @@ impl Hdf5Writer {
         open().map_err(|e| io(path, &e))
     }
 
-    fn write_model(&self, model: &Model) -> hdf5::Result<()> {
+    fn write_model(&self, model: &Model, alone: &mut hdf5::Result<()>) -> hdf5::Result<()> {
         let name = format!("{MODELS}/{}", model.id());
         if self.file.link_exists(&name) {
             // A file that is continued.
@@ -121,13 +123,18 @@ impl Hdf5Writer {
         if !Models::is_built_in(model.id()) {
             let bytes = model.decoder_only().to_bytes();
             // All ranks write the same bytes to the same place.
-            group.new_dataset::<u8>().shape(bytes.len()).create("decoder")?.write(&bytes)?;
+            note(alone, group.new_dataset::<u8>().shape(bytes.len()).create("decoder")?.write(&bytes));
         }
         Ok(())
     }
 
     /// Gives the bytes of it that this rank answers for.
-    fn write_field(&self, steps: &Group, part: &FieldPart<'_>) -> hdf5::Result<u64> {
+    fn write_field(
+        &self,
+        steps: &Group,
+        part: &FieldPart<'_>,
+        alone: &mut hdf5::Result<()>,
+    ) -> hdf5::Result<u64> {
         if let Some(how) = &part.filter {
             let all = filtered::write(steps, part, how)?;
             return Ok(if self.first { all } else { 0 });
@@ -148,14 +155,14 @@ impl Hdf5Writer {
         let boxes = group.new_dataset::<u64>().shape((part.all_boxes, BoxRow::COLUMNS)).create("boxes")?;
         if let Some(first) = part.boxes.first() {
             let offset = first.offset as usize;
-            stream.write_slice(part.bytes, offset..offset + part.bytes.len())?;
+            note(alone, stream.write_slice(part.bytes, offset..offset + part.bytes.len()));
             let rows = part.first_box..part.first_box + part.boxes.len();
             let table = ndarray::Array2::from_shape_vec(
                 (part.boxes.len(), BoxRow::COLUMNS),
                 BoxRow::to_table(&part.boxes),
             )
             .map_err(|e| e.to_string())?;
-            boxes.write_slice(&table, (rows, ..))?;
+            note(alone, boxes.write_slice(&table, (rows, ..)));
         }
         Ok(part.bytes.len() as u64)
     }
@@ -187,10 +194,13 @@ impl Writer for Hdf5Writer {
         time: f64,
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
+        all: &dyn Fn(bool) -> bool,
     ) -> Result<u64> {
+        // What fails on this rank alone is kept until the others, too, have done what all do together: they would wait.
+        let mut alone = Ok(());
         let mut write = || -> hdf5::Result<u64> {
             for model in models.iter().filter(|m| !self.models.contains(&m.id())) {
-                self.write_model(model)?;
+                self.write_model(model, &mut alone)?;
             }
             // It has no name before it is whole, on all ranks: a program that is killed leaves what was there before.
             let group = self.file.create_group_builder().obj_track_times(false).create(None)?;
@@ -201,29 +211,31 @@ impl Writer for Hdf5Writer {
             }
             let mut stored = 0;
             for part in fields {
-                stored += self.write_field(&group, part)?;
+                stored += self.write_field(&group, part, &mut alone)?;
             }
             set(&group, "complete", &1u8)?;
+            // Before the file is flushed: HDF5 does not return on the others where that fails on one rank, as it will if its disk is
+            // gone.
+            if !all(alone.is_ok()) {
+                return Ok(0);
+            }
             if let Err(e) = self.reserve() {
                 log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
             }
-            self.file.flush()?;
+            note(&mut alone, self.file.flush());
             // Only now does a reader see the step.
-            let mut ended = Ok(());
             if let Some(chain) = &mut self.chain {
                 let step = group.reference(".")?;
                 if self.first {
-                    ended = chain.ends.write_slice(&[step], chain.next..chain.next + 1);
+                    note(&mut alone, chain.ends.write_slice(&[step], chain.next..chain.next + 1));
                 }
                 *chain = Chain { ends: chain.ends.clone(), next: 1 - chain.next, step: Some(step) };
             }
             name_group(&self.file, &group, &format!("{STEPS}/{}", step_name(step)))?;
-            self.file.flush()?;
-            // Not before: the other ranks would wait.
-            ended?;
+            note(&mut alone, self.file.flush());
             Ok(stored)
         };
-        let stored = write().map_err(|e| io(&self.path, &e))?;
+        let stored = write().and_then(|stored| alone.map(|()| stored)).map_err(|e| io(&self.path, &e))?;
         self.models.extend(models.iter().map(|m| m.id()));
         Ok(stored)
     }
@@ -259,6 +271,13 @@ fn lay_out(builder: &mut FileBuilder, path: &Path) -> hdf5::Result<File> {
     file.create_group_builder().set_gcpl(&room).create(MODELS)?;
     file.new_dataset::<ObjectReference1>().shape(2).obj_track_times(false).create(LAST)?;
     Ok(file)
+}
+
+/// Keeps the first error.
+fn note(first: &mut hdf5::Result<()>, outcome: hdf5::Result<()>) {
+    if first.is_ok() {
+        *first = outcome;
+    }
 }
 
 fn step_name(step: i64) -> String {

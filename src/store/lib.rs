@@ -178,7 +178,9 @@ pub struct FieldPart<'a> {
 
 /// A file that takes steps. Every call is collective over the communicator it was made with.
 pub trait Writer: Send {
-    /// Writes a step whole, and says how many bytes of it this rank answers for.
+    /// Writes a step whole, and says how many bytes of it this rank answers for. `all` says whether something holds on all
+    /// ranks; each calls it as often as the others. Where a rank fails, readers see nothing of the step, though other ranks may
+    /// return without an error.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -188,6 +190,7 @@ pub trait Writer: Send {
         time: f64,
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
+        all: &dyn Fn(bool) -> bool,
     ) -> Result<u64>;
     /// The file.
     fn path(&self) -> &Path;

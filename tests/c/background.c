@@ -1,7 +1,8 @@
 // Steps that go on while the program computes, on a disk that the program can stall: it stands between the library and the
-// kernel. background FILE SETTINGS (same|stalled|ceiling|fills) [BALLAST]
+// kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles) [BALLAST]
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,25 +15,29 @@ enum { SIDE = 24, STEPS = 6 };
 static int rank;
 static volatile int stalled;  // what the disk does
 static volatile int waiting;  // writes that wait for it
+static volatile int broken;   // writes that fail before the others work again
 
-// Before anything is written to a file of the output.
-static void wait_for_disk(int fd) {
+// Before anything is written to a file of the output: whether that works.
+static int wait_for_disk(int fd) {
     char link[64], name[256];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     const ssize_t n = readlink(link, name, sizeof name - 1);
     name[n < 0 ? 0 : n] = 0;
-    if (!strstr(name, "output.")) return;
+    if (!strstr(name, "output.")) return 1;
     __sync_fetch_and_add(&waiting, 1);
     while (stalled) usleep(1000);
     __sync_fetch_and_sub(&waiting, 1);
+    if (broken == 0) return 1;
+    --broken;
+    errno = EIO;
+    return 0;
 }
 
 #define GUARDED(name, parameters, types, arguments)                  \
     ssize_t name parameters {                                        \
         static ssize_t(*next) types;                                 \
         if (!next) next = (ssize_t(*) types)dlsym(RTLD_NEXT, #name); \
-        wait_for_disk(fd);                                           \
-        return next arguments;                                       \
+        return wait_for_disk(fd) ? next arguments : -1;              \
     }
 
 GUARDED(write, (int fd, const void *b, size_t n), (int, const void *, size_t), (fd, b, n))
@@ -109,7 +114,10 @@ int main(int argc, char **argv) {
         // Somebody makes room before the last step.
         if (!strcmp(scenario, "fills") && step == STEPS - 1 && rank == 0) unlink(argv[4]);
         MPI_Barrier(MPI_COMM_WORLD);
+        // The last rank's disk takes nothing, or not the first thing alone.
+        if (step == 2 && rank == size - 1) broken = !strcmp(scenario, "breaks") ? 1000 : !strcmp(scenario, "stumbles");
         write_step(s, size, step);
+        broken = 0;
     }
     if (!strcmp(scenario, "same")) {
         swae_statistics done = {.size = sizeof done};

@@ -183,6 +183,7 @@ impl Writer for Adios2Writer {
         time: f64,
         fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
+        _: &dyn Fn(bool) -> bool,
     ) -> Result<u64> {
         let mut status = 0;
         let append = adios2_step_mode_adios2_step_mode_append;
