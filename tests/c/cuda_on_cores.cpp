@@ -28,7 +28,7 @@ static float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, 
 
 typedef int Result;
 typedef unsigned long long Address;
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
 
 struct Context {
     int device;
@@ -36,6 +36,7 @@ struct Context {
 static Context contexts[16];
 static thread_local Context *current;
 static std::atomic<long> launches;
+static std::atomic<bool> is_ready;
 
 static long setting(const char *name, long otherwise)
 {
@@ -44,11 +45,15 @@ static long setting(const char *name, long otherwise)
 }
 
 extern "C" {
-Result cuInit(unsigned) { return SUCCESS; }
+Result cuInit(unsigned)
+{
+    is_ready = true;
+    return SUCCESS;
+}
 Result cuDeviceGetCount(int *count)
 {
     *count = (int)setting("CUDA_ON_CORES", 2);
-    return SUCCESS;
+    return is_ready ? SUCCESS : NOT_INITIALIZED;
 }
 Result cuDeviceGet(int *device, int number)
 {
@@ -108,6 +113,8 @@ Result cuEventSynchronize(void *) { return SUCCESS; }
 Result cuEventDestroy_v2(void *) { return SUCCESS; }
 Result cuMemAlloc_v2(Address *at, size_t bytes)
 {
+    if (bytes == 0 || !current)
+        return INVALID_VALUE;
     *at = (Address)malloc(bytes);
     return *at ? SUCCESS : OUT_OF_MEMORY;
 }

@@ -7,6 +7,7 @@
 
 mod bound;
 mod coupling;
+mod decoder;
 mod encoder;
 mod entropy;
 mod history;
@@ -35,6 +36,7 @@ use crate::stream::{Reader, write_varint};
 use crate::together::Together;
 use crate::{Error, FieldView, Model, ModelId, Models, Result, Value};
 use coupling::{Coupling, Foretold};
+use decoder::Told;
 use encoder::{Encoded, Errors, Listener, Planned, Rules, encode, fit};
 use history::Past;
 use mixture::Mixer;
@@ -44,7 +46,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 use swae::Predictor;
-use tile::{COUPLED, EXTRAPOLATION, LEGENDRE, MIXTURE, PREVIOUS, PastTile, SWAE, Tile, Told};
+use tile::{COUPLED, EXTRAPOLATION, LEGENDRE, MIXTURE, PREVIOUS, PastTile, SWAE, Tile};
 
 /// Which candidates take part in the competition for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -429,7 +431,7 @@ pub(crate) fn decode<T: Remembered>(
                     tally.weigh(told);
                 }
             };
-            let past = tile::decode(tile, &turns, bytes, &guesses, windows, tell);
+            let past = decoder::decode(tile, &turns, bytes, &guesses, windows, tell);
             Ok(Some((keeps.then_some(past), tally)))
         };
     let decoded: Vec<_> = windows.par_iter_mut().enumerate().map(one).collect::<Result<_>>()?;

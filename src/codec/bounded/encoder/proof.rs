@@ -5,9 +5,10 @@ use super::{Candidate, Contest, STRICT};
 use crate::Value;
 use crate::blocks::VALUES;
 use crate::bounded::Tolerance;
+use crate::bounded::decoder::corrected;
 use crate::bounded::legendre::Block;
 use crate::bounded::symbols::Coded;
-use crate::bounded::tile::{Places, corrected};
+use crate::bounded::tile::Places;
 
 /// What errors are left.
 #[derive(Clone, Copy, Debug, Default)]

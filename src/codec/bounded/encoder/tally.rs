@@ -2,8 +2,9 @@
 
 use super::trial::Foreseen;
 use crate::Value;
+use crate::bounded::decoder::Told;
 use crate::bounded::symbols::{Coded, Symbols};
-use crate::bounded::tile::{SWAE, Told};
+use crate::bounded::tile::SWAE;
 
 /// What a candidate won.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
