@@ -12,6 +12,7 @@ use crate::engine::LANES;
 use crate::engine::{Engine, Lanes};
 use crate::network::Network;
 use crate::{Error, Model, Result};
+use std::sync::LazyLock;
 
 /// Coefficients, in the order of the scan, that have weights of their own: degrees up to 4. Those of degree 5, of degree 6,
 /// and all beyond share theirs.
@@ -158,18 +159,30 @@ pub(crate) fn inputs(opinions: &Opinions, about: &Circumstances, unit: f64) -> O
 crate::engine::for_engines! {
     /// The opinions' average: fused multiply-adds of each weight and an opinion's difference from the first, in order.
     pub(crate) fn mix(opinions: &Opinions, weights: &Weights, out: &mut Block) {
-        for (k, &place) in SCAN.place.iter().enumerate() {
-            let group = group(k);
-            let at = usize::from(place);
-            let first = opinions.first[at];
-            let mut sum = first;
+        let groups: &[u8; VALUES] = &GROUPS;
+        let mut each = [[0.0; VALUES]; OTHERS];
+        for at in 0..VALUES {
+            let group = usize::from(groups[at]);
             for of in 0..OTHERS {
-                sum = f64::from(weights[OTHERS * group + of]).mul_add(opinions.others[of][at] - first, sum);
+                each[of][at] = weights[OTHERS * group + of];
             }
-            out[at] = sum;
+        }
+        let [a, b, c] = &opinions.others;
+        for at in 0..VALUES {
+            let first = opinions.first[at];
+            let sum = f64::from(each[0][at]).mul_add(a[at] - first, first);
+            let sum = f64::from(each[1][at]).mul_add(b[at] - first, sum);
+            out[at] = f64::from(each[2][at]).mul_add(c[at] - first, sum);
         }
     }
 }
+
+/// Which weight a coefficient has, by its place in a block.
+static GROUPS: LazyLock<[u8; VALUES]> = LazyLock::new(|| {
+    let mut groups = [0; VALUES];
+    SCAN.place.iter().enumerate().for_each(|(k, &place)| groups[usize::from(place)] = group(k) as u8);
+    groups
+});
 
 /// What one block teaches. Numbers are in units; coefficients are the first [`TAUGHT`] of the scan.
 #[derive(Clone, Debug)]

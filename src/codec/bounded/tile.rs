@@ -338,7 +338,17 @@ impl<'a, T: Value> Tile<'a, T> {
                 None => out.fill(0.0),
             },
             PREVIOUS | EXTRAPOLATION => {
-                out.iter_mut().enumerate().for_each(|(k, c)| *c = self.base(predictor, first + k));
+                let of = |all: &'a [T]| all[first..].first_chunk::<VALUES>().expect("whole blocks");
+                match self.past {
+                    Some(past) => match &past.before {
+                        Some(before) if predictor == EXTRAPOLATION => {
+                            go_on(self.engine, of(&past.newest), of(before), out);
+                        }
+                        None if predictor == EXTRAPOLATION => out.fill(0.0),
+                        _ => widen(self.engine, of(&past.newest), out),
+                    },
+                    None => out.fill(0.0),
+                }
             }
             MIXTURE => match self.mixed.get(turn.visit.block as usize) {
                 Some(Some(mixed)) => out.copy_from_slice(&mixed[..]),
@@ -472,6 +482,23 @@ impl<'a, T: Value> Tile<'a, T> {
             magnitudes: self.magnitudes,
             states: self.states,
             unit: self.frame.unit,
+        }
+    }
+}
+
+crate::engine::for_engines! {
+    fn widen<T: Value>(from: &[T; VALUES], out: &mut Block) {
+        for k in 0..VALUES {
+            out[k] = from[k].to_f64();
+        }
+    }
+}
+
+crate::engine::for_engines! {
+    /// What comes next where a step goes on as it came from the one before.
+    fn go_on<T: Value>(newest: &[T; VALUES], before: &[T; VALUES], out: &mut Block) {
+        for k in 0..VALUES {
+            out[k] = 2.0 * newest[k].to_f64() - before[k].to_f64();
         }
     }
 }
