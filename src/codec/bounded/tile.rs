@@ -339,15 +339,12 @@ impl<'a, T: Value> Tile<'a, T> {
             },
             PREVIOUS | EXTRAPOLATION => {
                 let of = |all: &'a [T]| all[first..].first_chunk::<VALUES>().expect("whole blocks");
-                match self.past {
-                    Some(past) => match &past.before {
-                        Some(before) if predictor == EXTRAPOLATION => {
-                            go_on(self.engine, of(&past.newest), of(before), out);
-                        }
-                        None if predictor == EXTRAPOLATION => out.fill(0.0),
-                        _ => widen(self.engine, of(&past.newest), out),
-                    },
-                    None => out.fill(0.0),
+                match (self.past, predictor) {
+                    (Some(past), PREVIOUS) => widen(self.engine, of(&past.newest), out),
+                    (Some(PastTile { newest, before: Some(before), .. }), EXTRAPOLATION) => {
+                        go_on(self.engine, of(newest), of(before), out);
+                    }
+                    _ => out.fill(0.0),
                 }
             }
             MIXTURE => match self.mixed.get(turn.visit.block as usize) {

@@ -64,6 +64,7 @@ impl Tune {
             "{}: {count} steps; three to learn from and one to test are needed",
             self.run.display()
         );
+        let net = Net::of_model(&*Models::named_or_file(&self.from)?)?;
         let all = Lessons {
             bounds: &self.bounds,
             distances: &[1],
@@ -79,7 +80,6 @@ impl Tune {
         ensure!(data.size()[0] > 0 && aside.size()[0] > 0, TEACHES_NOTHING);
         log::info!("{} lessons", data.size()[0]);
 
-        let net = Net::of_model(&*Models::named_or_file(&self.from)?)?;
         let look = || no_grad(|| loss(&net, &aside)).double_value(&[]);
         let copy = || -> Vec<Tensor> { net.variables().iter().map(|(_, v)| v.detach().copy()).collect() };
         let begin = look();
