@@ -3,10 +3,11 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo test fuzz bench overhead evaluate header ptx train-data train-scaling clean
+.PHONY: help build install python examples demo check circles test fuzz bench overhead evaluate header ptx train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
+	echo 'make check   formatting, import circles, header, lints, codec tests: before each commit (minutes)'
 	echo 'make test    sets up everything, runs every test (half an hour the first time)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make install PREFIX=/usr/local   libraries, headers, CMake package, pkg-config file, tool'
@@ -61,8 +62,23 @@ demo: examples
 	$$swae info head_on.h5 | sed -n 1p
 	echo 'for ParaView: demo/head_on.*.vti      pictures: demo/fields.png'
 
+# Before each commit. It builds what `make build` builds, and no more than the codec's tests beside.
+check: export CARGO_TERM_COLOR = never
+check: circles
+	@setup/packages.sh demo
+	. setup/env.sh
+	cargo fmt --all --check
+	cargo test --release -q -p swae-capi --test header
+	cargo clippy --release --all-targets $$SWAE_FEATURES -- -D warnings
+	cargo test --release -q -p swae-codec
+
+# No crate's files import one another in a circle of more than two.
+circles:
+	@python3 setup/import_circles.py --self-test 2>/dev/null || { echo 'setup/import_circles.py --self-test fails' >&2; exit 1; }
+	python3 setup/import_circles.py
+
 test: export CARGO_TERM_COLOR = never
-test:
+test: circles
 	@setup/packages.sh all
 	setup/adios2.sh
 	setup/libtorch.sh
