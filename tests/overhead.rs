@@ -13,7 +13,7 @@ struct Run {
     inside: f64,
     /// Seconds, of the slowest rank, in whichever thread.
     encoding: f64,
-    exchanging: f64,
+    communication: f64,
     writing: f64,
     raw: f64,
     stored: f64,
@@ -42,10 +42,10 @@ impl Run {
             } else if line.contains(" steps in ") {
                 run.total = numbers[1];
             } else if line.contains("inside swae") {
-                let [_, stored, raw, inside, encoding, exchanging, writing] = numbers[..] else {
+                let [_, stored, raw, inside, encoding, communication, writing] = numbers[..] else {
                     panic!("{line}")
                 };
-                run = Self { inside, encoding, exchanging, writing, raw, stored, ..run };
+                run = Self { inside, encoding, communication, writing, raw, stored, ..run };
             }
         }
         run
@@ -67,13 +67,13 @@ fn main() {
     let ways = [
         ("a.h5 raw 8", "", "raw, HDF5"),
         ("a.h5 rel:1e-4 8", "", "1e-4, HDF5"),
-        ("a.h5 rel:1e-4 8", "asynchronous=coding", "1e-4, HDF5, coding"),
-        ("a.h5 rel:1e-4 8", "asynchronous=writing", "1e-4, HDF5, writing"),
+        ("a.h5 rel:1e-4 8", "asynchronous=encode", "1e-4, HDF5, encode"),
+        ("a.h5 rel:1e-4 8", "asynchronous=write", "1e-4, HDF5, write"),
         ("a.bp rel:1e-4 8", "", "1e-4, BP5"),
-        ("a.bp rel:1e-4 8", "asynchronous=coding", "1e-4, BP5, coding"),
+        ("a.bp rel:1e-4 8", "asynchronous=encode", "1e-4, BP5, encode"),
     ];
     println!(
-        "| ranks | output | run time | inside | encoding | agreeing | writing | MB |\n|---|---|---|---|---|---|---|---|"
+        "| ranks | output | run time | inside | encoding | communication | writing | MB |\n|---|---|---|---|---|---|---|---|"
     );
     let mut messages = Vec::new();
     for ranks in [1, 2, 4] {
@@ -100,7 +100,7 @@ fn main() {
                 100.0 * (run.total / without - 1.0),
                 part(run.inside),
                 part(run.encoding),
-                part(run.exchanging),
+                part(run.communication),
                 part(run.writing),
                 run.stored,
                 run.raw
@@ -111,18 +111,18 @@ fn main() {
         }
     }
     println!(
-        "\n| ranks | points | inside | encoding | agreeing | writing | in the background: inside |\n|---|---|---|---|---|---|---|"
+        "\n| ranks | points | inside | encoding | communication | writing | in the background: inside |\n|---|---|---|---|---|---|---|"
     );
     // As many points a rank as 48³ on one.
     for (ranks, points) in [(1, 48), (2, 60), (4, 76), (8, 96)] {
         let run = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "");
-        let behind = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "asynchronous=coding");
+        let behind = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "asynchronous=encode");
         let part = |seconds: f64| 100.0 * seconds / run.total;
         println!(
             "| {ranks} | {points}³ | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % |",
             part(run.inside),
             part(run.encoding),
-            part(run.exchanging),
+            part(run.communication),
             part(run.writing),
             100.0 * behind.inside / behind.total
         );
