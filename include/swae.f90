@@ -58,7 +58,7 @@ module swae
     integer(c_size_t) :: size
     integer(c_int32_t) :: mode, latents
     type(c_ptr) :: model
-    integer(c_int32_t) :: threads, keyframe_every
+    integer(c_int32_t) :: threads, keyframe_interval
     real(c_double) :: bound
     type(c_ptr) :: config, settings
     integer(c_int64_t) :: memory
@@ -152,23 +152,23 @@ module swae
 
 contains
 
-  subroutine open_f08(session, comm, path, status, mode, bound, latents, model, threads, keyframe_every, config, settings)
+  subroutine open_f08(session, comm, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings)
     type(swae_session), intent(inout) :: session
     type(MPI_Comm), intent(in) :: comm
     character(len=*), intent(in) :: path
     integer, intent(out) :: status
-    integer, intent(in), optional :: mode, latents, threads, keyframe_every
+    integer, intent(in), optional :: mode, latents, threads, keyframe_interval
     real(real64), intent(in), optional :: bound
     character(len=*), intent(in), optional :: model, config, settings
-    call open_integer(session, comm%MPI_VAL, path, status, mode, bound, latents, model, threads, keyframe_every, config, settings)
+    call open_integer(session, comm%MPI_VAL, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings)
   end subroutine
 
-  subroutine open_integer(session, comm, path, status, mode, bound, latents, model, threads, keyframe_every, config, settings)
+  subroutine open_integer(session, comm, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings)
     type(swae_session), intent(inout) :: session
     integer, intent(in) :: comm
     character(len=*), intent(in) :: path
     integer, intent(out) :: status
-    integer, intent(in), optional :: mode, latents, threads, keyframe_every
+    integer, intent(in), optional :: mode, latents, threads, keyframe_interval
     real(real64), intent(in), optional :: bound
     character(len=*), intent(in), optional :: model, config, settings
     character(kind=c_char), target :: c_path(len_trim(path) + 1)
@@ -179,7 +179,7 @@ contains
     if (present(mode)) options%mode = mode
     if (present(latents)) options%latents = latents
     if (present(threads)) options%threads = threads
-    if (present(keyframe_every)) options%keyframe_every = keyframe_every
+    if (present(keyframe_interval)) options%keyframe_interval = keyframe_interval
     if (present(bound)) options%bound = bound
     c_path = text(path)
     if (present(model)) then

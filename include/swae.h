@@ -126,11 +126,11 @@ typedef struct {
   // Threads that encode on this rank; 0 for a share of the node's cores that goes by the rank's share of the work.
   int32_t threads;
   // Of the modes with a bound: steps from one keyframe to the next; 1 for no step that leans on another, 0 for 16.
-  int32_t keyframe_every;
+  int32_t keyframe_interval;
   // The bound of the modes that have one.
   double bound;
   // Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
-  // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
+  // "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_interval, every (each so many-th step
   // alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, couple (true: fields
   // within a bound lean on other fields of their step, which is smaller; who reads one of them decodes those too), layout ("streams",
   // or "datasets": fields as ordinary HDF5 datasets behind the filter), and a table [fields.NAME] of
@@ -244,7 +244,7 @@ typedef struct {
   // Time that encoding took, in whichever thread.
   double encoding;
   // Time that the ranks took to agree on steps, in whichever thread, waiting for one another included.
-  double exchanging;
+  double communication;
   // Time that writing took, in whichever thread, waiting for one another included.
   double writing;
 } swae_statistics;

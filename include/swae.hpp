@@ -119,7 +119,7 @@ struct options {
     swae_mode mode = SWAE_MODE_LATENT;
     double bound = 0;
     swae_latents latents = SWAE_LATENTS_F16;
-    int threads = 0, keyframe_every = 0;
+    int threads = 0, keyframe_interval = 0;
     std::string model, devices, config, settings;
     swae_asynchronous asynchronous = SWAE_ASYNCHRONOUS_OFF;
     std::uint64_t memory = 0;
@@ -128,7 +128,7 @@ struct options {
     swae_options c() const {
         swae_options o{};
         o.size = sizeof o;
-        o.mode = mode, o.bound = bound, o.latents = latents, o.threads = threads, o.keyframe_every = keyframe_every;
+        o.mode = mode, o.bound = bound, o.latents = latents, o.threads = threads, o.keyframe_interval = keyframe_interval;
         o.asynchronous = asynchronous, o.memory = memory, o.append = append;
         o.model = model.empty() ? nullptr : model.c_str();
         o.devices = devices.empty() ? nullptr : devices.c_str();

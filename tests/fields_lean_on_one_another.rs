@@ -38,11 +38,11 @@ fn coupled_fields_keep_their_bound_in_fewer_bytes_whatever_is_read_first() {
         for ranks in [1, 2, 4] {
             let mut sizes = Vec::new();
             for (name, settings) in [
-                ("apart", "keyframe_every = 4"),
-                ("coupled", "keyframe_every = 4; couple = true"),
-                ("later", "keyframe_every = 4; couple = true; asynchronous = writing"),
-                ("devices", "keyframe_every = 4; couple = true; devices = cpu:3"),
-                ("relative", "keyframe_every = 4; couple = true; mode = rel; bound = 2e-5"),
+                ("apart", "keyframe_interval = 4"),
+                ("coupled", "keyframe_interval = 4; couple = true"),
+                ("later", "keyframe_interval = 4; couple = true; asynchronous = writing"),
+                ("devices", "keyframe_interval = 4; couple = true; devices = cpu:3"),
+                ("relative", "keyframe_interval = 4; couple = true; mode = rel; bound = 2e-5"),
             ] {
                 let file = format!("{name}-{ranks}.{ending}");
                 mpirun(dir.path(), ranks, &program, &[&file, settings]).expect_success();

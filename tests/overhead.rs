@@ -13,7 +13,7 @@ struct Run {
     inside: f64,
     /// Seconds, of the slowest rank, in whichever thread.
     encoding: f64,
-    exchanging: f64,
+    communication: f64,
     writing: f64,
     raw: f64,
     stored: f64,
@@ -42,10 +42,10 @@ impl Run {
             } else if line.contains(" steps in ") {
                 run.total = numbers[1];
             } else if line.contains("inside swae") {
-                let [_, stored, raw, inside, encoding, exchanging, writing] = numbers[..] else {
+                let [_, stored, raw, inside, encoding, communication, writing] = numbers[..] else {
                     panic!("{line}")
                 };
-                run = Self { inside, encoding, exchanging, writing, raw, stored, ..run };
+                run = Self { inside, encoding, communication, writing, raw, stored, ..run };
             }
         }
         run
@@ -100,7 +100,7 @@ fn main() {
                 100.0 * (run.total / without - 1.0),
                 part(run.inside),
                 part(run.encoding),
-                part(run.exchanging),
+                part(run.communication),
                 part(run.writing),
                 run.stored,
                 run.raw
@@ -122,7 +122,7 @@ fn main() {
             "| {ranks} | {points}³ | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % |",
             part(run.inside),
             part(run.encoding),
-            part(run.exchanging),
+            part(run.communication),
             part(run.writing),
             100.0 * behind.inside / behind.total
         );

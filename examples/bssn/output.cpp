@@ -54,7 +54,7 @@ void OutputFile::report() {
     if (swae_flush(session_) != SWAE_OK || swae_get_statistics(session_, &s) != SWAE_OK)
         throw std::runtime_error(std::string("swae_flush: ") + swae_last_error(session_));
     double bytes[2] = {double(s.raw_bytes), double(s.stored_bytes)};
-    double seconds[4] = {s.inside, s.encoding, s.exchanging, s.writing};
+    double seconds[4] = {s.inside, s.encoding, s.communication, s.writing};
     MPI_Allreduce(MPI_IN_PLACE, bytes, 2, MPI_DOUBLE, MPI_SUM, grid_.comm());
     MPI_Allreduce(MPI_IN_PLACE, seconds, 4, MPI_DOUBLE, MPI_MAX, grid_.comm());
     if (grid_.rank() == 0)

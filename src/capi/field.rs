@@ -2,7 +2,8 @@
 
 use crate::status::{Failure, argument};
 use std::ffi::{CStr, c_char, c_void};
-use swae_codec::{Dtype, FieldView, Order, Value, contiguous, reach};
+use swae_codec::view::{Order, contiguous, reach};
+use swae_codec::{Dtype, Element, FieldView};
 use swae_insitu::Grid;
 
 /// Types of values.
@@ -248,7 +249,7 @@ impl swae_box {
     ///
     /// # Safety
     /// `data` holds the values that count, ghost zones and strides lead to, of type `T`.
-    pub(crate) unsafe fn view<'a, T: Value>(
+    pub(crate) unsafe fn view<'a, T: Element>(
         &self,
         order: i32,
         data: *const c_void,
@@ -267,7 +268,7 @@ impl swae_box {
     ///
     /// # Safety
     /// As [`swae_box::view`], and nobody else uses the memory meanwhile.
-    pub(crate) unsafe fn fill<T: Value>(
+    pub(crate) unsafe fn fill<T: Element>(
         &self,
         order: i32,
         data: *mut c_void,

@@ -7,7 +7,7 @@ use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 use std::sync::PoisonError;
-use swae_codec::{Dtype, Remembered};
+use swae_codec::{Dtype, Element};
 use swae_insitu::{Asynchronous, Error, FieldSettings, Grid, Mode, Options, Session, Settings};
 
 /// How fields are coded.
@@ -69,11 +69,11 @@ pub struct swae_options {
     /// Threads that encode on this rank; 0 for a share of the node's cores that goes by the rank's share of the work.
     pub threads: i32,
     /// Of the modes with a bound: steps from one keyframe to the next; 1 for no step that leans on another, 0 for 16.
-    pub keyframe_every: i32,
+    pub keyframe_interval: i32,
     /// The bound of the modes that have one.
     pub bound: f64,
     /// Path of a TOML file, whose settings count before those above; NULL for none. It has the keys mode ("latent", "raw",
-    /// "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_every, every (each so many-th step
+    /// "abs", "rel", "pwrel", "psnr", "off"), bound, latents ("f16", "f32", "u8"), keyframe_interval, every (each so many-th step
     /// alone), levels (a list), model, threads, asynchronous ("off", "coding", "writing"), memory, append (true), devices, couple (true: fields
     /// within a bound lean on other fields of their step, which is smaller; who reads one of them decodes those too), layout ("streams",
     /// or "datasets": fields as ordinary HDF5 datasets behind the filter), and a table [fields.NAME] of
@@ -115,7 +115,7 @@ pub struct swae_statistics {
     /// Time that encoding took, in whichever thread.
     pub encoding: f64,
     /// Time that the ranks took to agree on steps, in whichever thread, waiting for one another included.
-    pub exchanging: f64,
+    pub communication: f64,
     /// Time that writing took, in whichever thread, waiting for one another included.
     pub writing: f64,
 }
@@ -292,7 +292,7 @@ unsafe fn put_boxes(
 
 /// # Safety
 /// Each pointer leads to values as its box says.
-unsafe fn put_all<T: Remembered>(
+unsafe fn put_all<T: Element>(
     session: &mut Session,
     name: &str,
     grid: &Grid,
@@ -351,7 +351,7 @@ pub unsafe extern "C" fn swae_get_statistics(
             threads: done.threads as u64,
             inside: done.inside.as_secs_f64(),
             encoding: done.encoding.as_secs_f64(),
-            exchanging: done.exchanging.as_secs_f64(),
+            communication: done.communication.as_secs_f64(),
             writing: done.writing.as_secs_f64(),
         };
         // SAFETY: as above.
@@ -428,15 +428,15 @@ pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Option
         5 => Mode::Psnr,
         other => return Err(wrong(format!("mode {other} is none of swae_mode"))),
     };
-    let keyframe_every = u32::try_from(o.keyframe_every)
-        .map_err(|_| wrong(format!("keyframe_every is {}; 0 means 16", o.keyframe_every)))?;
+    let keyframe_interval = u32::try_from(o.keyframe_interval)
+        .map_err(|_| wrong(format!("keyframe_interval is {}; 0 means 16", o.keyframe_interval)))?;
     let threads = usize::try_from(o.threads)
         .map_err(|_| wrong(format!("threads is {}; 0 means the rank's share of the cores", o.threads)))?;
     settings.all = FieldSettings {
         mode: Some(mode),
         bound: Some(o.bound),
         latents: Some(latents.into()),
-        keyframe_every: (keyframe_every > 0).then_some(keyframe_every),
+        keyframe_interval: (keyframe_interval > 0).then_some(keyframe_interval),
         ..FieldSettings::default()
     };
     settings.threads = Some(threads);

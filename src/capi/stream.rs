@@ -4,10 +4,10 @@ use crate::field::{dtype, name, sized, swae_box, swae_field};
 use crate::session::{read_options, swae_options, text};
 use crate::status::{Failure, argument, fenced, swae_status};
 use std::ffi::{c_char, c_void};
+use swae_codec::decode::decompress_box;
+use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box};
 use swae_codec::stream::header;
-use swae_codec::{
-    Bounded, Dtype, Field, FieldView, Mode, Models, Remembered, compress, compress_bounded, decompress,
-};
+use swae_codec::{Dtype, Element, Field, FieldView, Models};
 use swae_insitu::{Coding, Options};
 
 /// What went wrong in a call without a session, as text that ends with NUL.
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn swae_compress(
 
 /// # Safety
 /// The field's data are as large as it says.
-unsafe fn encode<T: Remembered>(field: &swae_field, options: &Options) -> Result<Vec<u8>, Failure> {
+unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Vec<u8>, Failure> {
     let name = if field.name.is_null() {
         ""
     } else {
@@ -118,16 +118,16 @@ unsafe fn encode<T: Remembered>(field: &swae_field, options: &Options) -> Result
     let coding = options.of(name).coding.unwrap_or(Coding::Raw);
     let code = || -> Result<Vec<u8>, swae_codec::Error> {
         let bytes = match coding {
-            Coding::Raw => compress(&view, Mode::Raw)?,
+            Coding::Raw => compress_box(&view, Method::Raw)?,
             Coding::Latent(coding) => {
                 let model = Models::named_or_file(&options.model)?;
-                compress(&view, Mode::Latent { model: &model, coding })?
+                compress_box(&view, Method::Latent { model: &model, coding })?
             }
             Coding::Bounded { bound, .. } => compress_bounded(&[view], &Bounded::new(bound), None)?.0,
         };
         // What cannot be compressed is kept as it is.
         let most = most(view.count().iter().product::<usize>() * T::DTYPE.size());
-        if most.is_some_and(|most| bytes.len() > most) { compress(&view, Mode::Raw) } else { Ok(bytes) }
+        if most.is_some_and(|most| bytes.len() > most) { compress_box(&view, Method::Raw) } else { Ok(bytes) }
     };
     let coded = match options.threads {
         0 => code(),
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn swae_decompress(
         if let Some(path) = unsafe { text(model) } {
             models.add((*Models::named_or_file(path).map_err(swae_insitu::Error::from)?).clone());
         }
-        let decoded = decompress(stream, &models).map_err(swae_insitu::Error::from)?;
+        let decoded = decompress_box(stream, &models).map_err(swae_insitu::Error::from)?;
         // SAFETY: the caller's promise.
         unsafe { give(&decoded, field) }
     });
@@ -233,7 +233,7 @@ pub(crate) unsafe fn give(decoded: &Field, field: &swae_field) -> Result<(), Fai
     filled.map_err(argument)
 }
 
-fn values<T: Remembered>(view: FieldView<'_, T>) -> Vec<T> {
+fn values<T: Element>(view: FieldView<'_, T>) -> Vec<T> {
     view.values().collect()
 }
 

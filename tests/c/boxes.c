@@ -148,7 +148,7 @@ int main(int argc, char **argv) {
     EXPECT(swae_set_log(hear, &heard, SWAE_LOG_DEBUG) == SWAE_OK && swae_format_version() >= 1);
     EXPECT(swae_has("hdf5") && !swae_has("teleportation"));
     for (int level = 0; level < 2; ++level) make(&levels[level], level);
-    swae_options o = {.size = sizeof o, .mode = SWAE_MODE_RELATIVE, .bound = 1e-3, .keyframe_every = 3,
+    swae_options o = {.size = sizeof o, .mode = SWAE_MODE_RELATIVE, .bound = 1e-3, .keyframe_interval = 3,
                       .settings = "fields.chi.mode = abs; fields.chi.bound = 1e-6; fields.K.every = 2; fields.K.levels = [0]"};
     swae_session *s;
     EXPECT(swae_open(MPI_COMM_WORLD, argv[1], &o, &s) == SWAE_OK);
