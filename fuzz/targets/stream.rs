@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use swae_codec::{Models, decompress_boxes, decompress_region, stream::header, tally};
+use swae_codec::Models;
+use swae_codec::decode::{block_statistics, decompress_boxes, decompress_region};
+use swae_codec::stream::header;
 
 fuzz_target!(|bytes: &[u8]| {
     let sealed = swae_fuzz::sealed(swae_fuzz::STREAM, bytes);
@@ -15,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(fields) = decompress_boxes(&sealed, &models, None) {
         let shapes: Vec<_> = fields.iter().map(|f| f.count()).collect();
         assert_eq!(shapes, header.boxes);
-        let _ = tally(&sealed, &models, None);
+        let _ = block_statistics(&sealed, &models, None);
     }
     if let [count] = header.boxes[..] {
         let _ = decompress_region(&sealed, &models, count.map(|n| n / 2..n), None);

@@ -3,7 +3,8 @@
 
 use crate::status::{Failure, argument};
 use std::ffi::{CStr, c_char, c_void};
-use swae_codec::{Dtype, FieldView, Order, Value, contiguous, reach};
+use swae_codec::view::{Order, contiguous, reach};
+use swae_codec::{Dtype, Element, FieldView};
 use swae_insitu::Grid;
 
 /// @brief Types of values.
@@ -109,9 +110,11 @@ pub struct swae_boxes {
 
 /// The struct behind a pointer.
 ///
-/// # Errors Where it is NULL, or smaller than this library's.
+/// # Errors
+/// Where it is NULL, or smaller than this library's.
 ///
-/// # Safety `at` is NULL or points to a struct whose first member is its size.
+/// # Safety
+/// `at` is NULL or points to a struct whose first member is its size.
 pub(crate) unsafe fn sized<'a, T>(at: *const T, name: &str) -> Result<&'a T, Failure> {
     if at.is_null() {
         return Err(argument(format!("{name} is NULL")));
@@ -128,7 +131,8 @@ pub(crate) unsafe fn sized<'a, T>(at: *const T, name: &str) -> Result<&'a T, Fai
 
 /// The field name that a caller passed.
 ///
-/// # Safety `name` is NULL or a string.
+/// # Safety
+/// `name` is NULL or a string.
 pub(crate) unsafe fn name<'a>(name: *const c_char) -> Result<&'a str, Failure> {
     if name.is_null() {
         return Err(argument("the field's name is NULL"));
@@ -165,7 +169,8 @@ impl swae_boxes {
 
     /// The boxes.
     ///
-    /// # Safety `boxes` points to `box_count` structs, `box_size` bytes apart.
+    /// # Safety
+    /// `boxes` points to `box_count` structs, `box_size` bytes apart.
     pub(crate) unsafe fn boxes(&self) -> Result<Vec<swae_box>, Failure> {
         if self.box_count > 0 && self.boxes.is_null() {
             return Err(argument("swae_boxes.boxes is NULL"));
@@ -246,8 +251,9 @@ impl swae_box {
 
     /// The box as a view.
     ///
-    /// # Safety `data` holds the values that count, ghost zones and strides reach, of type `T`.
-    pub(crate) unsafe fn view<'a, T: Value>(
+    /// # Safety
+    /// `data` holds the values that count, ghost zones and strides reach, of type `T`.
+    pub(crate) unsafe fn view<'a, T: Element>(
         &self,
         order: i32,
         data: *const c_void,
@@ -264,8 +270,9 @@ impl swae_box {
 
     /// Writes values, x fastest, into the box.
     ///
-    /// # Safety As [`swae_box::view`], and no other thread uses the memory meanwhile.
-    pub(crate) unsafe fn fill<T: Value>(
+    /// # Safety
+    /// As [`swae_box::view`], and no other thread uses the memory meanwhile.
+    pub(crate) unsafe fn fill<T: Element>(
         &self,
         order: i32,
         data: *mut c_void,

@@ -7,7 +7,7 @@ use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 use std::sync::PoisonError;
-use swae_codec::{Dtype, Remembered};
+use swae_codec::{Dtype, Element};
 use swae_insitu::{Asynchronous, Error, FieldSettings, Grid, Mode, Options, Session, Settings};
 
 /// @brief How fields are compressed.
@@ -272,7 +272,8 @@ pub unsafe extern "C" fn swae_put_boxes(
     swae_session::put(session, |open| unsafe { put_boxes(open, name, dtype, boxes, data) })
 }
 
-/// # Safety The field is NULL or valid, and its data as large as it says.
+/// # Safety
+/// The field is NULL or valid, and its data as large as it says.
 unsafe fn put(session: &mut Session, field: *const swae_field) -> Result<(), Failure> {
     // SAFETY: the caller's contract, to the end.
     let field = unsafe { sized(field, "swae_field")? };
@@ -287,7 +288,8 @@ unsafe fn put(session: &mut Session, field: *const swae_field) -> Result<(), Fai
     }
 }
 
-/// # Safety The contract of [`swae_put_boxes`].
+/// # Safety
+/// The contract of [`swae_put_boxes`].
 unsafe fn put_boxes(
     session: &mut Session,
     name: *const c_char,
@@ -313,8 +315,9 @@ unsafe fn put_boxes(
     }
 }
 
-/// # Safety Each pointer points to values as its box says.
-unsafe fn put_all<T: Remembered>(
+/// # Safety
+/// Each pointer points to values as its box says.
+unsafe fn put_all<T: Element>(
     session: &mut Session,
     name: &str,
     grid: &Grid,
@@ -422,13 +425,15 @@ pub unsafe extern "C" fn swae_last_error(session: *const swae_session) -> *const
     SESSIONS.with(session, |session| session.last_error.message()).unwrap_or_else(Absent::message)
 }
 
-/// # Safety `s` is NULL or a string.
+/// # Safety
+/// `s` is NULL or a string.
 pub(crate) unsafe fn text<'a>(s: *const c_char) -> Option<&'a str> {
     // SAFETY: the caller's contract.
     if s.is_null() { None } else { unsafe { CStr::from_ptr(s) }.to_str().ok() }
 }
 
-/// # Safety The strings are NULL or strings.
+/// # Safety
+/// The strings are NULL or strings.
 pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Options, Error> {
     let mut settings = Settings::default();
     if options.is_null() {

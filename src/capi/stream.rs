@@ -5,10 +5,10 @@ use crate::field::{dtype, name, sized, swae_box, swae_field};
 use crate::session::{read_options, swae_options, text};
 use crate::status::{Failure, argument, catch_panics, swae_status};
 use std::ffi::{c_char, c_void};
+use swae_codec::decode::decompress_box;
+use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box};
 use swae_codec::stream::header;
-use swae_codec::{
-    Bounded, Dtype, Field, FieldView, Mode, Models, Remembered, compress, compress_bounded, decompress,
-};
+use swae_codec::{Dtype, Element, Field, FieldView, Models};
 use swae_insitu::{Coding, Options};
 
 /// @brief Error message of a call without a session.
@@ -21,7 +21,8 @@ pub struct swae_message {
 
 /// The status of a call, whose message the caller gets.
 ///
-/// # Safety `message` is NULL or valid.
+/// # Safety
+/// `message` is NULL or valid.
 unsafe fn report(message: *mut swae_message, outcome: Result<(), Failure>) -> swae_status {
     let (status, text) = match outcome {
         Ok(()) => (swae_status::SWAE_OK, String::new()),
@@ -108,8 +109,9 @@ pub unsafe extern "C" fn swae_compress(
     unsafe { report(message, outcome) }
 }
 
-/// # Safety The field's data are as large as it says.
-unsafe fn encode<T: Remembered>(field: &swae_field, options: &Options) -> Result<Vec<u8>, Failure> {
+/// # Safety
+/// The field's data are as large as it says.
+unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Vec<u8>, Failure> {
     let name = if field.name.is_null() {
         ""
     } else {
@@ -121,16 +123,16 @@ unsafe fn encode<T: Remembered>(field: &swae_field, options: &Options) -> Result
     let coding = options.of(name).coding.unwrap_or(Coding::Raw);
     let code = || -> Result<Vec<u8>, swae_codec::Error> {
         let bytes = match coding {
-            Coding::Raw => compress(&view, Mode::Raw)?,
+            Coding::Raw => compress_box(&view, Method::Raw)?,
             Coding::Latent(coding) => {
                 let model = Models::named_or_file(&options.model)?;
-                compress(&view, Mode::Latent { model: &model, coding })?
+                compress_box(&view, Method::Latent { model: &model, coding })?
             }
             Coding::Bounded { bound, .. } => compress_bounded(&[view], &Bounded::new(bound), None)?.0,
         };
         // What cannot be compressed is stored uncompressed.
         let max = max_compressed_size(view.count().iter().product::<usize>() * T::DTYPE.size());
-        if max.is_some_and(|max| bytes.len() > max) { compress(&view, Mode::Raw) } else { Ok(bytes) }
+        if max.is_some_and(|max| bytes.len() > max) { compress_box(&view, Method::Raw) } else { Ok(bytes) }
     };
     let coded = match options.threads {
         0 => code(),
@@ -206,7 +208,7 @@ pub unsafe extern "C" fn swae_decompress(
         if let Some(path) = unsafe { text(model) } {
             models.add((*Models::named_or_file(path).map_err(swae_insitu::Error::from)?).clone());
         }
-        let decoded = decompress(stream, &models).map_err(swae_insitu::Error::from)?;
+        let decoded = decompress_box(stream, &models).map_err(swae_insitu::Error::from)?;
         // SAFETY: the caller's contract.
         unsafe { copy_out(&decoded, field) }
     });
@@ -216,7 +218,8 @@ pub unsafe extern "C" fn swae_decompress(
 
 /// Writes a decoded box into the caller's memory.
 ///
-/// # Safety The field's memory can be written.
+/// # Safety
+/// The field's memory can be written.
 pub(crate) unsafe fn copy_out(decoded: &Field, field: &swae_field) -> Result<(), Failure> {
     let wanted = dtype(field.dtype)?;
     if (decoded.dtype(), decoded.count()) != (wanted, field.count) {
@@ -243,11 +246,12 @@ pub(crate) unsafe fn copy_out(decoded: &Field, field: &swae_field) -> Result<(),
     filled.map_err(argument)
 }
 
-fn values<T: Remembered>(view: FieldView<'_, T>) -> Vec<T> {
+fn values<T: Element>(view: FieldView<'_, T>) -> Vec<T> {
     view.values().collect()
 }
 
-/// # Safety `stream` is NULL or has `length` bytes.
+/// # Safety
+/// `stream` is NULL or has `length` bytes.
 unsafe fn bytes<'a>(stream: *const c_void, length: usize) -> Result<&'a [u8], Failure> {
     if stream.is_null() {
         return Err(argument("stream is NULL"));

@@ -1,31 +1,28 @@
-//! Arrays of any rank, each coded by itself into a payload that says everything: what plugins and scripts hand over, who know
+//! Arrays of any rank, each coded by itself into a payload that says everything: what plugins and scripts hand over, which know
 //! of no grid. This file and docs/format.md are the only places that know its layout.
 //!
 //! Axes are in C order, the last one fastest. Blocks have three axes: of four and more, all but the last three count boxes; a
 //! plane's rows are taken eight at a time, a line's values 64 at a time, so that a block is smooth along all of its axes where
 //! the array is.
 
-use crate::stream::{Reader, compress_bounded, compress_boxes, decompress_boxes, write_varint};
-use crate::{
-    Bounded, Dtype, Error, Field, FieldView, History, Mode, Model, Models, Remembered, Result, Spread,
-    check_shape,
-};
+use crate::bound::ValueRange;
+use crate::config::{Compression, Layout};
+use crate::decode::decompress_boxes;
+use crate::element::{Dtype, Element};
+use crate::encode::{Bounded, Method, compress_bounded, compress_box};
+use crate::error::{Error, Result};
+use crate::field::Field;
+use crate::history::History;
+use crate::model::Model;
+use crate::models::Models;
+use crate::stream::Stream;
+use crate::view::{FieldView, check_shape};
+use crate::wire::{self, ByteReader, unseal, write_varint};
 
 const MAGIC: [u8; 4] = *b"SWAA";
 const VERSION: u8 = 1;
-const CHECKSUM: usize = 4;
 /// Axes that an array has at most, as in HDF5.
 pub const MOST_AXES: usize = 32;
-
-/// What the first axis of an array is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Arrangement {
-    /// A place like the others.
-    #[default]
-    Grid,
-    /// Time: each step leans on the one before.
-    Series,
-}
 
 /// A decoded array.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +81,7 @@ const GRID: u8 = 1;
 const SERIES: u8 = 2;
 
 /// Bytes that the payload of an array of so many bytes and axes never exceeds.
-pub fn most(bytes: usize, axes: usize) -> usize {
+pub fn max_compressed_size(bytes: usize, axes: usize) -> usize {
     bytes.saturating_add(32 + 10 * axes)
 }
 
@@ -92,22 +89,22 @@ pub fn most(bytes: usize, axes: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Shape`] where the shape does not fit the values, or has more than [`MOST_AXES`] axes; those of
-/// [`compress`](crate::compress).
-pub fn compress<T: Remembered>(
+/// [`compress_box`].
+pub fn compress<T: Element>(
     values: &[T],
     shape: &[usize],
-    mode: Mode<'_>,
-    arrangement: Arrangement,
+    method: Method<'_>,
+    layout: Layout,
 ) -> Result<Vec<u8>> {
     let points = points(shape)?;
     if points != values.len() {
         return Err(Error::Shape(format!("{} values make no array of {shape:?}", values.len())));
     }
-    let series = arrangement == Arrangement::Series && shape.len() > 1;
-    let coded = match mode {
-        Mode::Raw => None,
+    let series = layout == Layout::Series && shape.len() > 1;
+    let coded = match method {
+        Method::Raw => None,
         _ if points == 0 => None,
-        _ => Some(coded(values, shape, mode, series)?),
+        _ => Some(coded(values, shape, method, series)?),
     };
     let plain = points * T::DTYPE.size();
     let small = coded.filter(|streams| streams.len() < plain);
@@ -119,6 +116,19 @@ pub fn compress<T: Remembered>(
             seal(T::DTYPE as u8, shape, STORED, &bytes)
         }
     })
+}
+
+/// Compresses an array: what programs without an array's model at hand call.
+///
+/// # Errors
+/// Those of [`compress`], and of [`Compression::load_model`].
+pub fn compress_with<T: Element>(
+    values: &[T],
+    shape: &[usize],
+    compression: &Compression,
+) -> Result<Vec<u8>> {
+    let model = compression.load_model()?;
+    compress(values, shape, Method::new(compression, model.as_deref())?, compression.layout)
 }
 
 /// Keeps bytes of any other type as they are.
@@ -134,7 +144,7 @@ fn seal(dtype: u8, shape: &[usize], kind: u8, rest: &[u8]) -> Vec<u8> {
     shape.iter().for_each(|&n| write_varint(n as u64, &mut out));
     out.push(kind);
     out.extend_from_slice(rest);
-    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    wire::seal(&mut out);
     out
 }
 
@@ -190,11 +200,11 @@ fn steps(shape: &[usize], series: bool) -> impl Iterator<Item = (usize, Vec<usiz
 }
 
 /// The decoder that a reader needs and may not have, and the streams, each behind its length.
-fn coded<T: Remembered>(values: &[T], shape: &[usize], mode: Mode<'_>, series: bool) -> Result<Vec<u8>> {
-    let model = match mode {
-        Mode::Latent { model, .. } => Some(model),
-        Mode::Bounded(Bounded { model, .. }) => model,
-        Mode::Raw => None,
+fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: bool) -> Result<Vec<u8>> {
+    let model = match method {
+        Method::Latent { model, .. } => Some(model),
+        Method::Bounded(Bounded { model, .. }) => model,
+        Method::Raw => None,
     };
     let decoder = match model {
         Some(model) if !Models::is_built_in(model.id()) => model.decoder_only().to_bytes(),
@@ -211,15 +221,15 @@ fn coded<T: Remembered>(values: &[T], shape: &[usize], mode: Mode<'_>, series: b
     for (first, inside) in steps(shape, series) {
         let views = pieces(&inside).map(|p| FieldView::new(values, first + p.first, p.count, p.stride));
         let views = views.collect::<Result<Vec<_>>>()?;
-        match mode {
-            Mode::Bounded(mut settings) => {
+        match method {
+            Method::Bounded(mut settings) => {
                 if settings.bound.needs_range() && settings.range.is_none() {
-                    settings.range = Some(Spread::of(&FieldView::dense(values, [values.len(), 1, 1])?));
+                    settings.range = Some(ValueRange::of(&FieldView::dense(values, [values.len(), 1, 1])?));
                 }
                 keep(&compress_bounded(&views, &settings, series.then_some(&mut history))?.0);
             }
             _ => views.into_iter().try_for_each(|view| {
-                keep(&compress_boxes(&[view], mode)?);
+                keep(&compress_box(&view, method)?);
                 Ok::<_, Error>(())
             })?,
         }
@@ -231,10 +241,10 @@ fn coded<T: Remembered>(values: &[T], shape: &[usize], mode: Mode<'_>, series: b
 ///
 /// # Errors
 /// [`Error::Stream`] where the bytes are damaged or no payload of an array, [`Error::Version`] where they are of a later
-/// version, and those of [`decompress`](crate::decompress).
+/// version, and those of [`decompress_boxes`].
 pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
     let damaged = |text: &str| Error::Stream(text.into());
-    let mut reader = Reader::new(payload);
+    let mut reader = ByteReader::new(payload);
     if reader.array::<4>()? != MAGIC {
         return Err(damaged("it does not begin with 'SWAA'"));
     }
@@ -242,11 +252,8 @@ pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
     if version != VERSION {
         return Err(Error::Version { found: version.into(), known: VERSION.into() });
     }
-    let (body, sum) = payload.split_last_chunk::<CHECKSUM>().ok_or_else(|| damaged("it ends too early"))?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
-        return Err(damaged("the checksum is wrong"));
-    }
-    let mut reader = Reader::new(&body[5.min(body.len())..]);
+    let body = unseal(payload)?;
+    let mut reader = ByteReader::new(&body[5.min(body.len())..]);
     let [dtype] = reader.array()?;
     let axes = reader.size()?;
     if axes > MOST_AXES {
@@ -273,14 +280,8 @@ pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
     Ok(Array { shape, values })
 }
 
-/// Bytes behind their number.
-fn part<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
-    let length = reader.size()?;
-    reader.take(length, 1)
-}
-
-fn decoded<T: Remembered>(
-    reader: &mut Reader<'_>,
+fn decoded<T: Element>(
+    reader: &mut ByteReader<'_>,
     dtype: Dtype,
     (shape, points): (&[usize], usize),
     series: bool,
@@ -288,7 +289,7 @@ fn decoded<T: Remembered>(
 ) -> Result<Vec<T>> {
     let other = || Error::Stream("its boxes are not those of its shape".into());
     let mut models = models.clone();
-    let decoder = part(reader)?;
+    let decoder = reader.part()?;
     if !decoder.is_empty() {
         models.add(Model::from_bytes(decoder)?);
     }
@@ -299,7 +300,8 @@ fn decoded<T: Remembered>(
     for (first, inside) in steps(shape, series) {
         let mut wanted = pieces(&inside).peekable();
         while wanted.peek().is_some() {
-            for field in decompress_boxes(part(reader)?, &models, series.then_some(&mut history))? {
+            let stream = Stream::open(reader.part()?)?;
+            for field in decompress_boxes(&stream, &models, series.then_some(&mut history))? {
                 let piece = wanted.next().ok_or_else(other)?;
                 if (field.dtype(), field.count()) != (dtype, piece.count) {
                     return Err(other());
@@ -316,12 +318,12 @@ fn decoded<T: Remembered>(
         && shape.iter().filter(|&&n| n > 1).count() == 3
     {
         // The array itself.
-        let array = fields.pop().and_then(|(_, _, field)| T::into_array(field));
+        let array = fields.pop().and_then(|(_, _, field)| field.into_array::<T>());
         return Ok(array.ok_or_else(other)?.into_raw_vec_and_offset().0);
     }
     let mut values = vec![T::default(); points];
     for (first, Piece { first: at, count: [nx, ..], stride: [_, y, z] }, field) in fields {
-        let array = T::into_array(field).ok_or_else(other)?;
+        let array = field.into_array::<T>().ok_or_else(other)?;
         for (j, row) in array.rows().into_iter().enumerate() {
             let (iz, iy) = (j / array.dim().1, j % array.dim().1);
             let begin = first + at + iy * y as usize + iz * z as usize;

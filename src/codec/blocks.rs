@@ -4,13 +4,17 @@
 //! 8 the last block is padded by odd reflection about its last value (`2·v[n−1] − v[2(n−1)−i]`), which continues a
 //! smooth field with a continuous slope; a jump would cost latents.
 
-use crate::{FieldView, Value};
+use crate::element::Element;
+use crate::view::FieldView;
 use std::hint::black_box;
 
 /// Values along each edge of a block.
 pub const EDGE: usize = 8;
 /// Values in a block.
 pub const VALUES: usize = EDGE * EDGE * EDGE;
+
+/// A block's values or coefficients.
+pub(crate) type Block<F = f64> = [F; VALUES];
 
 /// The blocks of a box of `[nx, ny, nz]` values.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +80,26 @@ impl BlockGrid {
     }
 }
 
+/// Where the true values of a block lie in it.
+pub(crate) struct Places {
+    count: [usize; 3],
+}
+
+impl Places {
+    pub(crate) fn of(place: BlockBox) -> Self {
+        Self { count: place.count }
+    }
+
+    /// Index in the block of the n-th true value.
+    pub(crate) fn block(&self, n: u16) -> usize {
+        let n = usize::from(n);
+        let [nx, ny, _] = self.count;
+        (n / (nx * ny) * EDGE + n / nx % ny) * EDGE + n % nx
+    }
+}
+
 /// Copies a block's true values out of the view; padding stays 0.
-pub fn values<T: Value>(view: &FieldView<'_, T>, place: BlockBox, block: &mut [T; VALUES]) {
+pub fn values<T: Element>(view: &FieldView<'_, T>, place: BlockBox, block: &mut [T; VALUES]) {
     let [nx, ny, nz] = place.count;
     let [x0, y0, z0] = place.start;
     let line = |i: usize| view.row([x0, y0 + i % EDGE, z0 + i / EDGE], nx);
@@ -105,7 +127,7 @@ pub fn values<T: Value>(view: &FieldView<'_, T>, place: BlockBox, block: &mut [T
 
 /// Reads the ends of each of a block's lines along x, so that the processor fetches them from memory while it is busy with
 /// something else: their addresses follow no pattern that it would foresee.
-pub(crate) fn fetch<T: Value>(view: &FieldView<'_, T>, place: BlockBox) {
+pub(crate) fn fetch<T: Element>(view: &FieldView<'_, T>, place: BlockBox) {
     let ([x, y, z], [nx, ny, nz]) = (place.start, place.count);
     let mut sum = 0u64;
     for k in 0..nz {
@@ -117,10 +139,10 @@ pub(crate) fn fetch<T: Value>(view: &FieldView<'_, T>, place: BlockBox) {
 }
 
 /// Copies a block out of the view, in double precision, with its padding.
-pub fn gather<T: Value>(view: &FieldView<'_, T>, place: BlockBox) -> [f64; VALUES] {
+pub fn gather<T: Element>(view: &FieldView<'_, T>, place: BlockBox) -> [f64; VALUES] {
     let mut true_values = [T::default(); VALUES];
     values(view, place, &mut true_values);
-    let mut block = true_values.map(Value::to_f64);
+    let mut block = true_values.map(Element::to_f64);
     pad_block(&mut block, place.count);
     block
 }

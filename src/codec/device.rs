@@ -3,7 +3,8 @@
 use crate::blocks::VALUES;
 #[cfg(feature = "cuda")]
 use crate::cuda::Gpu;
-use crate::{Model, Result};
+use crate::error::Result;
+use crate::model::Model;
 use std::sync::Arc;
 
 /// A device that runs networks. Which one it is changes no byte.

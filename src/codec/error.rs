@@ -1,4 +1,4 @@
-use crate::ModelId;
+use crate::model_id::ModelId;
 
 /// What can go wrong between a field and its bytes.
 #[derive(Debug, thiserror::Error)]
@@ -7,6 +7,9 @@ pub enum Error {
     /// The description of a field does not fit its memory, or says something impossible.
     #[error("{0}")]
     Shape(String),
+    /// Settings that say something impossible, or nothing that is known.
+    #[error("{0}")]
+    Config(String),
     /// An error bound that is none.
     #[error("{0}")]
     Bound(String),

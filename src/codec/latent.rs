@@ -2,19 +2,25 @@
 //!
 //! The rate is fixed (with 16 latents in f16: 40 bytes a block of float32, 44 of float64) and no error is
 //! promised. Blocks that the network has no business with keep their values: constant blocks by their one value, blocks
-//! with NaN, infinities or a spread outside the range of float32 by all of them. The bytes are laid out in
+//! with NaN, infinities or a value range outside the range of float32 by all of them. The bytes are laid out in
 //! docs/format.md.
 
 use crate::blocks::{BlockGrid, VALUES, deviation, gather, mean};
+use crate::device::Device;
+use crate::element::Element;
 use crate::engine::{Engine, LANES, Lanes};
+use crate::error::{Error, Result};
+use crate::model::{Model, ModelId};
+use crate::models::Models;
 use crate::network::Network;
-use crate::stream::Reader;
-use crate::{Device, Error, FieldView, Model, ModelId, Models, Result, Value};
+use crate::view::FieldView;
+use crate::wire::ByteReader;
 use half::f16;
 use rayon::prelude::*;
 
 /// How a latent is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum LatentCoding {
     /// As the network gave it, 4 bytes.
@@ -75,7 +81,7 @@ enum Kind {
     Raw,
 }
 
-impl<T: Value> Norm<T> {
+impl<T: Element> Norm<T> {
     const RAW: f32 = f32::NAN;
 
     fn of(view: &FieldView<'_, T>, grid: &BlockGrid, block: usize) -> Self {
@@ -113,7 +119,7 @@ impl<T: Value> Norm<T> {
 ///
 /// # Errors
 /// [`Error::Model`] where the model has no encoder.
-pub fn encode<T: Value>(
+pub fn encode<T: Element>(
     view: &FieldView<'_, T>,
     model: &Model,
     coding: LatentCoding,
@@ -197,7 +203,7 @@ fn write_latents(latents: &[f32], latent: usize, coding: LatentCoding, out: &mut
 }
 
 fn read_latents(
-    reader: &mut Reader<'_>,
+    reader: &mut ByteReader<'_>,
     coded: usize,
     latent: usize,
     coding: LatentCoding,
@@ -226,17 +232,26 @@ fn read_latents(
 }
 
 /// What a payload begins with.
-pub(crate) fn preamble(reader: &mut Reader<'_>) -> Result<(LatentCoding, ModelId)> {
+pub(crate) fn preamble(reader: &mut ByteReader<'_>) -> Result<(LatentCoding, ModelId)> {
     let coding = LatentCoding::from_tag(reader.array::<1>()?[0])?;
     Ok((coding, ModelId(reader.array()?)))
 }
 
-/// Decodes what [`encode`] gave: the values of the box, x fastest.
+/// Decodes what [`encode`] gave into `out`: the values of the box, x fastest.
 ///
 /// # Errors
 /// [`Error::Stream`] where the bytes are damaged, [`Error::MissingModel`] where the model is not known.
-pub fn decode<T: Value>(payload: &[u8], count: [usize; 3], models: &Models) -> Result<Vec<T>> {
-    let mut reader = Reader::new(payload);
+///
+/// # Panics
+/// Where `out` has another size than the box.
+pub(crate) fn decode<T: Element>(
+    payload: &[u8],
+    count: [usize; 3],
+    models: &Models,
+    out: &mut [T],
+) -> Result<()> {
+    assert_eq!(out.len(), count.iter().product::<usize>(), "the memory is as large as the box");
+    let mut reader = ByteReader::new(payload);
     let (coding, id) = preamble(&mut reader)?;
     let model = models.by_id(id)?;
     let latent = model.metadata.architecture.latent;
@@ -267,7 +282,6 @@ pub fn decode<T: Value>(payload: &[u8], count: [usize; 3], models: &Models) -> R
 
     let network = Network::decoder(&model);
     let engine = Engine::best();
-    let mut out = vec![T::default(); count.iter().product()];
     out.par_chunks_mut((nx * ny * 8).max(1)).zip(slabs).for_each(|(out, (blocks, latents, raw))| {
         let origin_z = grid.block(blocks.start).start[2];
         let index = |at: [usize; 3]| ((at[2] - origin_z) * ny + at[1]) * nx + at[0];
@@ -297,5 +311,5 @@ pub fn decode<T: Value>(payload: &[u8], count: [usize; 3], models: &Models) -> R
             }
         }
     });
-    Ok(out)
+    Ok(())
 }

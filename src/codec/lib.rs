@@ -1,36 +1,70 @@
-//! From a field in a simulation's memory to bytes and back.
+//! Error-bounded lossy compression of 3-D simulation fields, with a pretrained sliced-Wasserstein autoencoder at hand.
 //!
-//! The way of the data: a [`FieldView`] over the caller's memory is cut into 8×8×8 [`blocks`], a pretrained
-//! sliced-Wasserstein autoencoder ([`model`], [`network`]) turns each block into a few latents ([`latent`]), and
-//! the [`stream`] holds them with a version and a checksum. Decoding runs in one canonical arithmetic
-//! ([`engine`]), so that a file decodes to the same bytes on every machine.
+//! The way of the data: a [`FieldView`] over the caller's memory is cut into 8×8×8 [`blocks`]; each is predicted ([`predict`]) from
+//! its neighbours, from the steps before, from other fields or by a network, and what is left is quantised, verified against the
+//! bound, and entropy-coded ([`encode`]); the [`stream`] holds it with a version and a checksum. Or, in latent mode, a block becomes
+//! a few latents of an autoencoder ([`latent`]). Decoding ([`decode`]) runs in one canonical arithmetic ([`engine`]), so that a stream
+//! decodes to the same bytes on every machine.
 //!
-//! Axis order throughout: shapes, strides and positions are `[x, y, z]`; an `ndarray` array is `[z, y, x]`,
-//! with x fastest in memory.
+//! ```
+//! use swae_codec::{Compression, FieldView, compress, decompress};
+//!
+//! let values: Vec<f32> = (0..32 * 32 * 32).map(|i| (i as f32 * 1e-4).cos()).collect();
+//! let view = FieldView::dense(&values, [32, 32, 32])?;
+//! let bytes = compress(&view, &Compression::relative(1e-3))?;
+//! let decoded = decompress::<f32>(&bytes)?;
+//! # Ok::<(), swae_codec::Error>(())
+//! ```
+//!
+//! Axis order throughout: shapes, strides and positions are `[x, y, z]`; an `ndarray` array is `[z, y, x]`, with x fastest in memory.
+//!
+//! Features: `models` (default) brings the pretrained weights; `cuda` runs encoders on NVIDIA GPUs; `training` gives samples to
+//! trainers. The crate needs no MPI, no I/O library and no libtorch.
 
 pub mod array;
 pub mod blocks;
-pub mod bounded;
+pub mod bound;
+pub mod config;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod device;
+pub mod decode;
+pub mod device;
+pub mod element;
+pub mod encode;
 pub mod engine;
+mod entropy;
 mod error;
+pub mod field;
+pub mod history;
 pub mod latent;
+mod legendre;
 pub mod model;
+mod model_id;
+pub mod models;
 pub mod network;
+mod order;
+pub mod preamble;
+pub mod predict;
+mod quantum;
+mod residual;
+pub mod series;
+pub mod statistics;
+pub mod step;
 pub mod stream;
-mod together;
-mod view;
+mod tiling;
+#[cfg(feature = "training")]
+pub mod training;
+pub mod view;
+mod wire;
 
-pub use bounded::{Bound, Bounded, Candidates, History, Remembered, Report, Share, Spread, Tally, Tolerance};
-pub use device::Device;
+pub use bound::Bound;
+pub use config::Compression;
+pub use decode::decompress;
+pub use element::{Dtype, Element};
+pub use encode::compress;
 pub use error::{Error, Result};
-pub use latent::LatentCoding;
-pub use model::{Model, ModelId, Models};
-pub use stream::{
-    Field, Header, Kind, Mode, advance, compress, compress_bounded, compress_boxes, compress_boxes_on,
-    decompress, decompress_boxes, decompress_region, decompress_regions, lessons, tally,
-};
-pub use together::{Together, compress_together};
-pub use view::{Dtype, FieldView, Order, Value, check_shape, contiguous, reach};
+pub use field::Field;
+pub use model::Model;
+pub use models::Models;
+pub use series::{SeriesDecoder, SeriesEncoder};
+pub use view::FieldView;

@@ -6,32 +6,16 @@
 //! output whose model is not built in.
 
 use crate::blocks::{EDGE, VALUES};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+pub use crate::model_id::ModelId;
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::{fmt, sync::Arc, sync::LazyLock};
+use std::fmt;
 
 /// The version of the model file that this library writes and reads.
 const MODEL_FORMAT: u32 = 1;
 const METADATA_KEY: &str = "swae";
-
-/// What decoding depends on, hashed: architecture, normalisation and the decoder's weights.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModelId(pub [u8; 16]);
-
-impl fmt::Display for ModelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-
-impl fmt::Debug for ModelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// The non-linearity behind every layer but the last of encoder and decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -389,111 +373,6 @@ fn check_parameters(side: &str, layers: &[LayerSpec], parameters: &[Parameters])
     Ok(())
 }
 
-/// The pretrained models, compiled in.
-static BUILT_IN: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
-    [
-        include_bytes!("models/gr-16.safetensors").as_slice(),
-        include_bytes!("models/gr-48.safetensors").as_slice(),
-        include_bytes!("models/math-16.safetensors").as_slice(),
-        include_bytes!("models/math-48.safetensors").as_slice(),
-    ]
-    .into_iter()
-    .map(|bytes| Arc::new(Model::from_bytes(bytes).expect("the built-in models are tested")))
-    .collect()
-});
-
-/// Those that weigh the predictions of bounded mode, by number: streams name them so, and none is ever taken out.
-static MIXTURES: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
-    let bytes: [&[u8]; 1] = [include_bytes!("models/gr-mixture.safetensors")];
-    bytes.iter().map(|b| Arc::new(Model::from_bytes(b).expect("the built-in models are tested"))).collect()
-});
-
-/// The models that a reader or writer knows: the built-in ones, and those that were given.
-#[derive(Clone, Debug)]
-pub struct Models {
-    known: Vec<Arc<Model>>,
-}
-
-impl Default for Models {
-    fn default() -> Self {
-        Self::built_in()
-    }
-}
-
-impl Models {
-    /// The pretrained models.
-    pub fn built_in() -> Self {
-        Self { known: BUILT_IN.clone() }
-    }
-
-    /// The built-in models that weigh the predictions of bounded mode.
-    pub fn mixtures() -> &'static [Arc<Model>] {
-        &MIXTURES
-    }
-
-    /// Adds a model, from a file or out of an output.
-    pub fn add(&mut self, model: Model) -> Arc<Model> {
-        let model = Arc::new(model);
-        self.known.insert(0, model.clone());
-        model
-    }
-
-    /// The model with this id, to decode with.
-    ///
-    /// # Errors
-    /// [`Error::MissingModel`] where it is not known.
-    pub fn by_id(&self, id: ModelId) -> Result<Arc<Model>> {
-        self.known
-            .iter()
-            .chain(Self::mixtures())
-            .find(|m| m.id() == id)
-            .cloned()
-            .ok_or(Error::MissingModel(id))
-    }
-
-    /// The model with this name.
-    ///
-    /// # Errors
-    /// [`Error::UnknownModel`] where there is none.
-    pub fn by_name(&self, name: &str) -> Result<Arc<Model>> {
-        let mut all = self.known.iter().chain(Self::mixtures());
-        all.find(|m| m.metadata.name == name).cloned().ok_or_else(|| Error::UnknownModel {
-            name: name.to_owned(),
-            known: self.names().map(str::to_owned).collect(),
-        })
-    }
-
-    /// A built-in model by name, or one from a model file: what options and command lines take.
-    ///
-    /// # Errors
-    /// [`Error::UnknownModel`] where there is neither, [`Error::Model`] where the file cannot be read or is damaged.
-    pub fn named_or_file(name: &str) -> Result<Arc<Model>> {
-        let known = Self::built_in().by_name(name);
-        let path = Path::new(name);
-        if known.is_ok() || !(path.exists() || name.ends_with(".safetensors")) {
-            return known;
-        }
-        let bytes = std::fs::read(path).map_err(|e| Error::Model(format!("{name}: {e}")))?;
-        let model = Model::from_bytes(&bytes).map_err(|e| Error::Model(format!("{name}: {e}")))?;
-        Ok(Arc::new(model))
-    }
-
-    /// All names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.iter().map(|m| m.metadata.name.as_str())
-    }
-
-    /// All models.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
-        self.known.iter()
-    }
-
-    /// Whether the model comes with every copy of the library.
-    pub fn is_built_in(id: ModelId) -> bool {
-        BUILT_IN.iter().chain(Self::mixtures()).any(|m| m.id() == id)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,26 +388,6 @@ mod tests {
             for pair in encoder.windows(2).chain(decoder.windows(2)) {
                 assert_eq!((pair[0].cout, pair[0].edge_out), (pair[1].cin, pair[1].edge_in));
             }
-        }
-    }
-
-    #[test]
-    fn a_model_file_comes_back_and_without_its_encoder_keeps_its_id() {
-        for model in Models::built_in().iter() {
-            let again = Model::from_bytes(&model.to_bytes()).unwrap();
-            assert_eq!(again.id(), model.id());
-            assert_eq!(again.metadata, model.metadata);
-            let decoder = Model::from_bytes(&model.decoder_only().to_bytes()).unwrap();
-            assert!(decoder.encoder.is_none());
-            assert_eq!(decoder.id(), model.id());
-        }
-    }
-
-    #[test]
-    fn a_damaged_model_file_is_an_error() {
-        let bytes = Models::built_in().by_name("gr-16").unwrap().to_bytes();
-        for len in [0, 7, 8, 100, 5000, bytes.len() - 1] {
-            assert!(Model::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
         }
     }
 }

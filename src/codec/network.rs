@@ -7,8 +7,8 @@
 
 use crate::blocks::EDGE;
 use crate::engine::{Engine, Lanes};
+use crate::error::{Error, Result};
 use crate::model::{Activation, Kind, LayerSpec, Model, Parameters};
-use crate::{Error, Result};
 
 /// One layer, ready to run.
 pub struct Layer {

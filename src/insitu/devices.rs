@@ -9,7 +9,8 @@ use rayon::ThreadPool;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
-use swae_codec::{Device, Model};
+use swae_codec::Model;
+use swae_codec::device::Device;
 
 /// The devices of a node that encode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use swae_codec::bounded::mixture::weighs;
-use swae_codec::{
-    Bounded, Device, Dtype, Field, FieldView, History, Mode, Model, Remembered, Spread, Together,
-    compress_bounded, compress_boxes, compress_boxes_on, compress_together,
-};
+use swae_codec::bound::ValueRange;
+use swae_codec::device::Device;
+use swae_codec::encode::{Bounded, Method, compress_bounded, compress_boxes, compress_boxes_on};
+use swae_codec::history::History;
+use swae_codec::predict::mixing::is_mixing_model;
+use swae_codec::step::{StepField, compress_step};
+use swae_codec::{Dtype, Element, Field, FieldView, Model};
 use swae_store::{BoxRow, Boxes, FieldInfo};
 
 /// A rank's part of a step, on its way from the program's memory to the file.
@@ -50,7 +52,7 @@ pub(crate) struct Copied {
 }
 
 /// The range of each field on all ranks and levels.
-pub(crate) type Ranges = BTreeMap<String, Spread>;
+pub(crate) type Ranges = BTreeMap<String, ValueRange>;
 
 impl Step {
     pub(crate) fn new(number: i64, time: f64, failure: Option<Error>) -> Self {
@@ -81,11 +83,11 @@ impl Step {
         for Copied { info, boxes, .. } in self.copies.iter().filter(|c| c.coding.needs_range()) {
             for (_, field) in boxes {
                 let range = match field {
-                    Field::F32(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
-                    Field::F64(a) => FieldView::of_array(a).map(|v| Spread::of(&v)),
+                    Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
+                    Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
                 };
                 // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
-                widen(&mut ranges, base_name(&info.name).into(), range.unwrap_or(Spread::EMPTY));
+                widen(&mut ranges, base_name(&info.name).into(), range.unwrap_or(ValueRange::EMPTY));
             }
         }
         ranges
@@ -112,11 +114,11 @@ impl Step {
 }
 
 impl Copied {
-    pub(crate) fn new<T: Remembered>(info: FieldInfo, coding: Coding, boxes: &[Placed<'_, T>]) -> Self {
+    pub(crate) fn new<T: Element>(info: FieldInfo, coding: Coding, boxes: &[Placed<'_, T>]) -> Self {
         let copy = |(start, view): &Placed<'_, T>| {
             let [nx, ny, nz] = view.count();
             let copy = ndarray::Array3::from_shape_vec((nz, ny, nx), view.values().collect());
-            (*start, T::field(copy.expect("a view has as many values as its shape says")))
+            (*start, Field::from_array(copy.expect("a view has as many values as its shape says")))
         };
         Self { info, coding, boxes: boxes.iter().map(copy).collect() }
     }
@@ -130,8 +132,8 @@ impl Copied {
     }
 }
 
-pub(crate) fn widen(ranges: &mut Ranges, name: String, range: Spread) {
-    let entry = ranges.entry(name).or_insert(Spread::EMPTY);
+pub(crate) fn widen(ranges: &mut Ranges, name: String, range: ValueRange) {
+    let entry = ranges.entry(name).or_insert(ValueRange::EMPTY);
     *entry = entry.and(range);
 }
 
@@ -161,11 +163,11 @@ struct Job<'a, T> {
     info: &'a FieldInfo,
     coding: Coding,
     boxes: Vec<Placed<'a, T>>,
-    range: Option<Spread>,
+    range: Option<ValueRange>,
     history: Option<History>,
 }
 
-impl<T: Remembered> Job<'_, T> {
+impl<T: Element> Job<'_, T> {
     fn places(&self) -> Boxes {
         self.boxes.iter().map(|(start, view)| (*start, view.count())).collect()
     }
@@ -173,7 +175,7 @@ impl<T: Remembered> Job<'_, T> {
     /// Of one within a bound.
     fn settings<'m>(&self, model: Option<&'m Model>) -> Option<Bounded<'m>> {
         let Coding::Bounded { bound, .. } = self.coding else { return None };
-        let model = model.filter(|m| weighs(m));
+        let model = model.filter(|m| is_mixing_model(m));
         Some(Bounded { range: self.range, model, ..Bounded::new(bound) })
     }
 
@@ -184,9 +186,9 @@ impl<T: Remembered> Job<'_, T> {
         }
         let bytes = match (self.coding, model) {
             (Coding::Latent(coding), Some(model)) => {
-                compress_boxes_on(device, &views, Mode::Latent { model, coding })
+                compress_boxes_on(device, &views, Method::Latent { model, coding })
             }
-            _ => compress_boxes(&views, Mode::Raw),
+            _ => compress_boxes(&views, Method::Raw),
         };
         Ok(bytes?)
     }
@@ -196,7 +198,7 @@ impl<T: Remembered> Job<'_, T> {
 type Encoded<'a, T> = (usize, Job<'a, T>, Result<Vec<u8>>);
 
 /// Encodes jobs; where there are many, they are bounded ones of the same boxes, with histories, that lean on one another.
-fn encode_group<'a, T: Remembered>(
+fn encode_group<'a, T: Element>(
     device: &Device,
     group: Vec<(usize, Job<'a, T>)>,
     model: Option<&Model>,
@@ -213,9 +215,9 @@ fn encode_group<'a, T: Remembered>(
         group.iter().map(|(_, job)| job.boxes.iter().map(|(_, view)| *view).collect()).collect();
     let together = group.iter_mut().zip(&views).filter_map(|((_, job), views)| {
         let settings = job.settings(model)?;
-        Some(Together { name: &job.info.name, views, settings, history: job.history.as_mut()? })
+        Some(StepField { name: &job.info.name, views, settings, history: job.history.as_mut()? })
     });
-    let coded = compress_together(together.collect());
+    let coded = compress_step(together.collect());
     let results = coded.into_iter().map(|coded| Ok(coded?.0));
     group.into_iter().zip(results).map(|((number, job), bytes)| (number, job, bytes)).collect()
 }
@@ -231,7 +233,7 @@ impl Encoder {
     }
 
     /// Encodes boxes into one stream, or, where a mode has streams of one box only, into one each.
-    pub(crate) fn encode<T: Remembered>(
+    pub(crate) fn encode<T: Element>(
         &mut self,
         step: &mut Step,
         info: &FieldInfo,
@@ -250,22 +252,22 @@ impl Encoder {
     }
 
     /// The streams that boxes make.
-    fn jobs<'a, T: Remembered>(
+    fn jobs<'a, T: Element>(
         &mut self,
         info: &'a FieldInfo,
         coding: Coding,
         boxes: &[Placed<'a, T>],
-        range: Option<Spread>,
+        range: Option<ValueRange>,
     ) -> Vec<Job<'a, T>> {
         let coding = if self.raw { Coding::Raw } else { coding };
         let some = if matches!(coding, Coding::Latent(_)) { 1 } else { boxes.len().max(1) };
         let job = |boxes: &[Placed<'a, T>]| {
             let mut job = Job { info, coding, boxes: boxes.to_vec(), range, history: None };
-            if let Coding::Bounded { keyframe_every, .. } = coding
-                && keyframe_every > 1
+            if let Coding::Bounded { keyframe_interval, .. } = coding
+                && keyframe_interval > 1
             {
                 let known = self.histories.remove(&(info.name.clone(), job.places()));
-                job.history = Some(known.unwrap_or_else(|| History::new(keyframe_every)));
+                job.history = Some(known.unwrap_or_else(|| History::new(keyframe_interval)));
             }
             job
         };
@@ -273,7 +275,7 @@ impl Encoder {
     }
 
     /// Puts a stream behind those of its field.
-    fn keep<T: Remembered>(&mut self, step: &mut Step, job: Job<'_, T>, bytes: &[u8]) -> Result<()> {
+    fn keep<T: Element>(&mut self, step: &mut Step, job: Job<'_, T>, bytes: &[u8]) -> Result<()> {
         let (places, put) = (job.places(), step.part_of(job.info)?);
         let (offset, length) = (put.bytes.len() as u64, bytes.len() as u64);
         let row = |&(start, count): &_| BoxRow { start, count, offset, length };
@@ -309,12 +311,12 @@ impl Encoder {
         lock(&self.written).encoding += begun.elapsed();
     }
 
-    fn encode_all<T: Remembered>(&mut self, step: &mut Step, copies: &[Copied]) -> Result<()> {
+    fn encode_all<T: Element>(&mut self, step: &mut Step, copies: &[Copied]) -> Result<()> {
         let mut jobs = Vec::new();
         for Copied { info, coding, boxes } in copies {
             step.part_of(info)?;
             let range = step.ranges.get(base_name(&info.name)).copied();
-            let views = boxes.iter().filter_map(|(start, field)| Some((*start, T::array(field)?)));
+            let views = boxes.iter().filter_map(|(start, field)| Some((*start, field.as_array::<T>()?)));
             let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
             jobs.extend(self.jobs(info, *coding, &views.collect::<Result<Vec<_>>>()?, range));
         }

@@ -5,7 +5,9 @@ use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
-use swae_codec::{Bound, LatentCoding, Spread};
+use swae_codec::Bound;
+use swae_codec::bound::ValueRange;
+use swae_codec::config::LatentCoding;
 use swae_plugins::parameters::{self as filter, Parameters};
 use toml::{Table, Value};
 
@@ -21,7 +23,7 @@ pub enum Coding {
         /// What error is allowed.
         bound: Bound,
         /// Steps from keyframe to keyframe; 1 makes every step one.
-        keyframe_every: u32,
+        keyframe_interval: u32,
     },
 }
 
@@ -111,8 +113,8 @@ impl Options {
     }
 
     /// How the HDF5 filter codes a field of this range on all ranks and levels.
-    pub(crate) fn filter(&self, name: &str, range: Option<Spread>) -> Parameters {
-        let width = range.unwrap_or(Spread::EMPTY).width();
+    pub(crate) fn filter(&self, name: &str, range: Option<ValueRange>) -> Parameters {
+        let width = range.unwrap_or(ValueRange::EMPTY).width();
         Parameters::from(match self.of(name).coding {
             // The filter sees a chunk, not the field: its range is told now.
             Some(Coding::Bounded { bound: Bound::Relative(e), .. }) => {
@@ -166,7 +168,7 @@ pub struct FieldSettings {
     /// How latents are stored: `f16`, `f32`, `u8`.
     pub latents: Option<String>,
     /// Steps from keyframe to keyframe; 16 if nothing is said.
-    pub keyframe_every: Option<u32>,
+    pub keyframe_interval: Option<u32>,
     /// Which steps are written: each so many-th.
     pub every: Option<u64>,
     /// Which levels are written.
@@ -203,7 +205,7 @@ pub struct Settings {
 /// The model where nobody names one.
 pub(crate) const DEFAULT_MODEL: &str = "gr-16";
 
-const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_every", "every", "levels"];
+const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_interval", "every", "levels"];
 const OF_A_SESSION: [&str; 9] =
     ["model", "threads", "devices", "couple", "append", "layout", "asynchronous", "memory", "fields"];
 /// Bytes of copies if nobody says how many.
@@ -326,18 +328,18 @@ impl FieldSettings {
             mode: later.mode.or(self.mode),
             bound: later.bound.or(self.bound),
             latents: later.latents.or(self.latents),
-            keyframe_every: later.keyframe_every.or(self.keyframe_every),
+            keyframe_interval: later.keyframe_interval.or(self.keyframe_interval),
             every: later.every.or(self.every),
             levels: later.levels.or(self.levels),
         }
     }
 
     fn options(self) -> std::result::Result<FieldOptions, String> {
-        let keyframe_every = self.keyframe_every.unwrap_or(16).max(1);
+        let keyframe_interval = self.keyframe_interval.unwrap_or(16).max(1);
         let bounded = |make: fn(f64) -> Bound| {
             let bound = make(self.bound.ok_or("this mode needs a bound")?);
             bound.check().map_err(|e| e.to_string())?;
-            Ok::<_, String>(Some(Coding::Bounded { bound, keyframe_every }))
+            Ok::<_, String>(Some(Coding::Bounded { bound, keyframe_interval }))
         };
         let latents = || match self.latents.as_deref() {
             None => Ok(LatentCoding::default()),
@@ -383,7 +385,7 @@ mod tests {
                     asynchronous = writing; memory = 2e9";
         let settings = Settings::read(&path).unwrap().and(Settings::parse(text).unwrap());
         let options = settings.options().unwrap();
-        let bounded = |bound| Some(Coding::Bounded { bound, keyframe_every: 16 });
+        let bounded = |bound| Some(Coding::Bounded { bound, keyframe_interval: 16 });
         assert_eq!(options.others.coding, bounded(Bound::Relative(1e-5)));
         assert_eq!(options.of("chi"), &options.others);
         assert_eq!(options.of("K").coding, None);

@@ -28,7 +28,7 @@ pub(crate) struct Written {
     pub threads: usize,
     /// Time that went into encoding, into telling each other, and into writing.
     pub encoding: Duration,
-    pub exchanging: Duration,
+    pub communication: Duration,
     pub writing: Duration,
 }
 
@@ -113,7 +113,7 @@ impl Output {
             Ok(ranges)
         };
         let ranges = self.ranks.judged(&step.own_ranges(), together);
-        lock(&self.written).exchanging += begun.elapsed();
+        lock(&self.written).communication += begun.elapsed();
         match ranges {
             Ok(ranges) => step.ranges = ranges,
             Err(e) => step.fail(e),
@@ -124,7 +124,7 @@ impl Output {
     fn publish(&mut self, step: &Step) -> Result<Agreed> {
         let begun = Instant::now();
         let agreed = self.agree(step);
-        lock(&self.written).exchanging += begun.elapsed();
+        lock(&self.written).communication += begun.elapsed();
         let agreed = agreed?;
         let begun = Instant::now();
         let filtered = self.options.layout == Layout::Datasets;

@@ -17,8 +17,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use swae_codec::bounded::mixture::weighs;
-use swae_codec::{FieldView, Model, Models, Remembered};
+use swae_codec::predict::mixing::is_mixing_model;
+use swae_codec::{Element, FieldView, Model, Models};
 use swae_store::FieldInfo;
 
 /// A field's grid, or one level of it. All triples are `[x, y, z]`.
@@ -55,7 +55,7 @@ pub struct Statistics {
     /// Time that encoding took, wherever it ran.
     pub encoding: Duration,
     /// Time that the ranks took to agree, wherever, waiting for one another included.
-    pub exchanging: Duration,
+    pub communication: Duration,
     /// Time that writing took, wherever, waiting for one another included.
     pub writing: Duration,
 }
@@ -238,7 +238,7 @@ impl Session {
     /// # Errors
     /// [`Error::State`] outside a step; [`Error::Argument`] where a box does not fit the grid or the field changed.
     /// The step then fails on all ranks.
-    pub fn put<T: Remembered>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
+    pub fn put<T: Element>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
         self.timed(|session| {
             let Some(mut step) = session.step.take() else {
                 return Err(Error::State(format!(
@@ -261,7 +261,7 @@ impl Session {
         }
     }
 
-    fn take<T: Remembered>(
+    fn take<T: Element>(
         &mut self,
         step: &mut Step,
         name: &str,
@@ -293,7 +293,7 @@ impl Session {
         encoder.encode(step, &info, coding, boxes)
     }
 
-    fn check<T: Remembered>(
+    fn check<T: Element>(
         &self,
         name: &str,
         grid: &Grid,
@@ -307,7 +307,7 @@ impl Session {
                 "names have 1 to 200 letters, digits, '_', '-', '+' or '.', and no '.' in front".into(),
             );
         }
-        if let Err(e) = swae_codec::check_shape(grid.shape) {
+        if let Err(e) = swae_codec::view::check_shape(grid.shape) {
             return wrong(e.to_string());
         }
         for (a, axis) in ["x", "y", "z"].into_iter().enumerate() {
@@ -405,7 +405,7 @@ impl Session {
             threads: written.threads,
             inside: self.inside,
             encoding: written.encoding,
-            exchanging: written.exchanging,
+            communication: written.communication,
             writing: written.writing,
         }
     }
@@ -463,7 +463,7 @@ fn prepare(
             )));
         }
         // An autoencoder does nothing for a bound, and need not travel.
-        model = Some(found).filter(|m| latent || weighs(m));
+        model = Some(found).filter(|m| latent || is_mixing_model(m));
     }
     // Nobody knows yet who has how much to do.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

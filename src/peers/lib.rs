@@ -9,10 +9,10 @@ pub use sperr::Sperr;
 pub use sz3::Sz3;
 pub use zfp::Zfp;
 
-use swae_codec::Value;
+use swae_codec::Element;
 
 /// What a peer does. Shapes are given slowest axis first, two to four of them longer than 1.
-pub trait Peer<T: Value>: Sync {
+pub trait Peer<T: Element>: Sync {
     /// As people call it.
     fn name(&self) -> &'static str;
     /// Whether it takes arrays of four axes.
@@ -30,7 +30,7 @@ pub trait Peer<T: Value>: Sync {
 }
 
 /// A type that all peers take.
-pub trait Compared: Value + ::sz3::SZ3Compressible {}
+pub trait Compared: Element + ::sz3::SZ3Compressible {}
 impl Compared for f32 {}
 impl Compared for f64 {}
 

@@ -1,7 +1,10 @@
 //! What a plugin is told: as words (ADIOS2) or as numbers (HDF5's `cd_values`).
 
-use swae_codec::array::{self, Arrangement};
-use swae_codec::{Bound, Bounded, LatentCoding, Mode, Models, Remembered, Result};
+use swae_codec::array;
+use swae_codec::config::LatentCoding;
+use swae_codec::config::Layout;
+use swae_codec::encode::{Bounded, Method};
+use swae_codec::{Bound, Element, Models, Result};
 
 /// How an array is coded.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,7 +12,7 @@ pub struct Parameters {
     /// With a bound, as latents, or as it is.
     pub coding: Coding,
     /// What the first axis is.
-    pub arrangement: Arrangement,
+    pub layout: Layout,
     /// Of latents: a built-in model, or a model file.
     pub model: String,
     /// How latents are stored.
@@ -34,8 +37,8 @@ const KEYS: [&str; 6] = ["mode", "bound", "model", "latents", "layout", "threads
 
 impl From<Coding> for Parameters {
     fn from(coding: Coding) -> Self {
-        let (arrangement, latents) = Default::default();
-        Self { coding, arrangement, model: "gr-16".into(), latents, threads: None }
+        let (layout, latents) = Default::default();
+        Self { coding, layout, model: "gr-16".into(), latents, threads: None }
     }
 }
 
@@ -104,9 +107,9 @@ impl Parameters {
             let known = LatentCoding::from_name(name);
             parameters.latents = known.ok_or_else(|| format!("latents '{name}' are none of f16, f32, u8"))?;
         }
-        parameters.arrangement = match layout {
-            None | Some("grid") => Arrangement::Grid,
-            Some("series") => Arrangement::Series,
+        parameters.layout = match layout {
+            None | Some("grid") => Layout::Grid,
+            Some("series") => Layout::Series,
             Some(other) => return Err(format!("layout '{other}' is none of grid, series")),
         };
         if let Some(n) = threads {
@@ -115,7 +118,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// As numbers: version, mode (as swae_mode of swae.h), the bound's low and high 32 bits, arrangement (0 grid, 1 series).
+    /// As numbers: version, mode (as swae_mode of swae.h), the bound's low and high 32 bits, layout (0 grid, 1 series).
     /// Latents are then those of gr-16, as f16.
     pub fn to_numbers(&self) -> [u32; Self::NUMBERS] {
         let (mode, bound) = match self.coding {
@@ -127,7 +130,7 @@ impl Parameters {
             Coding::Bounded(Bound::Psnr(e)) => (5, e),
         };
         let bits = bound.to_bits();
-        [Self::VERSION, mode, bits as u32, (bits >> 32) as u32, self.arrangement as u32]
+        [Self::VERSION, mode, bits as u32, (bits >> 32) as u32, self.layout as u32]
     }
 
     /// From these numbers.
@@ -136,7 +139,7 @@ impl Parameters {
     /// What is wrong, for people.
     pub fn of_numbers(numbers: &[u32]) -> std::result::Result<Self, String> {
         let how = "`swae hdf5-filter` prints the parameters of the filter";
-        let [version, mode, low, high, arrangement] =
+        let [version, mode, low, high, layout] =
             *numbers.first_chunk().ok_or_else(|| format!("{} parameters of 5; {how}", numbers.len()))?;
         if version != Self::VERSION {
             return Err(format!(
@@ -158,28 +161,28 @@ impl Parameters {
         if let Coding::Bounded(bound) = coding {
             bound.check().map_err(|e| e.to_string())?;
         }
-        let arrangement = match arrangement {
-            0 => Arrangement::Grid,
-            1 => Arrangement::Series,
-            other => return Err(format!("unknown arrangement {other}; {how}")),
+        let layout = match layout {
+            0 => Layout::Grid,
+            1 => Layout::Series,
+            other => return Err(format!("unknown layout {other}; {how}")),
         };
-        Ok(Self { arrangement, ..coding.into() })
+        Ok(Self { layout, ..coding.into() })
     }
 
     /// Codes an array.
     ///
     /// # Errors
     /// Those of [`array::compress`], and a model that nobody knows.
-    pub fn compress<T: Remembered>(&self, values: &[T], shape: &[usize]) -> Result<Vec<u8>> {
+    pub fn compress<T: Element>(&self, values: &[T], shape: &[usize]) -> Result<Vec<u8>> {
         match self.coding {
-            Coding::Raw => array::compress(values, shape, Mode::Raw, self.arrangement),
+            Coding::Raw => array::compress(values, shape, Method::Raw, self.layout),
             Coding::Bounded(bound) => {
-                array::compress(values, shape, Mode::Bounded(Bounded::new(bound)), self.arrangement)
+                array::compress(values, shape, Method::Bounded(Bounded::new(bound)), self.layout)
             }
             Coding::Latent => {
                 let model = Models::named_or_file(&self.model)?;
-                let mode = Mode::Latent { model: &model, coding: self.latents };
-                array::compress(values, shape, mode, self.arrangement)
+                let mode = Method::Latent { model: &model, coding: self.latents };
+                array::compress(values, shape, mode, self.layout)
             }
         }
     }
@@ -202,7 +205,7 @@ mod tests {
         for (mode, coding) in all {
             let words = [("mode", mode), ("bound", "1e-3"), ("layout", "series"), ("pluginname", "swae")];
             let found = Parameters::of_words(words.into_iter(), &["pluginname"]).unwrap();
-            assert_eq!(found, Parameters { arrangement: Arrangement::Series, ..coding.into() });
+            assert_eq!(found, Parameters { layout: Layout::Series, ..coding.into() });
             assert_eq!(Parameters::of_numbers(&found.to_numbers()).unwrap(), found);
         }
     }

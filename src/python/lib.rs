@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use swae_codec::array::{self, Values};
-use swae_codec::{Field, Models, Remembered};
+use swae_codec::{Element, Field, Models};
 use swae_plugins::parameters::Parameters;
 use swae_store::Decoder;
 
@@ -105,7 +105,7 @@ fn compress(
     words: Vec<(String, String)>,
     threads: usize,
 ) -> PyResult<Vec<u8>> {
-    fn coded<T: Remembered + numpy::Element>(
+    fn coded<T: Element + numpy::Element>(
         py: Python<'_>,
         array: &PyReadonlyArrayDyn<'_, T>,
         how: &Parameters,

@@ -88,7 +88,7 @@ pub(crate) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldI
     let shape = [x, y, z];
     // A filter may have made it smaller than its values, a thousandfold, not more.
     check_size::<f32>(dataset.size(), limit.saturating_mul(1000)).ok()?;
-    swae_codec::check_shape(shape).ok()?;
+    swae_codec::view::check_shape(shape).ok()?;
     Some(FieldInfo {
         name,
         dtype,

@@ -5,11 +5,12 @@ use ndarray::{Array3, s};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
-use swae_codec::stream::{Region, header};
-use swae_codec::{
-    Dtype, Field, Header, History, Kind, Models, Remembered, Tally, advance, decompress_boxes,
-    decompress_regions, tally,
-};
+use swae_codec::decode::{advance, block_statistics, decompress_boxes, decompress_regions};
+use swae_codec::history::History;
+use swae_codec::statistics::BlockStatistics;
+use swae_codec::stream::{Header, Kind};
+use swae_codec::stream::{Region, Stream, header};
+use swae_codec::{Dtype, Element, Field, Models};
 
 /// A stream's boxes of a field: each step's leans on those of the same boxes before.
 type StreamId = (String, Boxes);
@@ -56,7 +57,7 @@ fn age(header: &Header) -> u32 {
 /// Names of the fields of its step that a stream leans on.
 fn companions(header: &Header) -> Vec<String> {
     match &header.kind {
-        Kind::Bounded(preamble) => preamble.companions().map(String::from).collect(),
+        Kind::Bounded(preamble) => preamble.reference_fields().map(String::from).collect(),
         _ => Vec::new(),
     }
 }
@@ -89,7 +90,7 @@ impl Errands {
         for name in companions(header) {
             let id = (name, id.1.clone());
             if let Some(companion) = self.known.get(&(at, id.clone())).or_else(|| done(&id)) {
-                history.lean_on(&id.0, companion);
+                history.add_reference(&id.0, companion);
             }
         }
         history
@@ -118,7 +119,7 @@ impl Errands {
                         recent.last = before.clone();
                     }
                     let mut history = self.history(at, &id, &header, before);
-                    advance(&bytes, models, &mut history)?;
+                    advance(&Stream::open(&bytes)?, models, &mut history)?;
                     self.done.entry(id).or_default().add(history);
                 }
             }
@@ -208,15 +209,21 @@ impl Decoder {
     ///
     /// # Errors
     /// Those of [`Decoder::read_field`].
-    pub fn tally(&mut self, reader: &mut dyn Reader, index: usize, field: &str) -> Result<Tally> {
+    pub fn block_statistics(
+        &mut self,
+        reader: &mut dyn Reader,
+        index: usize,
+        field: &str,
+    ) -> Result<BlockStatistics> {
         let streams = reader.read_streams(index, field)?;
         let headers = streams.iter().map(|stream| Ok(header(&stream.bytes)?)).collect::<Result<Vec<_>>>()?;
         let heads: Vec<_> = headers.iter().zip(&streams).map(|(h, stream)| (h, stream.boxes())).collect();
         let histories = self.lead(reader, index, field, &heads)?;
-        let mut sum = Tally::default();
+        let mut sum = BlockStatistics::default();
         for (stream, history) in streams.iter().zip(histories) {
             let mut history = history.unwrap_or_default();
-            sum = sum.and(&tally(&stream.bytes, reader.models(), Some(&mut history))?);
+            let verified = Stream::open(&stream.bytes)?;
+            sum = sum.union(&block_statistics(&verified, reader.models(), Some(&mut history))?);
             self.histories.entry((field.into(), stream.boxes())).or_default().add(history);
         }
         Ok(sum)
@@ -314,9 +321,9 @@ impl Decoder {
             });
         }
         let values = if as_told {
-            decompress_regions(bytes, models, parts.to_vec(), history.as_mut())?
+            decompress_regions(&Stream::open(bytes)?, models, parts, history.as_mut())?
         } else if (0..3).all(|a| parts[0][a].len() == rows[0].count[a]) {
-            decompress_boxes(bytes, models, history.as_mut())?
+            decompress_boxes(&Stream::open(bytes)?, models, history.as_mut())?
         } else {
             return Err(Error::Unsupported("a list of boxes has no regions".into()));
         };
@@ -345,23 +352,24 @@ fn check_cover(info: &FieldInfo, streams: &[StoredStream]) -> std::result::Resul
 }
 
 /// Puts parts that begin at `[x, y, z]` together; `nothing` lies between them.
-fn join<T: Remembered>(shape: [usize; 3], nothing: T, parts: &[([usize; 3], Field)]) -> Field {
+fn join<T: Element>(shape: [usize; 3], nothing: T, parts: &[([usize; 3], Field)]) -> Field {
     let [nx, ny, nz] = shape;
     let mut whole = Array3::from_elem((nz, ny, nx), nothing);
     for ([x, y, z], part) in parts {
-        if let Some(part) = T::array(part) {
+        if let Some(part) = part.as_array::<T>() {
             let (cz, cy, cx) = part.dim();
             whole.slice_mut(s![*z..z + cz, *y..y + cy, *x..x + cx]).assign(part);
         }
     }
-    T::field(whole)
+    Field::from_array(whole)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::StepInfo;
-    use swae_codec::{Bound, Bounded, FieldView, compress_bounded};
+    use swae_codec::encode::{Bounded, compress_bounded};
+    use swae_codec::{Bound, FieldView};
 
     /// Two fields, of which streams are `[step][field]`.
     struct Two {
@@ -426,7 +434,7 @@ mod tests {
         let leaning = |own: &History, other: &History, name: &str, mine: &[f64], theirs: &[f64]| {
             let (mut own, mut other) = (own.clone(), other.clone());
             code(theirs, &mut other);
-            own.lean_on(name, &other);
+            own.add_reference(name, &other);
             code(mine, &mut own)
         };
         let circle = [

@@ -8,7 +8,9 @@ use crate::{BoxRow, FieldInfo, FieldPart};
 use hdf5::{Group, H5Type};
 use hdf5_sys::{h5d, h5i, h5p, h5s, h5z};
 use std::sync::Once;
-use swae_codec::{Dtype, Models, Remembered, decompress_boxes};
+use swae_codec::decode::decompress_boxes;
+use swae_codec::stream::Stream;
+use swae_codec::{Dtype, Element, Models};
 use swae_plugins::filter::{CLASS, ID};
 use swae_plugins::parameters::Parameters;
 
@@ -35,7 +37,7 @@ pub(crate) fn write(step: &Group, part: &FieldPart<'_>, how: &Parameters) -> hdf
     }
 }
 
-fn write_as<T: Remembered + H5Type>(
+fn write_as<T: Element + H5Type>(
     step: &Group,
     part: &FieldPart<'_>,
     how: &Parameters,
@@ -62,15 +64,16 @@ fn set_attributes(dataset: &hdf5::Dataset, info: &FieldInfo) -> hdf5::Result<()>
 }
 
 /// All values of this rank's boxes, in the order in which HDF5 walks through a selection.
-fn values<T: Remembered>(part: &FieldPart<'_>) -> hdf5::Result<Vec<T>> {
+fn values<T: Element>(part: &FieldPart<'_>) -> hdf5::Result<Vec<T>> {
     let first = part.boxes.first().map_or(0, |row| row.offset);
     let mut boxes = Vec::new();
     for stream in BoxRow::by_stream(part.boxes.clone()) {
         let begin = (stream[0].offset - first) as usize;
         let bytes = &part.bytes[begin..begin + stream[0].length as usize];
-        let fields = decompress_boxes(bytes, &Models::built_in(), None).map_err(|e| e.to_string())?;
+        let verified = Stream::open(bytes).map_err(|e| e.to_string())?;
+        let fields = decompress_boxes(&verified, &Models::built_in(), None).map_err(|e| e.to_string())?;
         for (row, field) in stream.into_iter().zip(fields) {
-            boxes.push((row, T::into_array(field).ok_or("a field has values of two types")?));
+            boxes.push((row, field.into_array::<T>().ok_or("a field has values of two types")?));
         }
     }
     let mut rows = Vec::new();

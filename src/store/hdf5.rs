@@ -22,7 +22,9 @@ use mpi_sys::MPI_Comm;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use swae_codec::{Dtype, Model, ModelId, Models, stream::FORMAT_VERSION};
+use swae_codec::model::ModelId;
+use swae_codec::stream::FORMAT_VERSION;
+use swae_codec::{Dtype, Model, Models};
 
 type Text = FixedUnicode<64>;
 const STEPS: &str = "steps";
@@ -519,7 +521,7 @@ impl Hdf5Reader {
             partial: group.attr("partial").is_ok(),
             name,
         };
-        swae_codec::check_shape(info.shape).map_err(|e| e.to_string())?;
+        swae_codec::view::check_shape(info.shape).map_err(|e| e.to_string())?;
         Ok((info, stored as u64))
     }
 }

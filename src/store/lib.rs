@@ -23,7 +23,9 @@ use mpi_sys::MPI_Comm;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use swae_codec::{Dtype, Kind as Coding, Model, Models, Tolerance};
+use swae_codec::bound::Tolerance;
+use swae_codec::stream::Kind as Coding;
+use swae_codec::{Dtype, Model, Models};
 use swae_plugins::parameters::Parameters;
 
 /// What can go wrong between a step and its file.
@@ -81,13 +83,14 @@ fn encoding(kind: &Coding, models: &Models) -> String {
     match kind {
         Coding::Raw => "raw".into(),
         Coding::Latent(coding, id) => {
-            let known = models.by_id(*id).map(|m| m.metadata.name.clone());
-            format!("latent {} {}", known.unwrap_or_else(|_| id.to_string()), coding.name())
+            let known = models.name_of(*id).map(String::from);
+            format!("latent {} {}", known.unwrap_or_else(|| id.to_string()), coding.name())
         }
         Coding::Bounded(preamble) => match preamble.tolerance {
             Tolerance::Absolute(e) => format!("abs {e:.3e}"),
             Tolerance::PointwiseRelative(r) => format!("pwrel {r:.3e}"),
         },
+        _ => "of a newer swae".into(),
     }
 }
 

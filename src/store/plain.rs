@@ -10,8 +10,9 @@ use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use swae_codec::encode::{Method, compress_box};
 use swae_codec::stream::header;
-use swae_codec::{Dtype, Field, FieldView, Mode, Model, Models, Remembered, Value, compress};
+use swae_codec::{Dtype, Element, Field, FieldView, Model, Models};
 
 const MAGIC: &[u8; 8] = b"SWAEFILE";
 
@@ -51,7 +52,7 @@ pub fn write_swae(path: &Path, streams: &[Vec<u8>], model: Option<&Model>) -> Re
 /// # Errors
 /// [`Error::Io`] where there is no such file, [`Error::Content`] where it holds something else.
 pub fn read_npy_list(path: &Path) -> Result<Vec<Field>> {
-    fn read<T: Value + ndarray_npy::ReadableElement>(
+    fn read<T: Element + ndarray_npy::ReadableElement>(
         file: &File,
     ) -> std::result::Result<Vec<Array3<T>>, ReadNpyError> {
         let array = Array4::<T>::read_npy(BufReader::new(file))?;
@@ -70,8 +71,8 @@ pub fn read_npy_list(path: &Path) -> Result<Vec<Field>> {
 /// [`Error::Io`]; [`Error::Unsupported`] where their shapes differ.
 pub fn write_npy_list(path: &Path, fields: &[Field]) -> Result<()> {
     let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
-    fn stacked<T: Remembered>(fields: &[Field]) -> Result<Array4<T>> {
-        let views: Vec<_> = fields.iter().filter_map(T::array).map(|a| a.view()).collect();
+    fn stacked<T: Element>(fields: &[Field]) -> Result<Array4<T>> {
+        let views: Vec<_> = fields.iter().filter_map(Field::as_array::<T>).map(|a| a.view()).collect();
         stack(Axis(0), &views)
             .map_err(|_| Error::Unsupported("boxes of different shapes make no array".into()))
     }
@@ -101,7 +102,7 @@ pub fn write_npy(path: &Path, field: &Field) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] where there is no such file, [`Error::Content`] where it holds something else.
 pub fn read_npy(path: &Path) -> Result<Field> {
-    fn read<T: Value + ndarray_npy::ReadableElement>(
+    fn read<T: Element + ndarray_npy::ReadableElement>(
         file: &File,
     ) -> std::result::Result<Array3<T>, ReadNpyError> {
         let array = Array3::<T>::read_npy(BufReader::new(file))?;
@@ -216,8 +217,8 @@ fn one_step(fields: Vec<(FieldInfo, Field)>) -> Result<(Vec<StepInfo>, Vec<Vec<V
 /// A stream of the values as they are.
 pub(crate) fn raw(field: &Field) -> Result<Vec<u8>> {
     Ok(match field {
-        Field::F32(a) => compress(&FieldView::of_array(a)?, Mode::Raw)?,
-        Field::F64(a) => compress(&FieldView::of_array(a)?, Mode::Raw)?,
+        Field::F32(a) => compress_box(&FieldView::of_array(a)?, Method::Raw)?,
+        Field::F64(a) => compress_box(&FieldView::of_array(a)?, Method::Raw)?,
     })
 }
 

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::str::FromStr;
-use swae_codec::{Dtype, Field, Value};
+use swae_codec::{Dtype, Element, Field};
 use vtkio::model::{Attribute, DataSet, Extent, Vtk};
 
 /// A box of points of a grid, `[x, y, z]`: the first one, and how many.
@@ -225,7 +225,7 @@ fn read_appended(xml: &str, data: &[u8]) -> std::result::Result<Vec<(FieldInfo, 
                 let count = |lo: i64, hi: i64| hi.checked_sub(lo).and_then(|n| usize::try_from(n + 1).ok());
                 let counts = [count(x0, x1), count(y0, y1), count(z0, z1)];
                 shape = counts.map(|n| n.unwrap_or(0));
-                swae_codec::check_shape(shape).map_err(|e| e.to_string())?;
+                swae_codec::view::check_shape(shape).map_err(|e| e.to_string())?;
             }
             b"PointData" => inside = true,
             b"DataArray" if inside && matches!(&*get("NumberOfComponents")?, "" | "1") => {
@@ -254,7 +254,7 @@ fn read_appended(xml: &str, data: &[u8]) -> std::result::Result<Vec<(FieldInfo, 
     }
 }
 
-fn values<T: Value>(bytes: &[u8]) -> Vec<T> {
+fn values<T: Element>(bytes: &[u8]) -> Vec<T> {
     bytes.chunks_exact(T::DTYPE.size()).map(T::read_le).collect()
 }
 

@@ -15,19 +15,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Model, Models, Remembered, Spread,
-    compress_bounded, decompress_boxes,
-};
+use swae_codec::bound::ValueRange;
+use swae_codec::decode::decompress_boxes;
+use swae_codec::encode::{Bounded, compress_bounded};
+use swae_codec::history::History;
+use swae_codec::predict::PredictorSet;
+use swae_codec::{Bound, Element, Field, FieldView, Model, Models};
 use swae_store::{Decoder, open};
 
 #[cfg(feature = "peers")]
 use swae_peers::{Compared, Peer};
 #[cfg(not(feature = "peers"))]
 /// A type that can be measured.
-pub trait Compared: Remembered {}
+pub trait Compared: Element {}
 #[cfg(not(feature = "peers"))]
-impl<T: Remembered> Compared for T {}
+impl<T: Element> Compared for T {}
 
 /// How a field is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -67,8 +69,8 @@ pub struct Plan {
     pub variables: Vec<String>,
     /// These steps alone.
     pub steps: Option<Steps>,
-    /// Candidates that take no part.
-    pub candidates: Candidates,
+    /// PredictorSet that take no part.
+    pub candidates: PredictorSet,
     /// The network that takes part; none leaves it out.
     pub model: Option<Arc<Model>>,
     /// Each timing is the best of so many.
@@ -190,12 +192,12 @@ fn sample<T>(name: String, steps: Vec<Field>, of: impl Fn(Field) -> Option<Vec<T
     Ok(Sample { name, count, steps: steps.into_iter().filter_map(of).collect() })
 }
 
-fn width<T: Remembered>(values: &[T]) -> f64 {
-    FieldView::dense(values, [values.len(), 1, 1]).map_or(0.0, |v| Spread::of(&v).width())
+fn width<T: Element>(values: &[T]) -> f64 {
+    FieldView::dense(values, [values.len(), 1, 1]).map_or(0.0, |v| ValueRange::of(&v).width())
 }
 
 /// Measures a field by itself, and gives it back where it takes part in a run.
-fn measure<T: Compared + Remembered>(
+fn measure<T: Compared + Element>(
     sample: Sample<T>,
     plan: &Plan,
     add: &mut impl FnMut(Row),
@@ -256,7 +258,7 @@ fn cut<T: Copy>(values: &[T], [nx, ny, nz]: [usize; 3]) -> Vec<T> {
     out
 }
 
-fn contestants<T: Compared + Remembered>(layout: Layout, plan: &Plan) -> Vec<Box<dyn Contestant<T>>> {
+fn contestants<T: Compared + Element>(layout: Layout, plan: &Plan) -> Vec<Box<dyn Contestant<T>>> {
     // A run is measured elsewhere.
     let us = (layout != Layout::Run)
         .then(|| Box::new(Us { layout, candidates: plan.candidates, model: plan.model.clone() }) as _);
@@ -270,7 +272,7 @@ fn contestants<T: Compared + Remembered>(layout: Layout, plan: &Plan) -> Vec<Box
     us.into_iter().collect()
 }
 
-fn race<T: Remembered>(
+fn race<T: Element>(
     contestant: &dyn Contestant<T>,
     task: &Task<'_, T>,
     threads: usize,
@@ -348,9 +350,9 @@ struct Score {
     values: usize,
 }
 
-fn score<T: Remembered>(parts: &[&[T]], decoded: &[Vec<T>], bounds: &[f64]) -> Result<Score> {
+fn score<T: Element>(parts: &[&[T]], decoded: &[Vec<T>], bounds: &[f64]) -> Result<Score> {
     let (mut error, mut squares, mut values) = (0.0f64, 0.0, 0usize);
-    let mut range = Spread::EMPTY;
+    let mut range = ValueRange::EMPTY;
     ensure!(decoded.len() == parts.len(), "it gave {} parts", decoded.len());
     for ((truth, back), bound) in parts.iter().zip(decoded).zip(bounds) {
         ensure!(truth.len() == back.len(), "it gave {} values", back.len());
@@ -367,7 +369,7 @@ fn score<T: Remembered>(parts: &[&[T]], decoded: &[Vec<T>], bounds: &[f64]) -> R
             error = if off.is_nan() { f64::INFINITY } else { error.max(off / bound) };
             squares += off * off;
             values += 1;
-            range = if t.is_finite() { range.and(Spread { least: t, greatest: t }) } else { range };
+            range = if t.is_finite() { range.and(ValueRange { least: t, greatest: t }) } else { range };
         }
     }
     Ok(Score { error, psnr: psnr(range.width(), squares / values as f64), values })
@@ -376,11 +378,11 @@ fn score<T: Remembered>(parts: &[&[T]], decoded: &[Vec<T>], bounds: &[f64]) -> R
 /// This library.
 struct Us {
     layout: Layout,
-    candidates: Candidates,
+    candidates: PredictorSet,
     model: Option<Arc<Model>>,
 }
 
-impl<T: Remembered> Contestant<T> for Us {
+impl<T: Element> Contestant<T> for Us {
     fn name(&self) -> String {
         "swae".into()
     }
@@ -423,7 +425,7 @@ struct Them<T> {
 }
 
 #[cfg(feature = "peers")]
-impl<T: Compared + Remembered> Them<T> {
+impl<T: Compared + Element> Them<T> {
     /// Ways to hand a task over: the parts of each call, and their shape.
     fn ways(&self, task: &Task<'_, T>) -> Vec<(usize, Vec<usize>)> {
         let [nx, ny, nz] = task.count;
@@ -440,7 +442,7 @@ impl<T: Compared + Remembered> Them<T> {
 }
 
 #[cfg(feature = "peers")]
-impl<T: Compared + Remembered> Contestant<T> for Them<T> {
+impl<T: Compared + Element> Contestant<T> for Them<T> {
     fn name(&self) -> String {
         self.peer.name().into()
     }

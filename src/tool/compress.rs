@@ -4,10 +4,13 @@ use crate::{bytes, winners};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use std::path::Path;
-use swae_codec::{
-    Bound, Bounded, Candidates, Dtype, Field, FieldView, History, LatentCoding, Mode, Model, Models,
-    Remembered, Tally, Tolerance, compress, compress_bounded,
-};
+use swae_codec::bound::Tolerance;
+use swae_codec::config::LatentCoding;
+use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box};
+use swae_codec::history::History;
+use swae_codec::predict::PredictorSet;
+use swae_codec::statistics::BlockStatistics;
+use swae_codec::{Bound, Dtype, Element, Field, FieldView, Model, Models};
 use swae_store::{open, plain, read_field};
 
 /// What the slowest axis of the input means.
@@ -37,11 +40,11 @@ pub enum Coding {
         /// Which.
         bound: Bound,
         /// Who takes part.
-        candidates: Candidates,
+        candidates: PredictorSet,
         /// The network's model; none leaves it out.
         model: Option<String>,
         /// Steps from keyframe to keyframe of a series.
-        keyframe_every: u32,
+        keyframe_interval: u32,
     },
 }
 
@@ -95,7 +98,7 @@ fn single(input: &Path) -> Result<Field> {
 }
 
 /// A stream for each step; a list of boxes is one step.
-fn streams<T: Remembered>(
+fn streams<T: Element>(
     fields: &[Field],
     layout: Layout,
     coding: &Coding,
@@ -107,17 +110,17 @@ fn streams<T: Remembered>(
         Coding::Latent { coding, .. } => {
             ensure!(layout != Layout::Boxes, "latent mode has no layout for boxes");
             let model = model.context("latent mode needs a model")?;
-            let mode = Mode::Latent { model, coding: *coding };
-            views.iter().map(|view| Ok(compress(view, mode)?)).collect()
+            let mode = Method::Latent { model, coding: *coding };
+            views.iter().map(|view| Ok(compress_box(view, mode)?)).collect()
         }
-        Coding::Bounded { bound, candidates, keyframe_every, .. } => {
+        Coding::Bounded { bound, candidates, keyframe_interval, .. } => {
             let settings = Bounded { candidates: *candidates, model, ..Bounded::new(*bound) };
-            let mut history = History::new(*keyframe_every);
+            let mut history = History::new(*keyframe_interval);
             let steps: Vec<_> = match layout {
                 Layout::Boxes => vec![&views[..]],
                 _ => views.chunks(1).collect(),
             };
-            let (mut streams, mut tally) = (Vec::new(), Tally::default());
+            let (mut streams, mut tally) = (Vec::new(), BlockStatistics::default());
             let mut worst = 0.0f64;
             for views in steps {
                 let history = (layout == Layout::Series).then_some(&mut history);

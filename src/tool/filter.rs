@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use swae_codec::Bound;
-use swae_codec::array::Arrangement;
+use swae_codec::array::Layout;
 use swae_plugins::filter::ID;
 use swae_plugins::parameters::{Coding, Parameters};
 
@@ -12,8 +12,8 @@ use swae_plugins::parameters::{Coding, Parameters};
 /// Where the bound is none.
 pub fn print(bound: Option<Bound>, series: bool) -> Result<()> {
     bound.map_or(Ok(()), Bound::check)?;
-    let arrangement = if series { Arrangement::Series } else { Arrangement::Grid };
-    let parameters = Parameters { arrangement, ..bound.map_or(Coding::Latent, Coding::Bounded).into() };
+    let layout = if series { Layout::Series } else { Layout::Grid };
+    let parameters = Parameters { layout, ..bound.map_or(Coding::Latent, Coding::Bounded).into() };
     let numbers = parameters.to_numbers();
     let listed = |between| numbers.map(|n| n.to_string()).join(between);
     // Flag 1: datasets of other types than floats are left as they are.

@@ -3,7 +3,7 @@
 use crate::{bytes, winners};
 use anyhow::Result;
 use std::path::Path;
-use swae_codec::Tally;
+use swae_codec::statistics::BlockStatistics;
 use swae_store::{Decoder, Reader, StepInfo, open, size_on_disk};
 
 /// Prints the steps and fields of a file, with sizes and ratios; with `winners` also who won the blocks of bounded fields.
@@ -30,8 +30,8 @@ pub fn info(path: &Path, json: bool, winners: bool) -> Result<()> {
 }
 
 /// Of all steps and fields together.
-fn tally(reader: &mut dyn Reader) -> Result<Tally> {
-    let mut sum = Tally::default();
+fn tally(reader: &mut dyn Reader) -> Result<BlockStatistics> {
+    let mut sum = BlockStatistics::default();
     let mut decoder = Decoder::remembering();
     for index in 0..reader.steps().len() {
         for (info, _) in reader.steps()[index].fields.clone() {

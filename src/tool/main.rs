@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
-use swae_codec::{Bound, Candidates, LatentCoding, Models};
+use swae_codec::config::LatentCoding;
+use swae_codec::predict::PredictorSet;
+use swae_codec::{Bound, Models};
 use swae_tool::compress::{Coding, Layout};
 use swae_tool::{Region, Steps, bench, compare, compress, decompress, filter, info, models, picture, verify};
 
@@ -129,9 +131,9 @@ enum Command {
         coding: String,
         /// Of a series: steps from one keyframe, which leans on no other step, to the next
         #[arg(long, default_value_t = 16)]
-        keyframe_every: u32,
+        keyframe_interval: u32,
         /// Leaves a candidate out of the competition for blocks, to see what it is worth; may be repeated
-        #[arg(long, value_parser = Candidates::NAMES)]
+        #[arg(long, value_parser = PredictorSet::NAMES)]
         without: Vec<String>,
     },
     /// Measures swae beside SZ3, ZFP and SPERR (where this program was built with them)
@@ -158,7 +160,7 @@ enum Command {
         #[arg(long)]
         step: Option<Steps>,
         /// Leaves a candidate out of our competition for blocks; may be repeated
-        #[arg(long, value_parser = Candidates::NAMES)]
+        #[arg(long, value_parser = PredictorSet::NAMES)]
         without: Vec<String>,
         /// Its network takes part: a built-in model (gr-mixture, gr-16 …) by name, or a model file
         #[arg(long)]
@@ -223,11 +225,11 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Verify { original, compressed } => verify::verify(&original, &compressed),
-        Command::Compress { input, output, layout, how, model, coding, keyframe_every, without } => {
+        Command::Compress { input, output, layout, how, model, coding, keyframe_interval, without } => {
             let coding = match how.bound() {
                 Some(bound) => {
                     let candidates = candidates(&without);
-                    Coding::Bounded { bound, candidates, model, keyframe_every }
+                    Coding::Bounded { bound, candidates, model, keyframe_interval }
                 }
                 None => {
                     let coding = LatentCoding::from_name(&coding).expect("clap allows these names only");
@@ -289,8 +291,8 @@ fn main() -> Result<()> {
     }
 }
 
-fn candidates(without: &[String]) -> Candidates {
-    let mut candidates = Candidates::ALL;
+fn candidates(without: &[String]) -> PredictorSet {
+    let mut candidates = PredictorSet::ALL;
     for name in without {
         candidates.remove(name);
     }

@@ -3,8 +3,10 @@
 use anyhow::{Result, bail, ensure};
 use ndarray::{Array3, ArrayView3, Zip, s};
 use std::path::Path;
+use swae_codec::bound::Tolerance;
+use swae_codec::stream::Kind;
 use swae_codec::stream::header;
-use swae_codec::{Bound, Field, Kind, Tolerance};
+use swae_codec::{Bound, Field};
 use swae_plugins::parameters::Coding;
 use swae_store::{Decoder, Reader, StoredStream, open, plain};
 

@@ -1,13 +1,13 @@
 //! Who won the competitions for blocks.
 
 use crate::bytes;
-use swae_codec::Tally;
+use swae_codec::statistics::BlockStatistics;
 
 /// Predictors by number.
 const PREDICTORS: [&str; 8] = ["legendre", "previous", "extrapolation", "swae", "mixture", "coupled", "", ""];
 
 /// A line for each candidate that won any block: blocks, the bytes that they took, and those saved beside the next best.
-pub fn print(tally: &Tally) {
+pub fn print(tally: &BlockStatistics) {
     let all = tally.predictors.iter().zip(PREDICTORS);
     let all = all.chain([(&tally.constant, "constant"), (&tally.raw, "as they are")]);
     let blocks: u64 = all.clone().map(|(share, _)| share.blocks).sum();

@@ -5,9 +5,10 @@
 
 use crate::blocks::VALUES;
 use crate::engine::{Engine, LANES, Lanes};
+use crate::error::{Error, Result};
 use crate::model::Activation;
+use crate::model::Model;
 use crate::network::{Layer, Network};
-use crate::{Error, Model, Result};
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, LaunchConfig, PushKernelArg, sys,
 };

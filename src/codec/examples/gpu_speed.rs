@@ -3,7 +3,10 @@
 
 use ndarray::Array3;
 use std::time::Instant;
-use swae_codec::{Device, FieldView, LatentCoding, Mode, Models, compress_boxes_on};
+use swae_codec::config::LatentCoding;
+use swae_codec::device::Device;
+use swae_codec::encode::{Method, compress_boxes_on};
+use swae_codec::{FieldView, Models};
 
 fn main() -> swae_codec::Result<()> {
     let field = Array3::from_shape_fn((256, 256, 256), |(z, y, x)| {
@@ -16,7 +19,7 @@ fn main() -> swae_codec::Result<()> {
     println!("{} threads", rayon::current_num_threads());
     for name in named {
         let model = Models::named_or_file(&name)?;
-        let mode = Mode::Latent { model: &model, coding: LatentCoding::F16 };
+        let mode = Method::Latent { model: &model, coding: LatentCoding::F16 };
         let mut found = Vec::new();
         for device in [Device::Cores, Device::gpu(0, model.clone())?] {
             let mut best = f64::INFINITY;

@@ -4,10 +4,13 @@ mod inputs;
 
 use inputs::{bits, inputs};
 use proptest::prelude::*;
-use swae_codec::array::{Arrangement, Array, Values, compress, decompress, most, store};
-use swae_codec::{Bound, Bounded, Field, LatentCoding, Mode, Models};
+use swae_codec::array::{Array, Values, compress, decompress, max_compressed_size, store};
+use swae_codec::config::LatentCoding;
+use swae_codec::config::Layout;
+use swae_codec::encode::{Bounded, Method};
+use swae_codec::{Bound, Field, Models};
 
-const ARRANGEMENTS: [Arrangement; 2] = [Arrangement::Grid, Arrangement::Series];
+const ARRANGEMENTS: [Layout; 2] = [Layout::Grid, Layout::Series];
 
 fn shapes() -> Vec<Vec<usize>> {
     let some: [&[usize]; 19] = [
@@ -38,8 +41,8 @@ fn wave(i: usize) -> f64 {
     (0.01 * i as f64).sin() + 1e-3 * (i % 13) as f64
 }
 
-fn bounded(bound: Bound) -> Mode<'static> {
-    Mode::Bounded(Bounded::new(bound))
+fn bounded(bound: Bound) -> Method<'static> {
+    Method::Bounded(Bounded::new(bound))
 }
 
 #[test]
@@ -48,28 +51,29 @@ fn the_bound_holds_for_every_rank() {
     for shape in shapes() {
         let values: Vec<f64> = (0..shape.iter().product()).map(wave).collect();
         let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-        for arrangement in ARRANGEMENTS {
-            let payload = compress(&values, &shape, bounded(Bound::Absolute(1e-4)), arrangement).unwrap();
-            assert!(payload.len() <= most(values.len() * 8, shape.len()), "{shape:?}: {}", payload.len());
+        for layout in ARRANGEMENTS {
+            let payload = compress(&values, &shape, bounded(Bound::Absolute(1e-4)), layout).unwrap();
+            assert!(
+                payload.len() <= max_compressed_size(values.len() * 8, shape.len()),
+                "{shape:?}: {}",
+                payload.len()
+            );
             let Array { shape: found, values: Values::F64(back) } = decompress(&payload, &models).unwrap()
             else {
                 panic!("another type")
             };
             assert_eq!(found, shape);
-            assert!(
-                back.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-4),
-                "{shape:?} {arrangement:?}"
-            );
+            assert!(back.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-4), "{shape:?} {layout:?}");
             assert_eq!(back.len(), values.len());
 
-            let payload = compress(&single, &shape, bounded(Bound::Relative(1e-3)), arrangement).unwrap();
+            let payload = compress(&single, &shape, bounded(Bound::Relative(1e-3)), layout).unwrap();
             let Values::F32(back) = decompress(&payload, &models).unwrap().values else {
                 panic!("another type")
             };
             let [least, most] = [f32::min, f32::max].map(|f| single.iter().copied().reduce(f).unwrap_or(0.0));
             let allowed = 1e-3 * (f64::from(most) - f64::from(least));
             let near = |(a, b): (&f32, &f32)| f64::from(*a - *b).abs() <= allowed;
-            assert!(back.iter().zip(&single).all(near), "{shape:?} {arrangement:?}");
+            assert!(back.iter().zip(&single).all(near), "{shape:?} {layout:?}");
         }
     }
 }
@@ -80,9 +84,9 @@ fn raw_arrays_and_bytes_come_back_to_the_bit() {
     for (name, array) in inputs() {
         let values: Vec<f64> = array.iter().copied().collect();
         for shape in [array.shape().to_vec(), vec![values.len()]] {
-            for mode in [Mode::Raw, bounded(Bound::Absolute(0.0))] {
-                let payload = compress(&values, &shape, mode, Arrangement::Grid).unwrap();
-                assert!(payload.len() <= most(values.len() * 8, shape.len()), "{name}");
+            for mode in [Method::Raw, bounded(Bound::Absolute(0.0))] {
+                let payload = compress(&values, &shape, mode, Layout::Grid).unwrap();
+                assert!(payload.len() <= max_compressed_size(values.len() * 8, shape.len()), "{name}");
                 let Values::F64(back) = decompress(&payload, &models).unwrap().values else {
                     panic!("another type")
                 };
@@ -94,7 +98,7 @@ fn raw_arrays_and_bytes_come_back_to_the_bit() {
     let bytes: Vec<u8> = (0..1000).map(|i| bits(i) as u8).collect();
     for bytes in [&bytes[..], &[]] {
         let payload = store(bytes);
-        assert!(payload.len() <= most(bytes.len(), 1));
+        assert!(payload.len() <= max_compressed_size(bytes.len(), 1));
         let found = decompress(&payload, &models).unwrap();
         assert_eq!(found, Array { shape: vec![bytes.len()], values: Values::Bytes(bytes.to_vec()) });
     }
@@ -106,10 +110,10 @@ fn smooth_arrays_of_every_rank_become_small() {
     let model = models.by_name("gr-16").unwrap();
     for shape in [&[32768][..], &[128, 256], &[32, 32, 32], &[4, 8, 32, 32]] {
         let values: Vec<f64> = (0..32768).map(|i| (1e-3 * i as f64).sin()).collect();
-        let payload = compress(&values, shape, bounded(Bound::Relative(1e-4)), Arrangement::Grid).unwrap();
+        let payload = compress(&values, shape, bounded(Bound::Relative(1e-4)), Layout::Grid).unwrap();
         assert!(payload.len() < 32768 * 8 / 40, "{shape:?}: {} bytes", payload.len());
-        let latent = Mode::Latent { model: &model, coding: LatentCoding::F16 };
-        let payload = compress(&values, shape, latent, Arrangement::Grid).unwrap();
+        let latent = Method::Latent { model: &model, coding: LatentCoding::F16 };
+        let payload = compress(&values, shape, latent, Layout::Grid).unwrap();
         assert!(payload.len() < 32768 * 8 / 20, "{shape:?}: {} bytes as latents", payload.len());
         assert_eq!(decompress(&payload, &models).unwrap().shape, shape);
     }
@@ -120,14 +124,14 @@ fn a_series_that_stands_still_costs_one_step() {
     let step: Vec<f64> = (0..4096).map(|i| wave(i) * wave(7 * i)).collect();
     let values = step.repeat(8);
     let mode = bounded(Bound::Absolute(1e-6));
-    let one = compress(&step, &[16, 16, 16], mode, Arrangement::Grid).unwrap().len();
-    let all = compress(&values, &[8, 16, 16, 16], mode, Arrangement::Series).unwrap().len();
+    let one = compress(&step, &[16, 16, 16], mode, Layout::Grid).unwrap().len();
+    let all = compress(&values, &[8, 16, 16, 16], mode, Layout::Series).unwrap().len();
     assert!(all < one + one / 4, "{all} bytes for 8 steps, {one} for one");
 }
 
 #[test]
 fn shapes_that_do_not_fit_are_errors() {
-    let wrong = |shape: &[usize]| compress(&[1.0], shape, Mode::Raw, Arrangement::Grid).unwrap_err();
+    let wrong = |shape: &[usize]| compress(&[1.0], shape, Method::Raw, Layout::Grid).unwrap_err();
     assert!(wrong(&[2]).to_string().contains("1 values make no array of [2]"));
     assert!(wrong(&[1; 33]).to_string().contains("33 axes"));
     assert!(wrong(&[usize::MAX, 2]).to_string().contains("does not fit any memory"));
@@ -138,8 +142,8 @@ proptest! {
     fn damage_anywhere_is_an_error(at in any::<prop::sample::Index>(), flip in 1u8.., cut in any::<prop::sample::Index>()) {
         let models = Models::built_in();
         let values: Vec<f64> = (0..2000).map(wave).collect();
-        for arrangement in ARRANGEMENTS {
-            let payload = compress(&values, &[2, 10, 100], bounded(Bound::Absolute(1e-3)), arrangement).unwrap();
+        for layout in ARRANGEMENTS {
+            let payload = compress(&values, &[2, 10, 100], bounded(Bound::Absolute(1e-3)), layout).unwrap();
             let mut damaged = payload.clone();
             damaged[at.index(payload.len())] ^= flip;
             prop_assert!(decompress(&damaged, &models).is_err());

@@ -5,19 +5,26 @@ mod inputs;
 use inputs::{bits, inputs, noise, values};
 use ndarray::{Array3, s};
 use proptest::prelude::*;
-use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Mode, Model, Models, Remembered, Spread,
-    Tolerance, compress, compress_bounded, compress_boxes, decompress, decompress_boxes, decompress_region,
-    tally,
-};
+use swae_codec::bound::{Tolerance, ValueRange};
+use swae_codec::decode::{block_statistics, decompress_box, decompress_boxes, decompress_region};
+use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box, compress_boxes};
+use swae_codec::history::History;
+use swae_codec::predict::{Predictor, PredictorSet};
+use swae_codec::stream::Stream;
+use swae_codec::{Bound, Element, Field, FieldView, Model, Models};
+
+/// Decodes all boxes of a stream.
+fn decode(bytes: &[u8], models: &Models, history: Option<&mut History>) -> swae_codec::Result<Vec<Field>> {
+    decompress_boxes(&Stream::open(bytes)?, models, history)
+}
 
 /// Compresses, decodes, and checks every value against the bound that was asked for.
-fn check<T: Remembered>(name: &str, array: &Array3<T>, settings: &Bounded<'_>) -> usize {
+fn check<T: Element>(name: &str, array: &Array3<T>, settings: &Bounded<'_>) -> usize {
     let view = FieldView::of_array(array).unwrap();
     let (bytes, report) = compress_bounded(&[view], settings, None).unwrap();
-    let back = values(&decompress(&bytes, &Models::built_in()).unwrap());
+    let back = values(&decompress_box(&bytes, &Models::built_in()).unwrap());
     assert_eq!(back.len(), array.len(), "{name}");
-    let range = Spread::of(&view);
+    let range = ValueRange::of(&view);
     let allowed = settings.bound.tolerance(range);
     let constant = array.iter().all(|v| v.same_bits(*array.first().unwrap()));
     let (mut worst, mut squares) = (0.0f64, 0.0);
@@ -73,15 +80,17 @@ fn every_bound_holds_for_every_input_in_both_types() {
 fn the_bound_holds_without_any_candidate_and_a_block_is_then_stored_as_it_is() {
     let (name, array) = inputs().remove(0);
     let whole = check(name, &array, &Bounded::new(Bound::Relative(1e-3)));
-    for removed in Candidates::NAMES {
+    for removed in PredictorSet::names() {
         let mut settings = Bounded::new(Bound::Relative(1e-3));
-        assert!(settings.candidates.remove(removed));
+        settings.predictors = settings.predictors.without(removed).unwrap();
         assert!(check(name, &array, &settings) >= whole);
     }
     let mut none = Bounded::new(Bound::Relative(1e-3));
-    Candidates::NAMES.iter().for_each(|name| assert!(none.candidates.remove(name)));
+    for name in PredictorSet::names() {
+        none.predictors = none.predictors.without(name).unwrap();
+    }
     assert!(check(name, &array, &none) > array.len() * 8);
-    assert!(!none.candidates.remove("another"));
+    assert!(none.predictors.without("another").is_none());
 }
 
 #[test]
@@ -94,8 +103,8 @@ fn bounds_that_mean_nothing_are_refused() {
         Bound::PointwiseRelative(1.0),
         Bound::Psnr(0.0),
     ] {
-        let mode = Mode::Bounded(Bounded::new(bound));
-        assert!(compress(&FieldView::of_array(&array).unwrap(), mode).is_err(), "{bound:?}");
+        let mode = Method::Bounded(Bounded::new(bound));
+        assert!(compress_box(&FieldView::of_array(&array).unwrap(), mode).is_err(), "{bound:?}");
     }
 }
 
@@ -125,7 +134,7 @@ fn boxes_that_lie_side_by_side_cost_less_than_the_same_in_disorder() {
         at.sort_by_key(order);
         let boxes: Vec<_> = at.iter().map(|b| whole.part(b.map(|n| 8 * n), [8; 3])).collect();
         let (stream, _) = compress_bounded(&boxes, &settings, None).unwrap();
-        let decoded = decompress_boxes(&stream, &Models::built_in(), None).unwrap();
+        let decoded = decode(&stream, &Models::built_in(), None).unwrap();
         for (view, field) in boxes.iter().zip(&decoded) {
             let Field::F64(array) = field else { panic!("of another type") };
             assert!(view.values().zip(array).all(|(a, b)| (a - b).abs() <= 1e-4));
@@ -176,8 +185,7 @@ fn a_reader_can_start_at_any_keyframe_and_needs_no_step_before_it() {
         })
         .collect();
     let mut through = History::default();
-    let all: Vec<_> =
-        streams.iter().map(|s| decompress_boxes(s, &models, Some(&mut through)).unwrap()).collect();
+    let all: Vec<_> = streams.iter().map(|s| decode(s, &models, Some(&mut through)).unwrap()).collect();
     for (truth, back) in steps.iter().zip(&all) {
         let Field::F64(back) = &back[0] else { panic!("another type") };
         assert!(truth.iter().zip(back).all(|(t, b)| (t - b).abs() <= 1e-5));
@@ -185,24 +193,24 @@ fn a_reader_can_start_at_any_keyframe_and_needs_no_step_before_it() {
     for t in 0..10 {
         let mut history = History::default();
         for earlier in &streams[t / 4 * 4..t] {
-            swae_codec::advance(earlier, &models, &mut history).unwrap();
+            swae_codec::decode::advance(&Stream::open(earlier).unwrap(), &models, &mut history).unwrap();
         }
-        let alone = decompress_boxes(&streams[t], &models, Some(&mut history)).unwrap();
+        let alone = decode(&streams[t], &models, Some(&mut history)).unwrap();
         assert_eq!(values(&alone[0]), values(&all[t][0]), "step {t}");
-        assert_eq!(decompress(&streams[t], &models).is_ok(), t % 4 == 0, "step {t} alone");
+        assert_eq!(decompress_box(&streams[t], &models).is_ok(), t % 4 == 0, "step {t} alone");
     }
     // A history of another step, or of another field, is noticed.
     let mut wrong = History::default();
-    swae_codec::advance(&streams[4], &models, &mut wrong).unwrap();
-    assert!(decompress_boxes(&streams[6], &models, Some(&mut wrong)).is_err());
+    swae_codec::decode::advance(&Stream::open(&streams[4]).unwrap(), &models, &mut wrong).unwrap();
+    assert!(decode(&streams[6], &models, Some(&mut wrong)).is_err());
     // So is one of the same age, but of other values.
     let view = [step(4)].map(|a| a + 1.0);
     let (other, _) =
         compress_bounded(&[FieldView::of_array(&view[0]).unwrap()], &settings, Some(&mut History::new(4)))
             .unwrap();
     let mut wrong = History::default();
-    swae_codec::advance(&other, &models, &mut wrong).unwrap();
-    assert!(decompress_boxes(&streams[5], &models, Some(&mut wrong)).is_err());
+    swae_codec::decode::advance(&Stream::open(&other).unwrap(), &models, &mut wrong).unwrap();
+    assert!(decode(&streams[5], &models, Some(&mut wrong)).is_err());
     // Steps that lean on others are worth it.
     let alone: usize = steps.iter().map(|a| check("step", a, &settings)).sum();
     assert!(streams.iter().map(Vec::len).sum::<usize>() < alone * 3 / 4);
@@ -216,7 +224,7 @@ fn a_box_that_regrids_starts_fresh() {
     for array in [&first, &first, &second] {
         let view = [FieldView::of_array(array).unwrap()];
         let (stream, _) = compress_bounded(&view, &settings, Some(&mut history)).unwrap();
-        let alone = decompress(&stream, &Models::built_in());
+        let alone = decompress_box(&stream, &Models::built_in());
         assert_eq!(alone.is_ok(), history_age(&stream) == 0);
     }
     let view = [FieldView::of_array(&second).unwrap()];
@@ -226,7 +234,7 @@ fn a_box_that_regrids_starts_fresh() {
 
 fn history_age(stream: &[u8]) -> u32 {
     match swae_codec::stream::header(stream).unwrap().kind {
-        swae_codec::Kind::Bounded(preamble) => preamble.age,
+        swae_codec::stream::Kind::Bounded(preamble) => preamble.age,
         _ => panic!("another mode"),
     }
 }
@@ -244,16 +252,16 @@ fn a_list_of_boxes_keeps_its_bound_and_costs_far_less_than_its_boxes_alone() {
             })
             .collect();
         let views: Vec<_> = boxes.iter().map(|a| FieldView::of_array(a).unwrap()).collect();
-        let mode = Mode::Bounded(Bounded::new(Bound::Absolute(1e-3)));
+        let mode = Method::Bounded(Bounded::new(Bound::Absolute(1e-3)));
         let stream = compress_boxes(&views, mode).unwrap();
-        let back = decompress_boxes(&stream, &models, None).unwrap();
+        let back = decode(&stream, &models, None).unwrap();
         assert_eq!(back.len(), boxes.len());
         for (truth, back) in boxes.iter().zip(&back) {
             let Field::F32(back) = back else { panic!("another type") };
             assert_eq!(truth.dim(), back.dim());
             assert!(truth.iter().zip(back).all(|(t, b)| f64::from((t - b).abs()) <= 1e-3));
         }
-        let alone: usize = views.iter().map(|v| compress(v, mode).unwrap().len()).sum();
+        let alone: usize = views.iter().map(|v| compress_box(v, mode).unwrap().len()).sum();
         let part = if edge > 8 { 9 } else { 5 };
         assert!(stream.len() * 10 < alone * part, "edge {edge}: {} together, {alone} alone", stream.len());
     }
@@ -261,14 +269,13 @@ fn a_list_of_boxes_keeps_its_bound_and_costs_far_less_than_its_boxes_alone() {
 
 #[test]
 fn lists_of_no_box_empty_boxes_and_boxes_of_many_shapes_come_back() {
-    let mode = Mode::Bounded(Bounded::new(Bound::Relative(1e-4)));
+    let mode = Method::Bounded(Bounded::new(Bound::Relative(1e-4)));
     let shapes = [(0, 3, 4), (1, 1, 1), (70, 3, 2), (8, 8, 8), (1, 1, 300), (16, 13, 5)];
     let boxes: Vec<_> =
         shapes.map(|shape| Array3::from_shape_fn(shape, |(z, y, x)| (x + y + z) as f64)).into();
     for n in 0..=boxes.len() {
         let views: Vec<_> = boxes[..n].iter().map(|a| FieldView::of_array(a).unwrap()).collect();
-        let back =
-            decompress_boxes(&compress_boxes(&views, mode).unwrap(), &Models::built_in(), None).unwrap();
+        let back = decode(&compress_boxes(&views, mode).unwrap(), &Models::built_in(), None).unwrap();
         assert_eq!(back.len(), n);
         for (truth, back) in boxes.iter().zip(back) {
             let Field::F64(back) = back else { panic!("another type") };
@@ -284,16 +291,24 @@ fn a_region_is_the_part_of_the_whole() {
         Array3::from_shape_fn((40, 70, 130), |(z, y, x)| (0.1 * x as f64).sin() + (y * z) as f64 * 1e-3);
     let view = FieldView::of_array(&array).unwrap();
     let models = Models::built_in();
-    for mode in [Mode::Bounded(Bounded::new(Bound::Relative(1e-4))), Mode::Raw] {
-        let stream = compress(&view, mode).unwrap();
-        let Field::F64(whole) = decompress(&stream, &models).unwrap() else { panic!("another type") };
+    for mode in [Method::Bounded(Bounded::new(Bound::Relative(1e-4))), Method::Raw] {
+        let stream = compress_box(&view, mode).unwrap();
+        let Field::F64(whole) = decompress_box(&stream, &models).unwrap() else { panic!("another type") };
         for [x, y, z] in
             [[0..130, 0..70, 0..40], [3..4, 69..70, 39..40], [60..70, 10..66, 5..25], [5..5, 0..3, 0..3]]
         {
-            let part = decompress_region(&stream, &models, [x.clone(), y.clone(), z.clone()], None).unwrap();
+            let part = decompress_region(
+                &Stream::open(&stream).unwrap(),
+                &models,
+                [x.clone(), y.clone(), z.clone()],
+                None,
+            )
+            .unwrap();
             assert_eq!(part, Field::F64(whole.slice(s![z, y, x]).to_owned()));
         }
-        assert!(decompress_region(&stream, &models, [0..131, 0..1, 0..1], None).is_err());
+        assert!(
+            decompress_region(&Stream::open(&stream).unwrap(), &models, [0..131, 0..1, 0..1], None).is_err()
+        );
     }
 }
 
@@ -302,8 +317,10 @@ fn a_region_of_a_box_without_values_takes_no_time_however_long_its_axes_are() {
     // Found by fuzzing: 2⁴² rows of no value.
     let mut stream = b"SWAE\x01\0\0\0\x01\x0f\0\xe2\xff\xff\xff\xff\xff\0".to_vec();
     stream.extend_from_slice(&crc32fast::hash(&stream).to_le_bytes());
-    let count = swae_codec::stream::header(&stream).map(|h| h.boxes[0]).unwrap_or([0; 3]);
-    let _ = decompress_region(&stream, &Models::built_in(), count.map(|n| n / 2..n), None);
+    if let Ok(stream) = Stream::open(&stream) {
+        let region = stream.header().boxes[0].map(|n| n / 2..n);
+        let _ = decompress_region(&stream, &Models::built_in(), region, None);
+    }
 }
 
 #[test]
@@ -312,7 +329,7 @@ fn a_shape_without_values_whose_other_axes_overflow_is_an_error() {
     let mut stream = b"SWAE\x01\0\0\0\x01\0".to_vec();
     stream.extend_from_slice(b"\x80\x80\x80\x80\x80\x20\x80\x80\x80\x80\x80\x20");
     stream.extend_from_slice(&crc32fast::hash(&stream).to_le_bytes());
-    assert!(decompress(&stream, &Models::built_in()).is_err());
+    assert!(decompress_box(&stream, &Models::built_in()).is_err());
 }
 
 #[test]
@@ -321,9 +338,9 @@ fn any_number_of_threads_writes_and_reads_the_same_bytes() {
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mode = Mode::Bounded(Bounded::new(Bound::Relative(1e-5)));
-            let stream = compress(&FieldView::of_array(&array).unwrap(), mode).unwrap();
-            let back = decompress(&stream, &Models::built_in()).unwrap();
+            let mode = Method::Bounded(Bounded::new(Bound::Relative(1e-5)));
+            let stream = compress_box(&FieldView::of_array(&array).unwrap(), mode).unwrap();
+            let back = decompress_box(&stream, &Models::built_in()).unwrap();
             (stream, values(&back))
         })
     };
@@ -378,7 +395,7 @@ fn turned(settings: &Bounded<'_>, models: &Models) -> (Vec<Vec<u8>>, f64) {
         let field = turning(t);
         let view = [FieldView::of_array(&field).unwrap()];
         let (stream, report) = compress_bounded(&view, settings, Some(&mut there)).unwrap();
-        let decoded = decompress_boxes(&stream, models, Some(&mut back)).unwrap();
+        let decoded = decode(&stream, models, Some(&mut back)).unwrap();
         let Tolerance::Absolute(bound) = report.tolerance else { panic!("an absolute bound") };
         let Field::F64(decoded) = &decoded[0] else { panic!("float64") };
         let errors = field.iter().zip(decoded).map(|(a, b)| (a - b).abs());
@@ -400,7 +417,10 @@ fn weighed_predictions_win_blocks_and_keep_the_bound() {
         assert!(worst <= 1.0, "{worst} bounds at {bound}");
         let mut history = History::default();
         for stream in &streams {
-            blocks += tally(stream, &models, Some(&mut history)).unwrap().predictors[4].blocks;
+            blocks += block_statistics(&Stream::open(stream).unwrap(), &models, Some(&mut history))
+                .unwrap()
+                .of(Predictor::Mixing)
+                .blocks;
         }
         // What leans on one step alone has nothing to weigh.
         let plain = turned(&Bounded::new(Bound::Relative(bound)), &models).0;
@@ -423,7 +443,7 @@ fn a_model_of_ones_own_that_weighs_predictions_is_named_where_it_is_missing() {
     let (streams, worst) = turned(&settings, &models);
     assert!(worst <= 1.0);
     let mut history = History::default();
-    let last = streams.iter().map(|s| decompress_boxes(s, &Models::built_in(), Some(&mut history))).last();
+    let last = streams.iter().map(|s| decode(s, &Models::built_in(), Some(&mut history))).last();
     let message = last.unwrap().unwrap_err().to_string();
     assert!(message.contains(&id.to_string()), "{message}");
 }

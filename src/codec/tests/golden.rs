@@ -3,11 +3,21 @@
 
 use ndarray::Array3;
 use std::path::PathBuf;
-use swae_codec::array::{self, Arrangement};
-use swae_codec::{
-    Bound, Bounded, Candidates, Field, FieldView, History, Kind, LatentCoding, Mode, Models, Together, Value,
-    compress, compress_bounded, compress_boxes, compress_together, decompress_boxes, stream::header,
-};
+use swae_codec::array;
+use swae_codec::config::LatentCoding;
+use swae_codec::config::Layout;
+use swae_codec::decode::decompress_boxes;
+use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box, compress_boxes};
+use swae_codec::history::History;
+use swae_codec::predict::PredictorSet;
+use swae_codec::step::{StepField, compress_step};
+use swae_codec::stream::{Kind, Stream, header};
+use swae_codec::{Bound, Element, Field, FieldView, Models};
+
+/// Decodes all boxes of a stream.
+fn decode(bytes: &[u8], models: &Models, history: Option<&mut History>) -> swae_codec::Result<Vec<Field>> {
+    decompress_boxes(&Stream::open(bytes)?, models, history)
+}
 
 fn wave(count: [usize; 3], t: f64) -> Array3<f64> {
     let [nx, ny, nz] = count;
@@ -24,7 +34,7 @@ fn streams() -> Vec<Named> {
     let models = Models::built_in();
     let model = models.by_name("gr-16").unwrap();
     let one = |array: &Array3<f64>, settings: &Bounded<'_>| {
-        vec![compress(&FieldView::of_array(array).unwrap(), Mode::Bounded(*settings)).unwrap()]
+        vec![compress_box(&FieldView::of_array(array).unwrap(), Method::Bounded(*settings)).unwrap()]
     };
     let bounded = |bound| Bounded::new(bound);
     let smooth = wave([21, 17, 13], 0.0);
@@ -44,8 +54,8 @@ fn streams() -> Vec<Named> {
     });
     let falling = Array3::from_shape_fn((12, 12, 12), |(z, y, x)| (-0.8 * (x + 2 * y + 3 * z) as f64).exp());
     let weighs = models.by_name("gr-mixture").unwrap();
-    let mut weighed = History::new(4);
-    let weighed_step = |t: usize, history: &mut History| {
+    let mut mixed_history = History::new(4);
+    let mixed_step = |t: usize, history: &mut History| {
         let array = wave([32, 32, 32], 0.3 * t as f64);
         let settings = Bounded { model: Some(&weighs), ..bounded(Bound::Absolute(1e-3)) };
         compress_bounded(&[FieldView::of_array(&array).unwrap()], &settings, Some(history)).unwrap().0
@@ -64,21 +74,20 @@ fn streams() -> Vec<Named> {
     let boxes = |views: &[FieldView<'_, f64>], mode| vec![compress_boxes(views, mode).unwrap()];
     let tiles = wave([70, 9, 66], 2.0);
     let latent = |coding| {
-        let mode = Mode::Latent { model: &model, coding };
-        vec![compress(&FieldView::of_array(&smooth).unwrap(), mode).unwrap()]
+        let mode = Method::Latent { model: &model, coding };
+        vec![compress_box(&FieldView::of_array(&smooth).unwrap(), mode).unwrap()]
     };
     let rough = wave([16, 16, 16], 0.0).mapv(|v| (9.0 * v).sin());
-    let mut candidates = Candidates::ALL;
-    candidates.remove("legendre");
-    let network = Bounded { model: Some(&model), candidates, ..bounded(Bound::Relative(0.1)) };
+    let predictors = PredictorSet::ALL.without("intra").unwrap();
+    let network = Bounded { model: Some(&model), predictors, ..bounded(Bound::Relative(0.1)) };
     vec![
         ("absolute", one(&smooth, &bounded(Bound::Absolute(1e-5)))),
         (
             "relative-f32",
             vec![
-                compress(
+                compress_box(
                     &FieldView::of_array(&single).unwrap(),
-                    Mode::Bounded(bounded(Bound::Relative(1e-3))),
+                    Method::Bounded(bounded(Bound::Relative(1e-3))),
                 )
                 .unwrap(),
             ],
@@ -90,14 +99,14 @@ fn streams() -> Vec<Named> {
         ("constant", one(&Array3::from_elem((9, 9, 9), 0.25), &bounded(Bound::Absolute(1e-9)))),
         ("network", one(&rough, &network)),
         ("series", (0..5).map(|t| step(t, &mut history)).collect()),
-        ("weighed-series", (0..6).map(|t| weighed_step(t, &mut weighed)).collect()),
-        ("linked-boxes", boxes(&linked, Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
-        ("mixed-boxes", boxes(&mixed, Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
-        ("no-boxes", boxes(&[], Mode::Bounded(bounded(Bound::Absolute(1e-4))))),
+        ("mixed-series", (0..6).map(|t| mixed_step(t, &mut mixed_history)).collect()),
+        ("linked-boxes", boxes(&linked, Method::Bounded(bounded(Bound::Absolute(1e-4))))),
+        ("mixed-boxes", boxes(&mixed, Method::Bounded(bounded(Bound::Absolute(1e-4))))),
+        ("no-boxes", boxes(&[], Method::Bounded(bounded(Bound::Absolute(1e-4))))),
         ("tiles", one(&tiles, &bounded(Bound::Relative(1e-4)))),
         ("latent-f16", latent(LatentCoding::F16)),
         ("latent-u8", latent(LatentCoding::U8)),
-        ("raw", vec![compress(&FieldView::of_array(&falling).unwrap(), Mode::Raw).unwrap()]),
+        ("raw", vec![compress_box(&FieldView::of_array(&falling).unwrap(), Method::Raw).unwrap()]),
     ]
 }
 
@@ -110,7 +119,7 @@ fn values(streams: &[Vec<u8>]) -> String {
 }
 
 fn add_values(hash: &mut blake3::Hasher, stream: &[u8], history: &mut History) {
-    for field in decompress_boxes(stream, &Models::built_in(), Some(history)).expect("a golden stream") {
+    for field in decode(stream, &Models::built_in(), Some(history)).expect("a golden stream") {
         let mut bytes = format!("{:?}{:?}", field.dtype(), field.count()).into_bytes();
         match &field {
             Field::F32(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
@@ -157,40 +166,43 @@ fn streams_of_every_released_version_decode_to_the_values_that_they_held() {
     check("v1", 16, streams, values);
 }
 
-/// Steps of two fields, the second leaning on the first.
-fn coupled() -> Vec<Named> {
+/// Steps of two fields, the second predicted from the first.
+fn interfield() -> Vec<Named> {
     let mut histories = [History::new(4), History::new(4)];
     let mut streams = Vec::new();
     for t in 0..5 {
         let at = |t: f64| wave([40, 24, 16], t * t / 20.0);
         let arrays = [at(t as f64 + 0.5) - at(t as f64 - 0.5), at(t as f64)];
         let views = arrays.each_ref().map(|a| [FieldView::of_array(a).unwrap()]);
-        let together = ["change", "value"].iter().zip(&views).zip(&mut histories);
+        let fields = ["change", "value"].iter().zip(&views).zip(&mut histories);
         let settings = Bounded::new(Bound::Absolute(1e-5));
-        let together = together.map(|((name, views), history)| Together { name, views, settings, history });
-        streams.extend(compress_together(together.collect()).into_iter().map(|coded| coded.unwrap().0));
+        let fields = fields.map(|((name, views), history)| StepField { name, views, settings, history });
+        streams.extend(compress_step(fields.collect()).into_iter().map(|coded| coded.unwrap().0));
     }
-    let leans = |stream: &Vec<u8>| matches!(header(stream).unwrap().kind, Kind::Bounded(p) if p.companions().eq(["change"]));
-    assert!(streams.chunks(2).skip(1).take(3).all(|step| leans(&step[1])), "the value leans on the change");
-    vec![("coupled-series", streams)]
+    let is_predicted = |stream: &Vec<u8>| matches!(header(stream).unwrap().kind, Kind::Bounded(p) if p.reference_fields().eq(["change"]));
+    assert!(
+        streams.chunks(2).skip(1).take(3).all(|step| is_predicted(&step[1])),
+        "the value is predicted from the change"
+    );
+    vec![("interfield-series", streams)]
 }
 
 /// The hash of all values of two fields.
-fn values_of_coupled(streams: &[Vec<u8>]) -> String {
+fn values_of_interfield(streams: &[Vec<u8>]) -> String {
     let mut histories = [History::default(), History::default()];
     let mut hash = blake3::Hasher::new();
     for step in streams.chunks(2) {
         let [change, value] = &mut histories;
         add_values(&mut hash, &step[0], change);
-        value.lean_on("change", change);
+        value.add_reference("change", change);
         add_values(&mut hash, &step[1], value);
     }
     hash.finalize().to_hex().to_string()
 }
 
 #[test]
-fn fields_that_lean_on_one_another_decode_to_the_values_that_they_held() {
-    check("coupled-v1", 1, coupled, values_of_coupled);
+fn fields_that_are_predicted_from_others_decode_to_the_values_that_they_held() {
+    check("interfield-v1", 1, interfield, values_of_interfield);
 }
 
 /// Payloads of arrays by name.
@@ -199,12 +211,11 @@ fn payloads() -> Vec<Named> {
     let model = models.by_name("gr-16").unwrap();
     let smooth: Vec<f64> = wave([30, 12, 24], 0.0).into_iter().collect();
     let single: Vec<f32> = smooth.iter().map(|&v| v as f32).collect();
-    let bounded = |bound| Mode::Bounded(Bounded::new(bound));
-    let latent = Mode::Latent { model: &model, coding: LatentCoding::F16 };
-    let grid = |shape: &[usize], mode| array::compress(&smooth, shape, mode, Arrangement::Grid).unwrap();
+    let bounded = |bound| Method::Bounded(Bounded::new(bound));
+    let latent = Method::Latent { model: &model, coding: LatentCoding::F16 };
+    let grid = |shape: &[usize], mode| array::compress(&smooth, shape, mode, Layout::Grid).unwrap();
     let series =
-        array::compress(&single, &[4, 6, 12, 30], bounded(Bound::Relative(1e-3)), Arrangement::Series)
-            .unwrap();
+        array::compress(&single, &[4, 6, 12, 30], bounded(Bound::Relative(1e-3)), Layout::Series).unwrap();
     vec![
         ("line", vec![grid(&[8640], bounded(Bound::Absolute(1e-3)))]),
         ("plane", vec![grid(&[90, 1, 96], bounded(Bound::Absolute(1e-3)))]),
@@ -212,9 +223,9 @@ fn payloads() -> Vec<Named> {
         ("boxes", vec![grid(&[2, 12, 12, 30], bounded(Bound::Psnr(60.0)))]),
         ("series", vec![series]),
         ("latents", vec![grid(&[2, 12, 12, 30], latent)]),
-        ("raw", vec![array::compress(&single[..40], &[5, 8], Mode::Raw, Arrangement::Grid).unwrap()]),
+        ("raw", vec![array::compress(&single[..40], &[5, 8], Method::Raw, Layout::Grid).unwrap()]),
         ("bytes", vec![array::store(b"of any other type")]),
-        ("empty", vec![array::compress::<f64>(&[], &[3, 0], Mode::Raw, Arrangement::Grid).unwrap()]),
+        ("empty", vec![array::compress::<f64>(&[], &[3, 0], Method::Raw, Layout::Grid).unwrap()]),
     ]
 }
 

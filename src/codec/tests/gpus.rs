@@ -7,8 +7,11 @@ use ndarray::Array3;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use swae_codec::config::LatentCoding;
+use swae_codec::device::Device;
+use swae_codec::encode::{Method, compress_boxes, compress_boxes_on};
 use swae_codec::model::{Activation, Architecture, LayerSpec, Metadata, Parameters};
-use swae_codec::{Device, FieldView, LatentCoding, Mode, Model, Models, compress_boxes, compress_boxes_on};
+use swae_codec::{FieldView, Model, Models};
 
 /// Lets the library find the driver that needs no GPU.
 fn stand_in() {
@@ -62,13 +65,13 @@ fn a_gpu_runs_encoders_of_any_architecture_with_the_same_bits() {
     let views = [FieldView::of_array(&field).unwrap()];
     for model in Models::built_in().iter().chain(&others) {
         let coding = LatentCoding::F32;
-        let mode = Mode::Latent { model, coding };
+        let mode = Method::Latent { model, coding };
         let gpu = Device::gpu(0, model.clone()).unwrap();
         let expected = compress_boxes(&views, mode).unwrap();
         assert!(compress_boxes_on(&gpu, &views, mode).unwrap() == expected, "{}", model.metadata.name);
         // A device that is ready for another model leaves it to the cores.
         let another = Models::built_in().by_name("math-16").unwrap();
-        let mode = Mode::Latent { model: &another, coding };
+        let mode = Method::Latent { model: &another, coding };
         assert!(compress_boxes_on(&gpu, &views, mode).unwrap() == compress_boxes(&views, mode).unwrap());
     }
 }

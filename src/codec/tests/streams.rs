@@ -5,10 +5,12 @@ mod inputs;
 use inputs::{inputs, values};
 use ndarray::Array3;
 use proptest::prelude::*;
-use swae_codec::{
-    Bound, Bounded, Field, FieldView, LatentCoding, Mode, Models, Order, Value, compress, compress_boxes,
-    decompress, decompress_boxes,
-};
+use swae_codec::config::LatentCoding;
+use swae_codec::decode::{decompress_box, decompress_boxes};
+use swae_codec::encode::{Bounded, Method, compress_box, compress_boxes};
+use swae_codec::stream::Stream;
+use swae_codec::view::Order;
+use swae_codec::{Bound, Element, Field, FieldView, Models};
 
 fn codings() -> [LatentCoding; 3] {
     [LatentCoding::F32, LatentCoding::F16, LatentCoding::U8]
@@ -17,12 +19,12 @@ fn codings() -> [LatentCoding; 3] {
 #[test]
 fn raw_mode_gives_back_every_bit() {
     for (name, array) in inputs() {
-        let bytes = compress(&FieldView::of_array(&array).unwrap(), Mode::Raw).unwrap();
-        let back = decompress(&bytes, &Models::built_in()).unwrap();
+        let bytes = compress_box(&FieldView::of_array(&array).unwrap(), Method::Raw).unwrap();
+        let back = decompress_box(&bytes, &Models::built_in()).unwrap();
         assert!(values(&back) == values(&Field::F64(array.clone())), "{name}");
         let single = array.mapv(|v| v as f32);
-        let bytes = compress(&FieldView::of_array(&single).unwrap(), Mode::Raw).unwrap();
-        let back = decompress(&bytes, &Models::built_in()).unwrap();
+        let bytes = compress_box(&FieldView::of_array(&single).unwrap(), Method::Raw).unwrap();
+        let back = decompress_box(&bytes, &Models::built_in()).unwrap();
         assert!(values(&back) == values(&Field::F32(single)), "{name} in float32");
     }
 }
@@ -33,9 +35,9 @@ fn latent_mode_keeps_constants_and_what_is_not_finite_exactly() {
     let model = models.by_name("math-16").unwrap();
     for (name, array) in inputs() {
         for coding in codings() {
-            let mode = Mode::Latent { model: &model, coding };
-            let bytes = compress(&FieldView::of_array(&array).unwrap(), mode).unwrap();
-            let Field::F64(back) = decompress(&bytes, &models).unwrap() else {
+            let mode = Method::Latent { model: &model, coding };
+            let bytes = compress_box(&FieldView::of_array(&array).unwrap(), mode).unwrap();
+            let Field::F64(back) = decompress_box(&bytes, &models).unwrap() else {
                 panic!("{name}: another type")
             };
             assert_eq!(back.dim(), array.dim(), "{name}");
@@ -59,10 +61,11 @@ fn latent_mode_is_near_a_smooth_field_and_has_the_promised_size() {
     let array = Array3::from_shape_fn((64, 64, 64), |(z, y, x)| wave(x) * wave(y) * wave(z));
     for (coding, bytes_per_block) in codings().into_iter().zip([72, 40, 24]) {
         let bytes =
-            compress(&FieldView::of_array(&array).unwrap(), Mode::Latent { model: &model, coding }).unwrap();
+            compress_box(&FieldView::of_array(&array).unwrap(), Method::Latent { model: &model, coding })
+                .unwrap();
         let overhead = bytes.len() - 512 * bytes_per_block;
         assert!(overhead < 256, "{coding:?}: {overhead} bytes beside the blocks");
-        let back = decompress(&bytes, &models).unwrap().to_f64();
+        let back = decompress_box(&bytes, &models).unwrap().to_f64();
         let mse = (&array.mapv(f64::from) - &back).mapv(|v| v * v).mean().unwrap();
         assert!(mse < 1e-3, "{coding:?}: mse {mse}");
     }
@@ -75,7 +78,7 @@ fn strides_ghosts_and_order_do_not_change_the_stream() {
     let dense: Vec<f32> = (0..count.iter().product())
         .map(|i: usize| value([i % count[0], i / count[0] % count[1], i / (count[0] * count[1])]))
         .collect();
-    let reference = compress(&FieldView::dense(&dense, count).unwrap(), Mode::Raw).unwrap();
+    let reference = compress_box(&FieldView::dense(&dense, count).unwrap(), Method::Raw).unwrap();
     for order in [Order::Fortran, Order::C] {
         let (lo, hi) = ([3, 1, 2], [2, 0, 4]);
         let full: [usize; 3] = std::array::from_fn(|a| lo[a] + count[a] + hi[a]);
@@ -90,13 +93,13 @@ fn strides_ghosts_and_order_do_not_change_the_stream() {
             }
         }
         let view = FieldView::inside_ghosts(&memory, count, lo, hi, order).unwrap();
-        assert!(compress(&view, Mode::Raw).unwrap() == reference, "{order:?}");
+        assert!(compress_box(&view, Method::Raw).unwrap() == reference, "{order:?}");
     }
     // Every axis backwards, and back again by negative strides.
     let backwards: Vec<f32> = dense.iter().rev().copied().collect();
     let stride = [-1, -(count[0] as isize), -((count[0] * count[1]) as isize)];
     let view = FieldView::new(&backwards, dense.len() - 1, count, stride).unwrap();
-    assert!(compress(&view, Mode::Raw).unwrap() == reference);
+    assert!(compress_box(&view, Method::Raw).unwrap() == reference);
 }
 
 #[test]
@@ -117,16 +120,17 @@ fn streams() -> Vec<Vec<u8>> {
     let mut array = Array3::from_shape_fn((9, 9, 17), |(z, y, x)| (0.3 * (x + y * z) as f64).sin());
     array[[8, 8, 16]] = f64::NAN;
     let view = FieldView::of_array(&array).unwrap();
-    let latent = codings().map(|coding| compress(&view, Mode::Latent { model: &model, coding }).unwrap());
-    let raw = compress(&view, Mode::Raw).unwrap();
+    let latent =
+        codings().map(|coding| compress_box(&view, Method::Latent { model: &model, coding }).unwrap());
+    let raw = compress_box(&view, Method::Raw).unwrap();
     let bounds = [Bound::Absolute(1e-3), Bound::PointwiseRelative(1e-2)].map(Bounded::new);
-    let bounded = bounds.map(|settings| compress(&view, Mode::Bounded(settings)).unwrap());
-    let boxes = compress_boxes(&[view, view.part([1; 3], [5, 6, 7])], Mode::Bounded(bounds[0])).unwrap();
+    let bounded = bounds.map(|settings| compress_box(&view, Method::Bounded(settings)).unwrap());
+    let boxes = compress_boxes(&[view, view.part([1; 3], [5, 6, 7])], Method::Bounded(bounds[0])).unwrap();
     latent.into_iter().chain([raw]).chain(bounded).chain([boxes]).collect()
 }
 
 fn decode(stream: &[u8]) -> swae_codec::Result<Vec<Field>> {
-    decompress_boxes(stream, &Models::built_in(), None)
+    decompress_boxes(&Stream::open(stream)?, &Models::built_in(), None)
 }
 
 #[test]

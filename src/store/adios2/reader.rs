@@ -151,7 +151,7 @@ impl Adios2Reader {
             encoding: handle.read_text(&format!("{name}/encoding"))?,
             partial: handle.has_attribute(&format!("{name}/partial")),
         };
-        swae_codec::check_shape(info.shape)?;
+        swae_codec::view::check_shape(info.shape)?;
         Ok((info, stored))
     }
 

@@ -10,7 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
-use swae_codec::{Model, ModelId, Models, stream::FORMAT_VERSION};
+use swae_codec::model::ModelId;
+use swae_codec::stream::FORMAT_VERSION;
+use swae_codec::{Model, Models};
 
 pub(crate) struct Adios2Writer {
     handle: Handle,

@@ -3,14 +3,16 @@
 use super::{Layout, Plan, Row, Sample, Timed, score, timed, width};
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
+use swae_codec::decode::decompress_boxes;
+use swae_codec::encode::Bounded;
+use swae_codec::history::History;
+use swae_codec::step::{StepField, compress_step};
+use swae_codec::stream::Kind;
 use swae_codec::stream::header;
-use swae_codec::{
-    Bound, Bounded, FieldView, History, Kind, Models, Remembered, Together, compress_together,
-    decompress_boxes,
-};
+use swae_codec::{Bound, Element, FieldView, Models};
 
 /// Measures fields of one type together, those of one shape at a time.
-pub(super) fn measure<T: Remembered>(
+pub(super) fn measure<T: Element>(
     samples: &[Sample<T>],
     plan: &Plan,
     add: &mut impl FnMut(Row),
@@ -32,7 +34,7 @@ struct Run<'a, T> {
     plan: &'a Plan,
 }
 
-impl<T: Remembered> Run<'_, T> {
+impl<T: Element> Run<'_, T> {
     fn race(&self, threads: usize) -> Result<Vec<Row>> {
         let raw =
             self.samples.iter().flat_map(|s| &s.steps).map(|s| size_of_val(&s[..])).sum::<usize>() as f64;
@@ -71,7 +73,7 @@ impl<T: Remembered> Run<'_, T> {
             let views = self.samples.iter().map(|s| Ok([FieldView::dense(&s.steps[t], s.count)?]));
             let views = views.collect::<Result<Vec<_>>>()?;
             let together = self.samples.iter().zip(&views).zip(&mut histories);
-            let together = together.map(|((sample, views), history)| Together {
+            let together = together.map(|((sample, views), history)| StepField {
                 name: &sample.name,
                 views,
                 settings: Bounded {
@@ -81,7 +83,7 @@ impl<T: Remembered> Run<'_, T> {
                 },
                 history,
             });
-            let coded = compress_together(together.collect());
+            let coded = compress_step(together.collect());
             coded.into_iter().map(|coded| Ok(coded?.0)).collect::<Result<Vec<_>>>()
         };
         (0..steps).map(&mut step).collect()
@@ -99,7 +101,7 @@ impl<T: Remembered> Run<'_, T> {
             let companions = |stream: &Vec<u8>| -> Result<Vec<usize>> {
                 let Kind::Bounded(preamble) = header(stream)?.kind else { return Ok(Vec::new()) };
                 let named = |name: &str| self.samples.iter().position(|s| s.name == name);
-                preamble.companions().map(|name| named(name).context("an unknown companion")).collect()
+                preamble.reference_fields().map(|name| named(name).context("an unknown companion")).collect()
             };
             let companions = step.iter().map(companions).collect::<Result<Vec<_>>>()?;
             let mut done = vec![false; step.len()];
@@ -111,7 +113,7 @@ impl<T: Remembered> Run<'_, T> {
                         histories[i].take().context("fields lean on one another in a circle")?;
                     for &c in &companions[i] {
                         let companion = histories[c].as_ref().context("a companion is not decoded")?;
-                        history.lean_on(&self.samples[c].name, companion);
+                        history.add_reference(&self.samples[c].name, companion);
                     }
                     wave.push((i, history));
                 }

@@ -3,7 +3,10 @@
 use crate::data::{WAVE_NUMBERS, math_volume};
 use anyhow::Result;
 use ndarray::Zip;
-use swae_codec::{FieldView, LatentCoding, Mode, Model, Models, compress, decompress};
+use swae_codec::config::LatentCoding;
+use swae_codec::decode::decompress_box;
+use swae_codec::encode::{Method, compress_box};
+use swae_codec::{FieldView, Model, Models};
 
 /// What compressing a set of volumes did.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -53,8 +56,8 @@ pub fn quality(model: &Model, n: usize, coding: LatentCoding) -> Result<Quality>
         .filter(|[i, j, k]| i <= j && j <= k);
     for k in sorted {
         let volume = math_volume(k, n);
-        let bytes = compress(&FieldView::of_array(&volume)?, Mode::Latent { model, coding })?;
-        let back = decompress(&bytes, &models)?.to_f64();
+        let bytes = compress_box(&FieldView::of_array(&volume)?, Method::Latent { model, coding })?;
+        let back = decompress_box(&bytes, &models)?.to_f64();
         stored += bytes.len() as f64;
         q.volumes += 1;
         Zip::from(&volume).and(&back).for_each(|&v, &w| {

@@ -6,7 +6,10 @@ use anyhow::Result;
 use ndarray::{Array2, Array3};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use swae_codec::{Field, FieldView, LatentCoding, Mode, Model, Models, compress, decompress};
+use swae_codec::config::LatentCoding;
+use swae_codec::decode::decompress_box;
+use swae_codec::encode::{Method, compress_box};
+use swae_codec::{Field, FieldView, Model, Models};
 use swae_store::Reader;
 use swae_tool::quality::{middle_slice, quality};
 
@@ -79,7 +82,7 @@ pub fn report(model: &Model, from: &[PathBuf], coding: LatentCoding) -> Result<R
         for index in 0..reader.steps().len() {
             let mut both: [BTreeMap<String, Array3<f64>>; 2] = Default::default();
             for Stored { name, raw, field, stream } in step(reader.as_mut(), index, model, coding)? {
-                let back = decompress(&stream, &models)?.to_f64();
+                let back = decompress_box(&stream, &models)?.to_f64();
                 let (row, bytes) = fields.entry(name.clone()).or_default();
                 *bytes = [bytes[0] + raw, bytes[1] + stream.len() as u64];
                 let original = field.to_f64();
@@ -147,10 +150,10 @@ fn step(reader: &mut dyn Reader, index: usize, model: &Model, coding: LatentCodi
     let mut all = Vec::with_capacity(fields.len());
     for (name, raw) in fields {
         let field = swae_store::read_field(reader, index, &name)?;
-        let mode = Mode::Latent { model, coding };
+        let mode = Method::Latent { model, coding };
         let stream = match &field {
-            Field::F32(a) => compress(&FieldView::of_array(a)?, mode)?,
-            Field::F64(a) => compress(&FieldView::of_array(a)?, mode)?,
+            Field::F32(a) => compress_box(&FieldView::of_array(a)?, mode)?,
+            Field::F64(a) => compress_box(&FieldView::of_array(a)?, mode)?,
         };
         all.push(Stored { name, raw, field, stream });
     }

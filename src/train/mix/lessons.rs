@@ -5,8 +5,11 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use swae_codec::bounded::mixture::Lesson;
-use swae_codec::{Bound, Bounded, Field, FieldView, History, lessons};
+use swae_codec::encode::Bounded;
+use swae_codec::history::History;
+use swae_codec::predict::mixing::TrainingSample;
+use swae_codec::training::training_samples;
+use swae_codec::{Bound, Field, FieldView};
 use swae_store::{Decoder, open};
 
 /// Which lessons to take.
@@ -71,7 +74,7 @@ impl Lessons<'_> {
         random: &mut fastrand::Rng,
     ) -> Result<Vec<f32>> {
         let heard = Mutex::new((Vec::new(), 0usize, random.fork()));
-        let hear = |lesson: Lesson| {
+        let hear = |lesson: TrainingSample| {
             // Reservoir sampling: each lesson is as likely to stay as any other.
             let (rows, seen, random) = &mut *heard.lock().expect("no thread panicked");
             let row = || lesson.inputs.iter().chain(&lesson.apart).chain(&lesson.truth).chain([&lesson.step]);
@@ -88,14 +91,18 @@ impl Lessons<'_> {
         let settings = Bounded::new(Bound::Relative(bound));
         let mut history = History::new(u32::MAX);
         for (number, step) in steps.iter().enumerate().step_by(distance) {
-            let tell = |lesson: Lesson| {
+            let tell = |lesson: TrainingSample| {
                 if number >= self.since {
                     hear(lesson);
                 }
             };
             match step {
-                Field::F32(a) => lessons(&[FieldView::of_array(a)?], &settings, &mut history, &tell)?,
-                Field::F64(a) => lessons(&[FieldView::of_array(a)?], &settings, &mut history, &tell)?,
+                Field::F32(a) => {
+                    training_samples(&[FieldView::of_array(a)?], &settings, &mut history, &tell)?
+                }
+                Field::F64(a) => {
+                    training_samples(&[FieldView::of_array(a)?], &settings, &mut history, &tell)?
+                }
             }
         }
         Ok(heard.into_inner()?.0)

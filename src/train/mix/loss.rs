@@ -1,23 +1,23 @@
 //! An estimate of the bits that a quantised residual takes, and of the four predictions that there are without a network.
 
 use super::net::Net;
-use swae_codec::bounded::mixture::{INPUTS, OTHERS, TAUGHT, WEIGHTS, group};
+use swae_codec::predict::mixing::{INPUTS, OTHERS, SAMPLE_COEFFICIENTS, WEIGHTS, group};
 use tch::{Kind, Tensor, no_grad};
 
 /// What a lesson is stored as: inputs, opinions, truth, step.
-pub const ROW: usize = INPUTS + (OTHERS + 1) * TAUGHT + 1;
+pub const ROW: usize = INPUTS + (OTHERS + 1) * SAMPLE_COEFFICIENTS + 1;
 /// Residuals, in steps, well below which a coefficient takes hardly a bit.
 const SMALL: f64 = 0.6;
 /// Bits of a block below which it hardly matters who is better.
 const FEW: f64 = 10.0;
 
 fn groups() -> Tensor {
-    Tensor::from_slice(&(0..TAUGHT).map(|k| group(k) as i64).collect::<Vec<_>>())
+    Tensor::from_slice(&(0..SAMPLE_COEFFICIENTS).map(|k| group(k) as i64).collect::<Vec<_>>())
 }
 
 /// An estimate of the bits of each row's residual, with weights `[row or 1, group, opinion]`.
 fn bits(weights: &Tensor, rows: &Tensor) -> Tensor {
-    let [inputs, taught, others] = [INPUTS, TAUGHT, OTHERS].map(|n| n as i64);
+    let [inputs, taught, others] = [INPUTS, SAMPLE_COEFFICIENTS, OTHERS].map(|n| n as i64);
     let weights = weights.index_select(1, &groups());
     let apart = rows.narrow(1, inputs, others * taught).view([-1, others, taught]).transpose(1, 2);
     let truth = rows.narrow(1, inputs + others * taught, taught);

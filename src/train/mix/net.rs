@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use swae_codec::Model;
 use swae_codec::blocks::VALUES;
-use swae_codec::bounded::mixture::{INPUTS, OTHERS, WEIGHTS};
 use swae_codec::model::{Activation, Architecture, Metadata, Parameters};
+use swae_codec::predict::mixing::{INPUTS, OTHERS, WEIGHTS};
 use tch::{Kind, Tensor, no_grad};
 
 /// Weights of a hidden layer.

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use swae_codec::{Bound, Bounded, Field, FieldView, History, LatentCoding, Model, Models, compress_bounded};
+use swae_codec::config::LatentCoding;
+use swae_codec::encode::{Bounded, compress_bounded};
+use swae_codec::history::History;
+use swae_codec::{Bound, Field, FieldView, Model, Models};
 use swae_store::plain;
 use swae_train::config::{Config, Data, Latents, Training};
 use swae_train::evaluate;
@@ -375,7 +378,7 @@ fn a_model_that_weighs_predictions_learns_from_a_series_and_is_refined() {
     assert!(refined < learned, "{refined} bits, {learned} before");
     let model = Model::from_bytes(&std::fs::read(dir.path().join("more.safetensors")).unwrap()).unwrap();
     assert!(
-        swae_codec::bounded::mixture::weighs(&model)
+        swae_codec::predict::mixing::is_mixing_model(&model)
             && model.metadata.provenance["lessons"].as_u64() > Some(0)
     );
 }

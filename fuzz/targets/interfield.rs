@@ -1,0 +1,59 @@
+//! A step of a field that leans on another of the same step, changed at any places, behind all that it leans on.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use swae_codec::stream::header;
+use swae_codec::{Bound, FieldView, Models};
+use swae_codec::decode::{advance, decompress_boxes};
+use swae_codec::encode::{Bounded, compress_bounded};
+use swae_codec::history::History;
+use swae_codec::stream::Kind;
+
+/// `[step][field]`: how fast a lump changes, and the lump.
+static STEPS: LazyLock<Vec<Vec<Vec<u8>>>> = LazyLock::new(|| {
+    let lump = |t: f64| -> Vec<f64> {
+        (0..32 * 32 * 16)
+            .map(|i| [i % 32, i / 32 % 32, i / 1024].map(|c| c as f64 - 12.0 - 0.1 * t * t))
+            .map(|[x, y, z]| (0.4 * x).sin() / (1.0 + 0.02 * (x * x + 2.0 * y * y + z * z)))
+            .collect()
+    };
+    let [mut change, mut value] = [History::default(), History::default()];
+    let step = |t: usize| {
+        let t = t as f64;
+        let code = |values: &[f64], history: &mut History| {
+            let view = FieldView::dense(values, [32, 32, 16]).expect("as many values as points");
+            let settings = Bounded::new(Bound::Absolute(1e-5));
+            compress_bounded(&[view], &settings, Some(history)).expect("a bound").0
+        };
+        let changes: Vec<_> = lump(t + 0.5).iter().zip(lump(t - 0.5)).map(|(a, b)| a - b).collect();
+        let first = code(&changes, &mut change);
+        value.add_reference("change", &change);
+        vec![first, code(&lump(t), &mut value)]
+    };
+    (0..3).map(step).collect()
+});
+
+fuzz_target!(|changes: Vec<(u16, u8)>| {
+    let models = Models::built_in();
+    let [mut change, mut value] = [History::default(), History::default()];
+    for (t, step) in STEPS.iter().enumerate() {
+        advance(&step[0], &models, &mut change).expect("it is whole");
+        value.add_reference("change", &change);
+        if t < 2 {
+            advance(&step[1], &models, &mut value).expect("it is whole");
+        }
+    }
+    let mut last = STEPS[2][1].clone();
+    let Ok(Kind::Bounded(preamble)) = header(&last).map(|h| h.kind) else { panic!("it is whole") };
+    assert!(preamble.companions().eq(["change"]), "it leans on the other");
+    let checked = last.len() - 4;
+    for (at, by) in changes {
+        // Most of what matters stands in front.
+        let at = if at & 1 == 0 { usize::from(at >> 1) % 96 } else { usize::from(at >> 1) };
+        last[at % checked] ^= by;
+    }
+    let sum = crc32fast::hash(&last[..checked]);
+    last[checked..].copy_from_slice(&sum.to_le_bytes());
+    let _ = decompress_boxes(&last, &models, Some(&mut value));
+});

@@ -1,0 +1,40 @@
+//! A step whose blocks use weighed predictions, changed at any places, behind the two steps that it leans on.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use swae_codec::{Bound, FieldView, Models};
+use swae_codec::decode::{advance, decompress_boxes};
+use swae_codec::encode::{Bounded, compress_bounded};
+use swae_codec::history::History;
+
+static STEPS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let model = Models::built_in().by_name("gr-mixture").expect("it is built in");
+    let settings = Bounded { model: Some(&model), ..Bounded::new(Bound::Absolute(1e-3)) };
+    let mut history = History::default();
+    let step = |t: usize| {
+        let values: Vec<f64> = (0..32 * 32 * 32)
+            .map(|i| [i % 32, i / 32 % 32, i / 1024].map(|c| c as f64 - 15.0 - 0.4 * t as f64))
+            .map(|[x, y, z]| (0.3 * x).sin() / (1.0 + 0.02 * (x * x + 2.0 * y * y + z * z)))
+            .collect();
+        let view = FieldView::dense(&values, [32; 3]).expect("as many values as points");
+        compress_bounded(&[view], &settings, Some(&mut history)).expect("a bound").0
+    };
+    (0..3).map(step).collect()
+});
+
+fuzz_target!(|changes: Vec<(u16, u8)>| {
+    let models = Models::built_in();
+    let mut history = History::default();
+    for step in &STEPS[..2] {
+        advance(step, &models, &mut history).expect("it is whole");
+    }
+    let mut last = STEPS[2].clone();
+    let checked = last.len() - 4;
+    for (at, by) in changes {
+        last[usize::from(at) % checked] ^= by;
+    }
+    let sum = crc32fast::hash(&last[..checked]);
+    last[checked..].copy_from_slice(&sum.to_le_bytes());
+    let _ = decompress_boxes(&last, &models, Some(&mut history));
+});

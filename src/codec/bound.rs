@@ -1,0 +1,124 @@
+//! What error is allowed.
+
+use crate::element::Element;
+use crate::error::{Error, Result};
+use crate::view::FieldView;
+
+/// What a user asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// |decoded − true| ≤ this, everywhere.
+    Absolute(f64),
+    /// |decoded − true| ≤ this × (largest − smallest finite value of the whole field).
+    Relative(f64),
+    /// |decoded − true| ≤ this × |true|, everywhere: for fields that fall to zero.
+    PointwiseRelative(f64),
+    /// At min so many dB of peak signal-to-noise ratio, the peak being the range of the field.
+    Psnr(f64),
+}
+
+/// A bound as one box needs it: no other box's values are asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tolerance {
+    /// |decoded − true| ≤ this. At 0 every value comes back as it was.
+    Absolute(f64),
+    /// |decoded − true| ≤ this × |true|.
+    PointwiseRelative(f64),
+}
+
+impl Bound {
+    /// Whether it means anything.
+    ///
+    /// # Errors
+    /// [`Error::Bound`].
+    pub fn check(self) -> Result<()> {
+        let good = match self {
+            Self::Absolute(e) | Self::Relative(e) => e.is_finite() && e >= 0.0,
+            Self::PointwiseRelative(e) => (0.0..1.0).contains(&e),
+            Self::Psnr(db) => db.is_finite() && db > 0.0,
+        };
+        if good {
+            Ok(())
+        } else {
+            Err(Error::Bound(format!("'{self}' is no error bound: {}", self.expected())))
+        }
+    }
+
+    /// The number that it is made of.
+    pub const fn number(self) -> f64 {
+        match self {
+            Self::Absolute(v) | Self::Relative(v) | Self::PointwiseRelative(v) | Self::Psnr(v) => v,
+        }
+    }
+
+    const fn expected(self) -> &'static str {
+        match self {
+            Self::Absolute(_) | Self::Relative(_) => "it must be finite and at min 0",
+            Self::PointwiseRelative(_) => "it must be at min 0 and below 1",
+            Self::Psnr(_) => "it must be a finite number of decibels above 0",
+        }
+    }
+
+    /// What a box must keep, given the range of the whole field. For [`Bound::Psnr`] that is where a search starts: errors
+    /// spread evenly over the tolerance would just meet it.
+    pub fn tolerance(self, range: ValueRange) -> Tolerance {
+        match self {
+            Self::Absolute(e) => Tolerance::Absolute(e),
+            Self::Relative(e) => Tolerance::Absolute(e * range.width()),
+            Self::PointwiseRelative(e) => Tolerance::PointwiseRelative(e),
+            Self::Psnr(db) => Tolerance::Absolute(range.width() * 10f64.powf(-db / 20.0) * 3f64.sqrt()),
+        }
+    }
+
+    /// Whether it needs the range of the whole field.
+    pub fn needs_range(self) -> bool {
+        matches!(self, Self::Relative(_) | Self::Psnr(_))
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absolute(e) => write!(f, "abs {e:e}"),
+            Self::Relative(e) => write!(f, "rel {e:e}"),
+            Self::PointwiseRelative(e) => write!(f, "pwrel {e:e}"),
+            Self::Psnr(db) => write!(f, "psnr {db}"),
+        }
+    }
+}
+
+/// The smallest and the largest finite value of a field.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ValueRange {
+    /// Smallest; +∞ where there is no finite value.
+    pub min: f64,
+    /// Largest; −∞ where there is no finite value.
+    pub max: f64,
+}
+
+impl ValueRange {
+    /// Of no values.
+    pub const EMPTY: Self = Self { min: f64::INFINITY, max: f64::NEG_INFINITY };
+
+    /// Of a box.
+    pub fn of<T: Element>(view: &FieldView<'_, T>) -> Self {
+        let finite = view.values().map(Element::to_f64).filter(|v| v.is_finite());
+        finite.fold(Self::EMPTY, |s, v| Self { min: s.min.min(v), max: s.max.max(v) })
+    }
+
+    /// Of both.
+    pub fn union(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
+    /// Greatest − min, 0 where there is nothing.
+    pub fn width(self) -> f64 {
+        let width = self.max - self.min;
+        if width > 0.0 { width.min(f64::MAX) } else { 0.0 }
+    }
+
+    /// Greatest magnitude.
+    pub fn magnitude(self) -> f64 {
+        self.min.abs().max(self.max.abs())
+    }
+}

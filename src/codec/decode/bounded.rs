@@ -1,0 +1,108 @@
+//! A bounded payload becomes values: tiles are decoded side by side, and kept for the next step.
+
+use super::savings;
+use super::tile::{DecodedBlock, decode as decode_tile};
+use crate::element::Element;
+use crate::error::{Error, Result};
+use crate::history::History;
+use crate::models::Models;
+use crate::preamble::Preamble;
+use crate::predict::interfield::InterFieldPrediction;
+use crate::predict::reference::{ReferenceStep, ReferenceTile};
+use crate::predict::tile::{References, Tile};
+use crate::statistics::BlockStatistics;
+use crate::stream::Region;
+use crate::tiling::{Window, entries_of, least_tiles, tiles, windows};
+use crate::wire::ByteReader;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// What is wanted of a payload.
+pub(super) struct Task<'a, 'h> {
+    pub(super) boxes: &'a [[usize; 3]],
+    /// The part of each box that is decoded.
+    pub(super) regions: &'a [Region],
+    pub(super) models: &'a Models,
+    /// A history and the checksum of this stream, which becomes its last step. All tiles are decoded for it; without one, those
+    /// outside the regions are not touched.
+    pub(super) history: Option<(&'h mut History, u32)>,
+    /// Whether blocks are counted.
+    pub(super) counts: bool,
+}
+
+/// A decoded tile.
+struct DecodedTile<T> {
+    reference: Option<ReferenceTile<T>>,
+    statistics: BlockStatistics,
+}
+
+/// Decodes into `out`, the values of each region, x fastest.
+///
+/// # Errors
+/// [`Error::Stream`] where the payload is damaged, or is predicted from a step that the history does not hold.
+pub(super) fn decode<T: Element>(
+    payload: &[u8],
+    task: Task<'_, '_>,
+    out: &mut [&mut [T]],
+) -> Result<BlockStatistics> {
+    let Task { boxes, regions, models, mut history, counts } = task;
+    let mut reader = ByteReader::new(payload);
+    let preamble = Preamble::read(&mut reader)?;
+    if least_tiles(boxes) > payload.len() {
+        return Err(Error::Stream("it is too short for its shape".into()));
+    }
+    let tiles = tiles(boxes);
+    let lengths = tiles.iter().map(|_| reader.size()).collect::<Result<Vec<_>>>()?;
+    let bytes = lengths.into_iter().map(|n| reader.take(n, 1)).collect::<Result<Vec<_>>>()?;
+    reader.finish()?;
+    let autoencoder = preamble.autoencoder(models)?;
+    let mixing = preamble.mixing_network(models)?;
+    let keeps_reference = history.is_some();
+    let given = history.as_mut().map(|(history, _)| std::mem::take(&mut history.references));
+    let given: Vec<_> = given.iter().flatten().map(|(name, field)| (&name[..], field.last::<T>())).collect();
+    let fields = preamble.inter_field.as_ref().map(|inter_field| inter_field.find(boxes, &given));
+    let fields = fields.transpose()?.unwrap_or_default();
+    let before = history.as_ref().map(|(history, _)| &**history);
+    let previous = History::reference_for::<T>(before, &preamble, boxes)?;
+    let mut windows = windows(&tiles, boxes, regions, out);
+    let tile = |(i, windows): (usize, &mut Vec<Window<'_, T>>)| -> Result<Option<DecodedTile<T>>> {
+        let wanted = !windows.iter().all(Window::is_empty);
+        if !wanted && !keeps_reference {
+            return Ok(None);
+        }
+        let entries = entries_of(&tiles[i]);
+        let previous = previous.map(|step| &step.tiles[i]);
+        let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
+            InterFieldPrediction::new(inter_field, previous, fields.iter().map(|step| &step.tiles[i]))
+        });
+        let references = References { previous, inter_field, mixing: mixing.as_ref() };
+        let tile = Tile::new(preamble.frame(), entries.len(), references);
+        let (mut bytes, mut from_latents) = (bytes[i], Vec::new());
+        if let Some(autoencoder) = &autoencoder {
+            let mut reader = ByteReader::new(bytes);
+            let latents = reader.part()?;
+            from_latents = autoencoder.read(tile.engine, latents, entries.len(), preamble.quantum);
+            bytes = reader.rest();
+        }
+        let mut statistics = BlockStatistics::default();
+        let windows = wanted.then_some(&mut windows[..]);
+        let observe = |block: &DecodedBlock<'_, T>| {
+            if counts {
+                savings::count(&mut statistics, block);
+            }
+        };
+        let reference = decode_tile(tile, &entries, bytes, &from_latents, windows, observe);
+        Ok(Some(DecodedTile { reference: keeps_reference.then_some(reference), statistics }))
+    };
+    let decoded: Vec<_> = windows.par_iter_mut().enumerate().map(tile).collect::<Result<_>>()?;
+    let (mut statistics, mut references) = (BlockStatistics::default(), Vec::new());
+    for tile in decoded.into_iter().flatten() {
+        statistics = statistics.union(&tile.statistics);
+        references.extend(tile.reference);
+    }
+    if let Some((history, checksum)) = history {
+        let (boxes, tiles) = (boxes.to_vec(), Arc::new(references));
+        history.set_last(Some(ReferenceStep { boxes, tiles, age: preamble.age, checksum }));
+    }
+    Ok(statistics)
+}

@@ -1,0 +1,261 @@
+//! A stream becomes boxes of values, whole or in part, of its own or in the caller's memory.
+
+use super::bounded::{self, Task};
+use crate::element::{Dtype, Element};
+use crate::error::{Error, Result};
+use crate::field::Field;
+use crate::history::History;
+use crate::latent;
+use crate::models::Models;
+use crate::statistics::BlockStatistics;
+use crate::stream::{Kind, Region, Stream};
+use crate::tiling::least_tiles;
+use crate::wire::ByteReader;
+use ndarray::Array3;
+
+/// Decompresses a stream of one box of `T` values, as [`compress`](crate::compress) makes it: an array, `[z, y, x]`.
+///
+/// # Errors
+/// [`Error::Stream`] where the bytes are damaged, are no stream, hold values of the other type, more or less than one box, or are
+/// predicted from another step; [`Error::Version`] where they are of another format; [`Error::MissingModel`] where their model is
+/// not built in.
+pub fn decompress<T: Element>(bytes: &[u8]) -> Result<Array3<T>> {
+    let field = decompress_box(bytes, &Models::built_in())?;
+    let found = field.dtype();
+    let other = || Error::Stream(format!("it holds {} values, not {}", found.name(), T::DTYPE.name()));
+    field.into_array().ok_or_else(other)
+}
+
+/// Decodes a box of either element type.
+///
+/// # Errors
+/// Those of [`decompress`]; [`Error::MissingModel`] where the model is not in `models`.
+pub fn decompress_box(bytes: &[u8], models: &Models) -> Result<Field> {
+    only(decompress_boxes(&Stream::open(bytes)?, models, None)?)
+}
+
+fn only(mut fields: Vec<Field>) -> Result<Field> {
+    match fields.pop() {
+        Some(field) if fields.is_empty() => Ok(field),
+        last => {
+            let count = fields.len() + usize::from(last.is_some());
+            Err(Error::Stream(format!("it holds {count} boxes, not one")))
+        }
+    }
+}
+
+/// Decodes all boxes of a stream. Steps that are predicted from the previous one want the history that decoded it, and become its
+/// last step.
+///
+/// # Errors
+/// Those of [`decompress_box`].
+pub fn decompress_boxes(
+    stream: &Stream<'_>,
+    models: &Models,
+    history: Option<&mut History>,
+) -> Result<Vec<Field>> {
+    fields(stream, models, &stream.whole(), history)
+}
+
+/// Decodes the part of a box that lies in a region, `[x, y, z]`; without a history, other tiles of the stream are not touched.
+///
+/// # Errors
+/// Those of [`decompress_box`]; [`Error::Shape`] where the region leaves the box.
+pub fn decompress_region(
+    stream: &Stream<'_>,
+    models: &Models,
+    region: Region,
+    history: Option<&mut History>,
+) -> Result<Field> {
+    only(decompress_regions(stream, models, &[region], history)?)
+}
+
+/// As [`decompress_region`], of a stream of many boxes: a region of each.
+///
+/// # Errors
+/// Those of [`decompress_region`]; [`Error::Stream`] where there are not as many boxes as regions.
+pub fn decompress_regions(
+    stream: &Stream<'_>,
+    models: &Models,
+    regions: &[Region],
+    history: Option<&mut History>,
+) -> Result<Vec<Field>> {
+    check_regions(stream, regions)?;
+    fields(stream, models, regions, history)
+}
+
+/// As [`decompress_regions`], into the caller's memory: for each region as many values as it has, x fastest.
+///
+/// # Errors
+/// Those of [`decompress_regions`]; [`Error::Shape`] where `out` has other sizes; [`Error::Stream`] where the values are of the other
+/// type.
+pub fn decompress_regions_into<T: Element>(
+    stream: &Stream<'_>,
+    models: &Models,
+    regions: &[Region],
+    history: Option<&mut History>,
+    out: &mut [&mut [T]],
+) -> Result<()> {
+    check_regions(stream, regions)?;
+    let dtype = stream.header().dtype;
+    if dtype != T::DTYPE {
+        return Err(Error::Stream(format!("it holds {} values, not {}", dtype.name(), T::DTYPE.name())));
+    }
+    if !out.iter().map(|values| values.len()).eq(regions.iter().map(size)) {
+        return Err(Error::Shape("the memory for the regions has other sizes".into()));
+    }
+    decode(stream, models, regions, history, false, out).map(|_| ())
+}
+
+/// Takes a step into a history without giving its values: how a reader comes from a keyframe to the step it wants.
+///
+/// # Errors
+/// Those of [`decompress_box`].
+pub fn advance(stream: &Stream<'_>, models: &Models, history: &mut History) -> Result<()> {
+    let nothing: Vec<Region> = stream.header().boxes.iter().map(|_| [0..0, 0..0, 0..0]).collect();
+    fields(stream, models, &nothing, Some(history)).map(|_| ())
+}
+
+/// Which predictors were selected for a bounded stream's blocks, the bits that they took, and what they saved. A stream of another
+/// mode has no blocks.
+///
+/// # Errors
+/// Those of [`decompress_box`].
+pub fn block_statistics(
+    stream: &Stream<'_>,
+    models: &Models,
+    history: Option<&mut History>,
+) -> Result<BlockStatistics> {
+    match stream.header().dtype {
+        Dtype::F32 => counted::<f32>(stream, models, history),
+        Dtype::F64 => counted::<f64>(stream, models, history),
+    }
+}
+
+fn counted<T: Element>(
+    stream: &Stream<'_>,
+    models: &Models,
+    history: Option<&mut History>,
+) -> Result<BlockStatistics> {
+    let regions = stream.whole();
+    let mut values = memory::<T>(stream, &regions)?;
+    let mut out: Vec<_> = values.iter_mut().map(Vec::as_mut_slice).collect();
+    decode(stream, models, &regions, history, true, &mut out)
+}
+
+fn check_regions(stream: &Stream<'_>, regions: &[Region]) -> Result<()> {
+    let boxes = &stream.header().boxes;
+    if boxes.len() != regions.len() {
+        return Err(Error::Stream(format!("it holds {} boxes, not {}", boxes.len(), regions.len())));
+    }
+    for (region, count) in regions.iter().zip(boxes) {
+        if (0..3).any(|a| region[a].start > region[a].end || region[a].end > count[a]) {
+            let text = format!("the region {region:?} leaves the box of {count:?} values");
+            return Err(Error::Shape(text));
+        }
+    }
+    Ok(())
+}
+
+fn size(region: &Region) -> usize {
+    region.iter().map(|r| r.len()).product()
+}
+
+fn fields(
+    stream: &Stream<'_>,
+    models: &Models,
+    regions: &[Region],
+    history: Option<&mut History>,
+) -> Result<Vec<Field>> {
+    match stream.header().dtype {
+        Dtype::F32 => fields_of::<f32>(stream, models, regions, history),
+        Dtype::F64 => fields_of::<f64>(stream, models, regions, history),
+    }
+}
+
+fn fields_of<T: Element>(
+    stream: &Stream<'_>,
+    models: &Models,
+    regions: &[Region],
+    history: Option<&mut History>,
+) -> Result<Vec<Field>> {
+    let mut values = memory::<T>(stream, regions)?;
+    let mut out: Vec<_> = values.iter_mut().map(Vec::as_mut_slice).collect();
+    decode(stream, models, regions, history, false, &mut out)?;
+    let field = |(values, [x, y, z]): (Vec<T>, &Region)| {
+        let array = Array3::from_shape_vec((z.len(), y.len(), x.len()), values);
+        Field::from_array(array.expect("a region's values were decoded"))
+    };
+    Ok(values.into_iter().zip(regions).map(field).collect())
+}
+
+/// Memory for the regions, unless the stream is far too short for its shape.
+fn memory<T: Element>(stream: &Stream<'_>, regions: &[Region]) -> Result<Vec<Vec<T>>> {
+    let (header, payload) = (stream.header(), stream.payload());
+    let values = header.boxes.iter().fold(0usize, |n, c| n.saturating_add(c.iter().product()));
+    let too_short = match header.kind {
+        Kind::Raw => values.saturating_mul(T::DTYPE.size()) != payload.len(),
+        Kind::Latent(..) => values.div_ceil(512) > payload.len(),
+        Kind::Bounded(_) => least_tiles(&header.boxes) > payload.len(),
+    };
+    if too_short {
+        return Err(Error::Stream("its length does not fit its shape".into()));
+    }
+    let one = |region: &Region| {
+        let n = size(region);
+        let mut values = Vec::new();
+        values.try_reserve_exact(n).map_err(|_| Error::Stream(format!("no memory for {n} values")))?;
+        values.resize(n, T::default());
+        Ok(values)
+    };
+    regions.iter().map(one).collect()
+}
+
+fn decode<T: Element>(
+    stream: &Stream<'_>,
+    models: &Models,
+    regions: &[Region],
+    history: Option<&mut History>,
+    counts: bool,
+    out: &mut [&mut [T]],
+) -> Result<BlockStatistics> {
+    let (header, payload) = (stream.header(), stream.payload());
+    match header.kind {
+        Kind::Raw => {
+            let mut reader = ByteReader::new(payload);
+            for ((count, region), out) in header.boxes.iter().zip(regions).zip(out) {
+                cut(&reader.values(count.iter().product())?, *count, region, out);
+            }
+            reader.finish()?;
+        }
+        Kind::Latent(..) => {
+            let (count, region) = (header.boxes[0], &regions[0]);
+            if region.iter().map(|r| r.len()).eq(count) {
+                latent::decode(payload, count, models, out[0])?;
+            } else {
+                let mut whole = vec![T::default(); count.iter().product()];
+                latent::decode(payload, count, models, &mut whole)?;
+                cut(&whole, count, region, out[0]);
+            }
+        }
+        Kind::Bounded(_) => {
+            let history = history.map(|history| (history, stream.checksum()));
+            let task = Task { boxes: &header.boxes, regions, models, history, counts };
+            return bounded::decode(payload, task, out);
+        }
+    }
+    Ok(BlockStatistics::default())
+}
+
+/// Copies the part of a box that lies in a region.
+fn cut<T: Element>(values: &[T], count: [usize; 3], region: &Region, out: &mut [T]) {
+    let [x, y, z] = region.clone();
+    // Not to walk along an axis of any length for no value at all.
+    if out.is_empty() {
+        return;
+    }
+    let rows = z.flat_map(|z| y.clone().map(move |y| (z * count[1] + y) * count[0]));
+    for (row, out) in rows.zip(out.chunks_exact_mut(x.len())) {
+        out.copy_from_slice(&values[row + x.start..row + x.end]);
+    }
+}

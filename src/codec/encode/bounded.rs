@@ -1,0 +1,305 @@
+//! Boxes within an error bound become a payload: tiles are encoded side by side, and kept for the next step.
+
+use super::decide::Rules;
+use super::interfield::{self, Planned};
+use super::observer::Observer;
+use super::tile::{EncodedTile, encode};
+use super::verify::ErrorStatistics;
+use crate::bound::{Bound, Tolerance, ValueRange};
+use crate::element::Element;
+use crate::error::Result;
+use crate::history::History;
+use crate::model::{Model, ModelId};
+use crate::preamble::{Preamble, with_quantum};
+use crate::predict::autoencoder::Autoencoder;
+use crate::predict::interfield::{InterField, InterFieldPrediction};
+use crate::predict::mixing::{MixingNetwork, is_mixing_model};
+use crate::predict::reference::{ReferenceStep, ReferenceTile};
+use crate::predict::tile::{References, Tile};
+use crate::predict::{Predictor, PredictorSet};
+use crate::statistics::BlockStatistics;
+use crate::stream;
+use crate::tiling::{Piece, entries_of, tiles};
+use crate::view::FieldView;
+use crate::wire::{checksum, write_varint};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// How boxes are encoded within a bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounded<'a> {
+    /// What error is allowed.
+    pub bound: Bound,
+    /// The range of the whole field, where the boxes are not all of it.
+    pub range: Option<ValueRange>,
+    /// What the mode decision chooses from.
+    pub predictors: PredictorSet,
+    /// An autoencoder, or a mixing network ([`crate::predict::mixing::is_mixing_model`]), for the predictor of its kind; none leaves
+    /// both out.
+    pub model: Option<&'a Model>,
+}
+
+impl Bounded<'_> {
+    /// With all predictors that need no model.
+    pub fn new(bound: Bound) -> Self {
+        Self { bound, range: None, predictors: PredictorSet::ALL, model: None }
+    }
+
+    /// The range of the field, where the bound needs one.
+    fn range_of<T: Element>(&self, views: &[FieldView<'_, T>]) -> ValueRange {
+        let needs_range = self.bound.needs_range() || matches!(self.bound, Bound::PointwiseRelative(_));
+        match self.range {
+            Some(range) => range,
+            None if needs_range => {
+                views.iter().map(ValueRange::of).fold(ValueRange::EMPTY, ValueRange::union)
+            }
+            None => ValueRange::EMPTY,
+        }
+    }
+}
+
+/// What an encoder reports of a stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Report {
+    /// What was kept.
+    pub tolerance: Tolerance,
+    /// Largest error, in the tolerance's terms, of all values as a reader will decode them.
+    pub max_error: f64,
+    /// Mean squared error.
+    pub mse: f64,
+    /// How blocks are coded.
+    pub statistics: BlockStatistics,
+}
+
+/// Encodes boxes within an error bound, and reports how it went. With a history, the step is predicted from the history's last
+/// step, and becomes it.
+///
+/// # Errors
+/// [`Error::Bound`](crate::Error::Bound) for a bound that means nothing, [`Error::Model`](crate::Error::Model).
+pub fn compress_bounded<T: Element>(
+    views: &[FieldView<'_, T>],
+    settings: &Bounded<'_>,
+    history: Option<&mut History>,
+) -> Result<(Vec<u8>, Report)> {
+    encode_observed(views, settings, history, &())
+}
+
+/// The same, while an observer looks on.
+pub(crate) fn encode_observed<T: Element>(
+    views: &[FieldView<'_, T>],
+    settings: &Bounded<'_>,
+    mut history: Option<&mut History>,
+    observer: &impl Observer<T>,
+) -> Result<(Vec<u8>, Report)> {
+    let encoded = encode_boxes(views, settings, history.as_deref_mut(), observer)?;
+    let stream = stream::seal(views, stream::BOUNDED, &encoded.payload);
+    if let Some(history) = history {
+        let checksum = checksum(&stream);
+        history.set_last(encoded.reference.map(|step| ReferenceStep { checksum, ..step }));
+    }
+    Ok((stream, encoded.report))
+}
+
+/// An encoded payload.
+struct Encoded<T> {
+    payload: Vec<u8>,
+    report: Report,
+    /// What the next step may be predicted from, but for its checksum.
+    reference: Option<ReferenceStep<T>>,
+}
+
+fn encode_boxes<T: Element>(
+    views: &[FieldView<'_, T>],
+    settings: &Bounded<'_>,
+    mut history: Option<&mut History>,
+    observer: &impl Observer<T>,
+) -> Result<Encoded<T>> {
+    // They are of this step alone, whatever becomes of it.
+    let given = history.as_mut().map(|h| std::mem::take(&mut h.references)).unwrap_or_default();
+    settings.bound.check()?;
+    let predictors = settings.predictors;
+    let range = settings.range_of(views);
+    let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
+    let keeps_reference = history.is_some();
+    let history = history.map(|h| &*h);
+    let previous = history.and_then(|h| h.reference_of::<T>(&boxes));
+    let fields = given.iter().filter_map(|(name, h)| Some((&name[..], h.last::<T>()?)));
+    let fields = fields.filter(|(_, step)| step.boxes == boxes && predictors.has(Predictor::InterField));
+    let has_two_steps = previous.is_some_and(|p| p.tiles.iter().any(ReferenceTile::has_two_steps));
+    let mixes = predictors.has(Predictor::Mixing) && has_two_steps;
+    let mixing = settings.model.filter(|m| mixes && is_mixing_model(m));
+    let mixing = mixing.map(|m| Ok((m.id(), MixingNetwork::new(m)?))).transpose()?;
+    let is_autoencoder = |m: &&Model| m.encoder.is_some() && predictors.has(Predictor::Autoencoder);
+    let autoencoder = settings.model.filter(is_autoencoder);
+    let constant = predictors.has_constant();
+    let work = Work {
+        views,
+        tiles: tiles(&boxes),
+        reference_fields: fields.collect(),
+        boxes,
+        rules: Rules { constant, exact_constants: constant && is_constant(views) },
+        predictors,
+        previous,
+        keeps_reference,
+        mixing,
+        observer,
+    };
+    let with = |tolerance| work.encode(with_quantum(tolerance, range.magnitude()), autoencoder);
+    let Bound::Psnr(db) = settings.bound else {
+        return Ok(with(settings.bound.tolerance(range)));
+    };
+    // Errors are seldom as large as they may be: the tolerance grows until the target is just met.
+    let target = range.width() * 10f64.powf(-db / 20.0);
+    let sure = Tolerance::Absolute(target);
+    let Tolerance::Absolute(mut e) = settings.bound.tolerance(range) else { return Ok(with(sure)) };
+    let mut best: Option<Encoded<T>> = None;
+    for _ in 0..5 {
+        let found = with(Tolerance::Absolute(e));
+        let rms = found.report.mse.sqrt();
+        let met = rms <= target;
+        if met && best.as_ref().is_none_or(|b| found.payload.len() < b.payload.len()) {
+            best = Some(found);
+        }
+        if rms == 0.0 || (met && rms > 0.95 * target) {
+            break;
+        }
+        e *= (0.975 * target / rms).clamp(0.1, 10.0);
+    }
+    Ok(best.unwrap_or_else(|| with(sure)))
+}
+
+/// A field of these boxes that may be predicted from others, and they from it; nothing where it may not.
+pub(crate) fn plan<'a, T: Element>(
+    name: &'a str,
+    views: &'a [FieldView<'a, T>],
+    settings: &Bounded<'_>,
+    history: &'a History,
+    boxes: &[[usize; 3]],
+) -> Option<Planned<'a, T>> {
+    let previous = history.reference_of::<T>(boxes)?;
+    let tolerance = settings.bound.tolerance(settings.range_of(views));
+    let quantum = with_quantum(tolerance, 0.0).1;
+    let same_boxes = views.iter().map(FieldView::count).eq(boxes.iter().copied());
+    let fits = settings.predictors.has(Predictor::InterField)
+        && same_boxes
+        && matches!(tolerance, Tolerance::Absolute(_))
+        && quantum.is_normal();
+    fits.then_some(Planned { name, views, previous, quantum })
+}
+
+/// Boxes to be encoded.
+struct Work<'a, T, O> {
+    views: &'a [FieldView<'a, T>],
+    boxes: Vec<[usize; 3]>,
+    tiles: Vec<Vec<Piece>>,
+    rules: Rules,
+    predictors: PredictorSet,
+    /// The previous step, if this one may be predicted from it.
+    previous: Option<&'a ReferenceStep<T>>,
+    /// The fields of the step that this one may be predicted from.
+    reference_fields: Vec<(&'a str, &'a ReferenceStep<T>)>,
+    /// Whether the next step may be predicted from this one.
+    keeps_reference: bool,
+    mixing: Option<(ModelId, MixingNetwork)>,
+    observer: &'a O,
+}
+
+impl<T: Element, O: Observer<T>> Work<'_, T, O> {
+    fn encode(&self, (tolerance, quantum): (Tolerance, f64), autoencoder: Option<&Model>) -> Encoded<T> {
+        let has_step = matches!(tolerance, Tolerance::Absolute(_)) && quantum.is_normal();
+        let mixing = self.mixing.as_ref().filter(|_| has_step);
+        let inter_field = self.inter_field(quantum).filter(|_| has_step);
+        let predictors = self.predictors.mask();
+        let preamble = Preamble {
+            tolerance,
+            age: self.previous.map_or(0, |p| p.age + 1),
+            models: autoencoder.map(|m| m.id()).into_iter().chain(mixing.map(|m| m.0)).collect(),
+            quantum,
+            predictors: predictors
+                .without(Predictor::Autoencoder)
+                .without(Predictor::Mixing)
+                .without(Predictor::InterField)
+                .with(Predictor::Autoencoder, autoencoder.is_some())
+                .with(Predictor::Mixing, mixing.is_some())
+                .with(Predictor::InterField, inter_field.is_some()),
+            reference_checksum: self.previous.map_or(0, |p| p.checksum),
+            inter_field,
+        };
+        let network = autoencoder.map(Autoencoder::new);
+        let tile = |i: usize| self.tile(i, &preamble, network.as_ref(), mixing.map(|m| &m.1));
+        let encoded: Vec<_> = (0..self.tiles.len()).into_par_iter().map(tile).collect();
+        let saved: f64 = encoded.iter().map(|tile| tile.saved).sum();
+        if autoencoder.is_some() && saved < 8.0 * (16 + encoded.len()) as f64 {
+            // Less was saved than it takes to name the model.
+            return self.encode((tolerance, quantum), None);
+        }
+        let mut payload = Vec::new();
+        preamble.write(&mut payload);
+        encoded.iter().for_each(|tile| write_varint(tile.bytes.len() as u64, &mut payload));
+        let (mut statistics, mut errors) = (BlockStatistics::default(), ErrorStatistics::default());
+        let mut references = Vec::new();
+        for tile in encoded {
+            payload.extend_from_slice(&tile.bytes);
+            statistics = statistics.union(&tile.statistics);
+            errors = errors.union(tile.errors);
+            if self.keeps_reference {
+                references.push(tile.reference);
+            }
+        }
+        let values: usize = self.boxes.iter().map(|c| c.iter().product::<usize>()).sum();
+        let report = Report {
+            tolerance,
+            max_error: errors.largest,
+            mse: errors.squares / values.max(1) as f64,
+            statistics,
+        };
+        let (boxes, tiles) = (self.boxes.clone(), Arc::new(references));
+        let reference = ReferenceStep { boxes, tiles, age: preamble.age, checksum: 0 };
+        Encoded { payload, report, reference: self.keeps_reference.then_some(reference) }
+    }
+
+    /// How the field is predicted from others of its step, where that pays.
+    fn inter_field(&self, quantum: f64) -> Option<InterField> {
+        interfield::fit(self.views, &self.tiles, self.previous, &self.reference_fields, quantum)
+    }
+
+    /// A tile; where there is an autoencoder, the latents stand in front of its bytes, and their length before them.
+    fn tile(
+        &self,
+        i: usize,
+        preamble: &Preamble,
+        network: Option<&Autoencoder>,
+        mixing: Option<&MixingNetwork>,
+    ) -> EncodedTile<T> {
+        let pieces = &self.tiles[i];
+        let entries = entries_of(pieces);
+        let views: Vec<_> = pieces.iter().map(|p| self.views[p.of].part(p.start, p.count)).collect();
+        let previous = self.previous.map(|p| &p.tiles[i]);
+        let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
+            // It is predicted from all of them.
+            let fields = self.reference_fields.iter().map(|(_, step)| &step.tiles[i]);
+            InterFieldPrediction::new(inter_field, previous, fields)
+        });
+        let references = References { previous, inter_field, mixing };
+        let tile = Tile::new(preamble.frame(), entries.len(), references);
+        let predict = |n: &Autoencoder| n.predictions(tile.engine, &entries, &views, preamble.quantum);
+        let possible = network.filter(|_| preamble.quantum.is_normal());
+        let predictions = possible.map_or_else(Vec::new, predict);
+        let mut encoded = encode(tile, &entries, &views, self.rules, predictions, self.observer);
+        if let Some(network) = network {
+            let latents = network.write(&encoded.codes);
+            let mut whole = Vec::new();
+            write_varint(latents.len() as u64, &mut whole);
+            whole.extend_from_slice(&latents);
+            whole.append(&mut encoded.bytes);
+            encoded.bytes = whole;
+        }
+        encoded
+    }
+}
+
+/// Whether all values of all boxes are the same.
+fn is_constant<T: Element>(views: &[FieldView<'_, T>]) -> bool {
+    let mut values = views.iter().flat_map(|v| v.values());
+    values.next().is_some_and(|first| values.all(|v| v.same_bits(first)))
+}

@@ -1,0 +1,19 @@
+//! Encoding: from views of the caller's memory to streams. Nothing that a reader needs is here.
+//!
+//! `bounded` cuts boxes into tiles and encodes them side by side; `tile` goes through the blocks of one; `decide` chooses how a
+//! block is coded, with `quantise`, `refine` and `verify`; `interfield` finds which fields of a step predict which.
+
+pub(crate) mod bounded;
+mod decide;
+pub(crate) mod interfield;
+pub(crate) mod observer;
+mod quantise;
+mod refine;
+mod source;
+mod tile;
+mod verify;
+
+mod stream;
+
+pub use bounded::{Bounded, Report, compress_bounded};
+pub use stream::{Method, compress, compress_box, compress_boxes, compress_boxes_on};

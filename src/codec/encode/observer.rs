@@ -1,0 +1,17 @@
+//! Who looks on while a tile is encoded: training does, an encoder does not.
+
+use crate::blocks::Block;
+use crate::entropy::symbols::{Contexts, Symbols};
+use crate::order::Entry;
+use crate::predict::tile::Tile;
+
+/// Sees blocks and tiles as they are encoded. The unit type sees nothing and costs nothing.
+pub(crate) trait Observer<T>: Sync {
+    /// A block is about to be coded: `truth` are its coefficients.
+    fn block(&self, _tile: &Tile<'_, T>, _entry: &Entry, _truth: &Block, _symbols: &Symbols) {}
+
+    /// A tile is coded: these are its adaptive models.
+    fn tile(&self, _contexts: &Contexts) {}
+}
+
+impl<T> Observer<T> for () {}

@@ -1,0 +1,349 @@
+//! An adaptive binary range coder, and how numbers become binary decisions.
+//!
+//! One piece of code describes a decision for writer, reader and meter alike ([`Coder::bit`]), so what is read is what
+//! was written by construction. The range coder is the carry-propagating one of LZMA (G. N. N. Martin, "Range
+//! encoding", 1979), with 15-bit probabilities.
+
+/// Bits of a probability.
+const PRECISION: u32 = 15;
+const ONE: u16 = 1 << PRECISION;
+/// Below this range a byte is moved out.
+const LEAST_RANGE: u32 = 1 << 24;
+
+/// An adaptive model: how likely a decision is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BitModel {
+    /// Probability of `true` in units of 2⁻¹⁵, never 0 or 1.
+    probability: u16,
+    /// Decisions so far; the more, the slower the probability moves.
+    count: u8,
+}
+
+/// Beyond so many decisions a model forgets the oldest ones.
+const MEMORY: u8 = 200;
+
+/// How far a probability moves, in units of 2⁻¹⁶: 1 / (count + 1.6).
+static RATES: [i32; 256] = {
+    let mut rates = [0; 256];
+    let mut n = 0;
+    while n < 256 {
+        rates[n] = 655_360 / (10 * n as i32 + 16);
+        n += 1;
+    }
+    rates
+};
+
+impl BitModel {
+    pub(crate) const NEW: Self = Self { probability: ONE / 2, count: 0 };
+
+    /// A model to start from, as initial tables hold it.
+    pub(crate) const fn from_table(probability: u16, count: u8) -> Self {
+        Self { probability, count }
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, bit: bool) {
+        // 31 bits at most: nothing here can overflow, and the checks would cost a tenth of all decoding.
+        let rate = RATES[usize::from(self.count)];
+        let target = if bit { i32::from(ONE) - 16 } else { 16 };
+        let probability = i32::from(self.probability);
+        let change = target.wrapping_sub(probability).wrapping_mul(rate) >> 16;
+        self.probability = probability.wrapping_add(change) as u16;
+        self.count = self.count.wrapping_add(u8::from(self.count < MEMORY));
+    }
+
+    #[cfg(feature = "training")]
+    pub(crate) fn probability(self) -> u16 {
+        self.probability
+    }
+
+    #[cfg(feature = "training")]
+    pub(crate) fn count(self) -> u8 {
+        self.count
+    }
+}
+
+/// The part of a range that stands for `true`: more than nothing, less than all of it.
+#[inline(always)]
+fn split(range: u32, model: &BitModel) -> u32 {
+    (range >> PRECISION).wrapping_mul(u32::from(model.probability))
+}
+
+/// Writes, reads or measures decisions. A writer and a meter are given the truth and give it back, a reader ignores what
+/// it is given.
+pub(crate) trait Coder {
+    /// Bits spent since the start, near enough for statistics.
+    fn spent(&self) -> f64;
+    /// A decision with an adaptive model.
+    fn bit(&mut self, model: &mut BitModel, bit: bool) -> bool;
+    /// The low `count` ≤ 16 bits of a number, each as likely 0 as 1.
+    fn flat(&mut self, value: u32, count: u32) -> u32;
+
+    /// The low `count` bits of a number of any length, highest first.
+    fn wide(&mut self, value: u64, count: u32) -> u64 {
+        let mut out = 0;
+        let mut left = count;
+        while left > 0 {
+            let n = left.min(16);
+            left -= n;
+            let part = ((value >> left) & 0xffff) as u32 & ((1 << n) - 1);
+            out = (out << n) | u64::from(self.flat(part, n));
+        }
+        out
+    }
+
+    /// A number below `models.len()`, small ones cheap: one decision for each value passed over.
+    fn unary(&mut self, models: &mut [BitModel], value: usize) -> usize {
+        for (i, model) in models.iter_mut().enumerate() {
+            if !self.bit(model, value > i) {
+                return i;
+            }
+        }
+        models.len()
+    }
+
+    /// Any number: its length in bits by [`Coder::unary`], then the bits below the highest one. `models` are 32.
+    fn number(&mut self, models: &mut [BitModel; 32], value: u32) -> u32 {
+        // One more than the value has at least one bit.
+        let shifted = u64::from(value) + 1;
+        let below = self.unary(models, 63 - shifted.leading_zeros() as usize) as u32;
+        ((1u64 << below | self.wide(shifted & ((1 << below) - 1), below)) - 1) as u32
+    }
+
+    /// Any signed number. `models` are of: not 0, negative, and 32 of [`Coder::number`].
+    fn signed(&mut self, [zero, negative, models @ ..]: &mut [BitModel; 34], value: i32) -> i32 {
+        if !self.bit(zero, value != 0) {
+            return 0;
+        }
+        let negative = self.bit(negative, value < 0);
+        let magnitude = i64::from(self.number(models, value.unsigned_abs().saturating_sub(1))) + 1;
+        let value = if negative { -magnitude } else { magnitude };
+        value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+    }
+}
+
+/// Turns decisions into bytes.
+pub(crate) struct Writer {
+    low: u64,
+    range: u32,
+    /// The last byte that a carry may still change, and how many 0xff follow it.
+    held: u8,
+    run: usize,
+    first: bool,
+    out: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn new() -> Self {
+        Self { low: 0, range: u32::MAX, held: 0, run: 0, first: true, out: Vec::new() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shift(&mut self) {
+        if self.low < 0xff00_0000 || self.low > u64::from(u32::MAX) {
+            let carry = (self.low >> 32) as u8;
+            if !self.first {
+                self.out.push(self.held.wrapping_add(carry));
+            }
+            self.first = false;
+            let filled = self.out.len() + self.run;
+            self.out.resize(filled, 0xffu8.wrapping_add(carry));
+            self.run = 0;
+            self.held = (self.low >> 24) as u8;
+        } else {
+            self.run += 1;
+        }
+        self.low = (self.low << 8) & u64::from(u32::MAX);
+    }
+
+    /// The bytes; zeros at the end are left out, a [`Reader`] finds them again.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        // Of all numbers in [low, low + range) the one with the most zeros at its end.
+        let end = self.low + u64::from(self.range) - 1;
+        for keep in 0..=32 {
+            let mask = !0u64 << (32 - keep);
+            if end & mask >= self.low {
+                self.low = end & mask;
+                break;
+            }
+        }
+        for _ in 0..5 {
+            self.shift();
+        }
+        while self.out.last() == Some(&0) {
+            self.out.pop();
+        }
+        self.out
+    }
+}
+
+impl Coder for Writer {
+    fn spent(&self) -> f64 {
+        (self.out.len() + self.run) as f64 * 8.0 + 32.0 - f64::from(self.range).log2()
+    }
+
+    #[inline(always)]
+    fn bit(&mut self, model: &mut BitModel, bit: bool) -> bool {
+        let bound = split(self.range, model);
+        if bit {
+            self.range = bound;
+        } else {
+            self.low = self.low.wrapping_add(u64::from(bound));
+            self.range = self.range.wrapping_sub(bound);
+        }
+        model.learn(bit);
+        while self.range < LEAST_RANGE {
+            self.range <<= 8;
+            self.shift();
+        }
+        bit
+    }
+
+    #[inline(always)]
+    fn flat(&mut self, value: u32, count: u32) -> u32 {
+        self.range >>= count;
+        self.low += u64::from(value) * u64::from(self.range);
+        while self.range < LEAST_RANGE {
+            self.range <<= 8;
+            self.shift();
+        }
+        value
+    }
+}
+
+/// Turns bytes back into decisions. Any bytes give some decisions: whether they are the true ones is for checksums.
+pub(crate) struct Reader<'a> {
+    code: u32,
+    range: u32,
+    left: &'a [u8],
+    taken: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        let mut reader = Self { code: 0, range: u32::MAX, left: bytes, taken: 0 };
+        for _ in 0..4 {
+            reader.code = (reader.code << 8) | reader.next();
+        }
+        reader
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> u32 {
+        self.taken += 1;
+        match self.left.split_first() {
+            Some((&byte, left)) => {
+                self.left = left;
+                u32::from(byte)
+            }
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn refill(&mut self) {
+        while self.range < LEAST_RANGE {
+            self.range <<= 8;
+            self.code = (self.code << 8) | self.next();
+        }
+    }
+}
+
+impl Coder for Reader<'_> {
+    fn spent(&self) -> f64 {
+        self.taken as f64 * 8.0 - f64::from(self.range).log2()
+    }
+
+    #[inline(always)]
+    fn bit(&mut self, model: &mut BitModel, _: bool) -> bool {
+        let bound = split(self.range, model);
+        let bit = self.code < bound;
+        if bit {
+            self.range = bound;
+        } else {
+            self.code = self.code.wrapping_sub(bound);
+            self.range = self.range.wrapping_sub(bound);
+        }
+        model.learn(bit);
+        self.refill();
+        bit
+    }
+
+    #[inline(always)]
+    fn flat(&mut self, _: u32, count: u32) -> u32 {
+        self.range >>= count;
+        let value = (self.code / self.range).min((1 << count) - 1);
+        self.code -= value * self.range;
+        self.refill();
+        value
+    }
+}
+
+/// Adds up what decisions would cost, in bits, and changes nothing.
+#[derive(Default)]
+pub(crate) struct Meter {
+    pub(crate) bits: f32,
+}
+
+/// −log₂ of a probability of 15 bits, by its upper 10.
+fn cost(probability: u16) -> f32 {
+    static COSTS: std::sync::LazyLock<[f32; 1024]> =
+        std::sync::LazyLock::new(|| std::array::from_fn(|i| -((i as f32 + 0.5) / 1024.0).log2()));
+    COSTS[usize::from(probability >> 5).min(1023)]
+}
+
+impl Coder for Meter {
+    fn spent(&self) -> f64 {
+        f64::from(self.bits)
+    }
+
+    fn bit(&mut self, model: &mut BitModel, bit: bool) -> bool {
+        self.bits += cost(if bit { model.probability } else { ONE - model.probability });
+        bit
+    }
+
+    fn flat(&mut self, value: u32, count: u32) -> u32 {
+        self.bits += count as f32;
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Codes a list of numbers with everything that the trait offers.
+    fn code<C: Coder>(coder: &mut C, numbers: &[(u32, i32, u64)]) -> Vec<(u32, i32, u64)> {
+        let mut models = [BitModel::NEW; 32];
+        let mut signed = [BitModel::NEW; 34];
+        let one = |&(a, b, c): &(u32, i32, u64)| {
+            (coder.number(&mut models, a), coder.signed(&mut signed, b), coder.wide(c, 64))
+        };
+        numbers.iter().map(one).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(numbers in proptest::collection::vec(
+            (prop_oneof![0..4u32, any::<u32>()], prop_oneof![-2..3i32, any::<i32>()], any::<u64>()), 0..300)) {
+            let numbers: Vec<_> = numbers.into_iter().map(|(a, b, c)| (a, b.max(-i32::MAX), c)).collect();
+            let mut writer = Writer::new();
+            code(&mut writer, &numbers);
+            let bytes = writer.finish();
+            let read = code(&mut Reader::new(&bytes), &vec![(0, 0, 0); numbers.len()]);
+            prop_assert_eq!(read, numbers);
+        }
+    }
+
+    #[test]
+    fn a_thousand_likely_decisions_take_a_few_bytes() {
+        let mut writer = Writer::new();
+        let mut model = BitModel::NEW;
+        for _ in 0..1000 {
+            writer.bit(&mut model, false);
+        }
+        assert!(writer.finish().len() <= 3);
+    }
+}

@@ -1,0 +1,176 @@
+//! The models that are at hand: the built-in ones, loaded when they are first asked for, and those that were given.
+
+use crate::error::{Error, Result};
+use crate::model::{Model, ModelId};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+/// A built-in model.
+struct BuiltIn {
+    name: &'static str,
+    id: ModelId,
+    bytes: &'static [u8],
+    loaded: OnceLock<Arc<Model>>,
+}
+
+impl BuiltIn {
+    #[cfg(feature = "models")]
+    const fn new(file: &'static swae_models::ModelFile) -> Self {
+        Self { name: file.name, id: ModelId(file.id), bytes: file.bytes, loaded: OnceLock::new() }
+    }
+
+    fn load(&self) -> &Arc<Model> {
+        let load = || Arc::new(Model::from_bytes(self.bytes).expect("the built-in models are tested"));
+        self.loaded.get_or_init(load)
+    }
+}
+
+#[cfg(feature = "models")]
+static AUTOENCODERS: [BuiltIn; 4] = {
+    use swae_models::AUTOENCODERS as FILES;
+    [BuiltIn::new(&FILES[0]), BuiltIn::new(&FILES[1]), BuiltIn::new(&FILES[2]), BuiltIn::new(&FILES[3])]
+};
+#[cfg(not(feature = "models"))]
+static AUTOENCODERS: [BuiltIn; 0] = [];
+
+/// Streams name these by their number from 1.
+#[cfg(feature = "models")]
+static MIXING_NETWORKS: [BuiltIn; 1] = [BuiltIn::new(&swae_models::MIXING_NETWORKS[0])];
+#[cfg(not(feature = "models"))]
+static MIXING_NETWORKS: [BuiltIn; 0] = [];
+
+fn built_in() -> impl Iterator<Item = &'static BuiltIn> {
+    AUTOENCODERS.iter().chain(&MIXING_NETWORKS)
+}
+
+/// The models that a reader or writer knows: the built-in ones, and those that were given.
+#[derive(Clone, Debug, Default)]
+pub struct Models {
+    given: Vec<Arc<Model>>,
+}
+
+impl Models {
+    /// The built-in ones alone.
+    pub fn built_in() -> Self {
+        Self::default()
+    }
+
+    /// Adds a model, from a file or out of an output.
+    pub fn add(&mut self, model: Model) -> Arc<Model> {
+        let model = Arc::new(model);
+        self.given.insert(0, model.clone());
+        model
+    }
+
+    /// The model with this id, to decode with.
+    ///
+    /// # Errors
+    /// [`Error::MissingModel`] where it is not known.
+    pub fn by_id(&self, id: ModelId) -> Result<Arc<Model>> {
+        let given = self.given.iter().find(|model| model.id() == id);
+        let model = given.or_else(|| built_in().find(|known| known.id == id).map(BuiltIn::load));
+        model.cloned().ok_or(Error::MissingModel(id))
+    }
+
+    /// The model with this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] where there is none.
+    pub fn by_name(&self, name: &str) -> Result<Arc<Model>> {
+        let given = self.given.iter().find(|model| model.metadata.name == name);
+        let model = given.or_else(|| built_in().find(|known| known.name == name).map(BuiltIn::load));
+        model.cloned().ok_or_else(|| Error::UnknownModel {
+            name: name.to_owned(),
+            known: self.names().map(str::to_owned).collect(),
+        })
+    }
+
+    /// A built-in model by name, or one from a model file: what options and command lines take.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] where there is neither, [`Error::Model`] where the file cannot be read or is damaged.
+    pub fn named_or_file(name: &str) -> Result<Arc<Model>> {
+        let known = Self::built_in().by_name(name);
+        let path = Path::new(name);
+        if known.is_ok() || !(path.exists() || name.ends_with(".safetensors")) {
+            return known;
+        }
+        let bytes = std::fs::read(path).map_err(|e| Error::Model(format!("{name}: {e}")))?;
+        let model = Model::from_bytes(&bytes).map_err(|e| Error::Model(format!("{name}: {e}")))?;
+        Ok(Arc::new(model))
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let given = self.given.iter().map(|model| &model.metadata.name[..]);
+        given.chain(built_in().map(|known| known.name))
+    }
+
+    /// The name of a model, where it is known; a built-in one is not loaded for that.
+    pub fn name_of(&self, id: ModelId) -> Option<&str> {
+        let given = self.given.iter().find(|model| model.id() == id).map(|model| &model.metadata.name[..]);
+        given.or_else(|| built_in().find(|known| known.id == id).map(|known| known.name))
+    }
+
+    /// All models, mixing networks last.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
+        let built_in = built_in().map(|known| -> &Arc<Model> { known.load() });
+        self.given.iter().chain(built_in)
+    }
+
+    /// Those of them that are autoencoders.
+    pub fn autoencoders(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.iter().filter(|model| !crate::predict::mixing::is_mixing_model(model))
+    }
+
+    /// Whether the model comes with every copy of the library.
+    pub fn is_built_in(id: ModelId) -> bool {
+        built_in().any(|known| known.id == id)
+    }
+
+    /// The number, from 1, that streams name a built-in mixing network by.
+    pub(crate) fn mixing_number(id: ModelId) -> Option<u8> {
+        let position = MIXING_NETWORKS.iter().position(|known| known.id == id);
+        position.and_then(|n| u8::try_from(n + 1).ok())
+    }
+
+    /// The built-in mixing network of a number from 1.
+    pub(crate) fn mixing_id(number: u8) -> Option<ModelId> {
+        let position = usize::from(number).checked_sub(1)?;
+        MIXING_NETWORKS.get(position).map(|known| known.id)
+    }
+}
+
+#[cfg(all(test, feature = "models"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_models_have_the_names_and_ids_that_are_told_of_them() {
+        for known in built_in() {
+            let model = known.load();
+            assert_eq!(model.id(), known.id, "{}", known.name);
+            assert_eq!(model.metadata.name, known.name);
+        }
+    }
+
+    #[test]
+    fn a_model_file_comes_back_and_without_its_encoder_keeps_its_id() {
+        for model in Models::built_in().autoencoders() {
+            let again = Model::from_bytes(&model.to_bytes()).unwrap();
+            assert_eq!(again.id(), model.id());
+            assert_eq!(again.metadata, model.metadata);
+            let decoder = Model::from_bytes(&model.decoder_only().to_bytes()).unwrap();
+            assert!(decoder.encoder.is_none());
+            assert_eq!(decoder.id(), model.id());
+        }
+    }
+
+    #[test]
+    fn a_damaged_model_file_is_an_error() {
+        let bytes = Models::built_in().by_name("gr-16").unwrap().to_bytes();
+        for len in [0, 7, 8, 100, 5000, bytes.len() - 1] {
+            assert!(Model::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+}

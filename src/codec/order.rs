@@ -1,0 +1,143 @@
+//! The coding order: in what order a tile's blocks are coded, and which coded blocks each can be predicted from.
+//!
+//! Coarse to fine: first every 2ⁿ-th block, then the ones half-way between, and so on, as in interpolating compressors (SZ3,
+//! Zhao et al., ICDE 2021), but with blocks in place of points. Almost every block then lies between two coded ones.
+
+use crate::blocks::{BlockBox, BlockGrid, EDGE};
+
+/// What lies beside a block along one axis, at the distance of its level: indices of coded blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sides {
+    /// Nothing that is coded.
+    None,
+    /// A block towards lower coordinates.
+    Low(u32),
+    /// One on each side.
+    Both(u32, u32),
+}
+
+/// A block's place in the coding order of its box.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderEntry {
+    /// Which block, x fastest.
+    pub(crate) block: u32,
+    /// log₂ of the distance to its neighbours.
+    pub(crate) level: u8,
+    /// Its pass: blocks of one pass do not depend on one another.
+    pub(crate) pass: u32,
+    /// Along x, y, z.
+    pub(crate) sides: [Sides; 3],
+}
+
+impl OrderEntry {
+    /// The coded neighbours.
+    pub(crate) fn neighbours(&self) -> impl Iterator<Item = usize> {
+        let pair = |s| match s {
+            Sides::None => [None, None],
+            Sides::Low(a) => [Some(a), None],
+            Sides::Both(a, b) => [Some(a), Some(b)],
+        };
+        self.sides.map(pair).into_iter().flatten().flatten().map(|i| i as usize)
+    }
+}
+
+/// Which of a level's coordinates are odd multiples of its distance: a block comes after all that it lies between.
+const PASSES: [[usize; 3]; 7] = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]];
+
+/// The order of a box of blocks.
+pub(crate) fn coding_order(blocks: [usize; 3]) -> Vec<OrderEntry> {
+    let index = |at: [usize; 3]| ((at[2] * blocks[1] + at[1]) * blocks[0] + at[0]) as u32;
+    let mut out = Vec::with_capacity(blocks.iter().product());
+    if blocks.contains(&0) {
+        return out;
+    }
+    let levels = blocks.iter().max().map_or(0, |n| n.next_power_of_two().trailing_zeros());
+    out.push(OrderEntry { block: 0, level: levels as u8, pass: 8 * levels, sides: [Sides::None; 3] });
+    for level in (0..levels).rev() {
+        let distance = 1 << level;
+        for (number, odd) in PASSES.into_iter().enumerate() {
+            let pass = 8 * level + number as u32;
+            let along = |a: usize| (odd[a] * distance..blocks[a]).step_by(2 * distance);
+            for z in along(2) {
+                for y in along(1) {
+                    for x in along(0) {
+                        let at = [x, y, z];
+                        let mut sides = std::array::from_fn(|a| {
+                            let moved = |to: usize| {
+                                let mut at = at;
+                                at[a] = to;
+                                index(at)
+                            };
+                            match (odd[a], at[a] + distance < blocks[a]) {
+                                (0, _) => Sides::None,
+                                (_, true) => Sides::Both(moved(at[a] - distance), moved(at[a] + distance)),
+                                (_, false) => Sides::Low(moved(at[a] - distance)),
+                            }
+                        });
+                        // Between two blocks is better known than beyond one.
+                        if sides.iter().any(|s| matches!(s, Sides::Both(..))) {
+                            sides = sides.map(|s| if matches!(s, Sides::Low(_)) { Sides::None } else { s });
+                        }
+                        out.push(OrderEntry { block: index(at), level: level as u8, pass, sides });
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+/// An entry of a tile's coding order: a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// The piece of the tile that the block is of, and its place there.
+    pub(crate) piece: usize,
+    pub(crate) place: BlockBox,
+    /// Its number, and its neighbours', in the tile.
+    pub(crate) order: OrderEntry,
+    /// For a piece's first block: the first block of the piece before.
+    pub(crate) previous_box: Option<u32>,
+}
+
+/// The coding order of a tile whose pieces have these shapes.
+pub(crate) fn entries(pieces: &[[usize; 3]]) -> Vec<Entry> {
+    let mut out = Vec::new();
+    let mut previous_box = None;
+    let mut offset = 0;
+    for (piece, &count) in pieces.iter().enumerate() {
+        let grid = BlockGrid::new(count);
+        let mut first = None;
+        for mut order in coding_order(count.map(|n| n.div_ceil(EDGE))) {
+            let place = grid.block(order.block as usize);
+            order.block += offset;
+            order.sides = order.sides.map(|s| match s {
+                Sides::None => Sides::None,
+                Sides::Low(a) => Sides::Low(a + offset),
+                Sides::Both(a, b) => Sides::Both(a + offset, b + offset),
+            });
+            let root = first.is_none();
+            first.get_or_insert(order.block);
+            out.push(Entry { piece, place, order, previous_box: if root { previous_box } else { None } });
+        }
+        previous_box = first.or(previous_box);
+        offset += grid.len() as u32;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_is_coded_once_and_after_its_neighbours() {
+        for blocks in [[1, 1, 1], [8, 8, 8], [3, 5, 2], [1, 1, 9], [7, 1, 4], [0, 3, 3]] {
+            let mut coded = vec![false; blocks.iter().product()];
+            for entry in coding_order(blocks) {
+                assert!(entry.neighbours().all(|n| coded[n]));
+                assert!(!std::mem::replace(&mut coded[entry.block as usize], true));
+            }
+            assert!(coded.iter().all(|&c| c), "{blocks:?}");
+        }
+    }
+}

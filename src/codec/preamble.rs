@@ -1,0 +1,187 @@
+//! The preamble: what the payload of a bounded stream begins with.
+
+use crate::bound::Tolerance;
+use crate::error::{Error, Result};
+use crate::model::{Model, ModelId};
+use crate::models::Models;
+use crate::predict::autoencoder::Autoencoder;
+use crate::predict::interfield::InterField;
+use crate::predict::mixing::MixingNetwork;
+use crate::predict::tile::Frame;
+use crate::predict::{Predictor, PredictorMask};
+use crate::wire::{ByteReader, write_varint};
+use std::sync::Arc;
+
+/// Predictors that a model makes, in the order of the models.
+const LEARNED: [Predictor; 2] = [Predictor::Autoencoder, Predictor::Mixing];
+
+/// A number of the upper half of its bits, never greater in magnitude: what the header stores.
+fn upper_half(v: f64) -> u32 {
+    (v.to_bits() >> 32) as u32
+}
+
+fn from_upper_half(bits: u32) -> f64 {
+    f64::from_bits(u64::from(bits) << 32)
+}
+
+/// What the header's form of a number keeps.
+fn stored(v: f64) -> f64 {
+    from_upper_half(upper_half(v))
+}
+
+/// A tolerance as the header holds it, and the quantum that goes with it: twice the tolerance, or for one relative to each
+/// value twice what is allowed of the `largest` magnitude.
+pub(crate) fn with_quantum(tolerance: Tolerance, largest: f64) -> (Tolerance, f64) {
+    match tolerance {
+        Tolerance::Absolute(e) => {
+            // Beyond this the quantum would be infinite.
+            let e = stored(e.min(f64::MAX / 4.0));
+            (Tolerance::Absolute(e), 2.0 * e)
+        }
+        Tolerance::PointwiseRelative(r) => {
+            (Tolerance::PointwiseRelative(stored(r)), stored(2.0 * r * largest.min(f64::MAX / 4.0)))
+        }
+    }
+}
+
+/// What a payload begins with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preamble {
+    /// The bound that was kept.
+    pub tolerance: Tolerance,
+    /// Steps since the keyframe; 0 is one.
+    pub age: u32,
+    /// The models that predict.
+    pub models: Vec<ModelId>,
+    pub(crate) quantum: f64,
+    /// Predictors that blocks may use.
+    pub(crate) predictors: PredictorMask,
+    /// Checksum of the stream of the previous step.
+    pub(crate) reference_checksum: u32,
+    /// How the field is predicted from others of its step.
+    pub(crate) inter_field: Option<InterField>,
+}
+
+/// Predictors of a mask that a model makes.
+fn learned(predictors: PredictorMask) -> impl Iterator<Item = Predictor> {
+    LEARNED.into_iter().filter(move |p| predictors.has(*p))
+}
+
+const RELATIVE: u8 = 1;
+const PREDICTED: u8 = 2;
+
+impl Preamble {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let (tolerance, relative) = match self.tolerance {
+            Tolerance::Absolute(e) => (e, 0),
+            Tolerance::PointwiseRelative(r) => (r, RELATIVE),
+        };
+        out.push(relative | if self.age > 0 { PREDICTED } else { 0 });
+        out.extend_from_slice(&upper_half(tolerance).to_le_bytes());
+        if relative != 0 {
+            out.extend_from_slice(&upper_half(self.quantum).to_le_bytes());
+        }
+        out.push(self.predictors.byte());
+        for (predictor, id) in self.learned().zip(&self.models) {
+            // Built-in mixing networks have numbers from 1.
+            let known = Models::mixing_number(*id);
+            match known.filter(|_| predictor == Predictor::Mixing) {
+                Some(number) => out.push(number),
+                None if predictor == Predictor::Mixing => {
+                    out.push(0);
+                    out.extend_from_slice(&id.0);
+                }
+                None => out.extend_from_slice(&id.0),
+            }
+        }
+        if self.age > 0 {
+            write_varint(u64::from(self.age), out);
+            out.extend_from_slice(&self.reference_checksum.to_le_bytes());
+        }
+        if let Some(inter_field) = &self.inter_field {
+            inter_field.write(out);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut ByteReader<'_>) -> Result<Self> {
+        let damaged = |what: &str| Error::Stream(what.into());
+        let [flags] = reader.array()?;
+        if flags & !(RELATIVE | PREDICTED) != 0 {
+            return Err(damaged("unknown flags"));
+        }
+        let tolerance = from_upper_half(u32::from_le_bytes(reader.array()?));
+        if !tolerance.is_finite() || tolerance < 0.0 {
+            return Err(damaged("impossible bound"));
+        }
+        let (tolerance, quantum) = if flags & RELATIVE == 0 {
+            (Tolerance::Absolute(tolerance), 2.0 * tolerance)
+        } else {
+            let quantum = from_upper_half(u32::from_le_bytes(reader.array()?));
+            (Tolerance::PointwiseRelative(tolerance), quantum)
+        };
+        let [predictors] = reader.array()?;
+        let unknown = "it uses a predictor that this library does not know; use a newer swae";
+        let predictors = PredictorMask::from_byte(predictors).ok_or_else(|| damaged(unknown))?;
+        let mut models = Vec::new();
+        for predictor in learned(predictors) {
+            let number = if predictor == Predictor::Mixing { reader.array::<1>()?[0] } else { 0 };
+            models.push(match number {
+                0 => ModelId(reader.array()?),
+                n => match Models::mixing_id(n) {
+                    Some(id) => id,
+                    None => {
+                        return Err(damaged(
+                            "it uses a model that this library does not know; use a newer swae",
+                        ));
+                    }
+                },
+            });
+        }
+        let (mut age, mut reference_checksum) = (0, 0);
+        if flags & PREDICTED != 0 {
+            age = u32::try_from(reader.varint()?).unwrap_or(0);
+            if age == 0 {
+                return Err(damaged("impossible age"));
+            }
+            reference_checksum = u32::from_le_bytes(reader.array()?);
+        }
+        let has_inter_field = predictors.has(Predictor::InterField);
+        let inter_field = has_inter_field.then(|| InterField::read(reader)).transpose()?;
+        Ok(Self { tolerance, age, models, quantum, predictors, reference_checksum, inter_field })
+    }
+
+    /// Names of the fields of the same step that it is predicted from.
+    pub fn reference_fields(&self) -> impl Iterator<Item = &str> {
+        self.inter_field.iter().flat_map(|c| &c.reference_fields).map(|c| &c.name[..])
+    }
+
+    /// What the tiles share.
+    pub(crate) fn frame(&self) -> Frame {
+        Frame { tolerance: self.tolerance, quantum: self.quantum, predictors: self.predictors }
+    }
+
+    /// The autoencoder that predicts, ready to run.
+    ///
+    /// # Errors
+    /// [`Error::MissingModel`].
+    pub(crate) fn autoencoder(&self, models: &Models) -> Result<Option<Autoencoder>> {
+        self.model(Predictor::Autoencoder, models)?.map(|m| Ok(Autoencoder::new(&m))).transpose()
+    }
+
+    /// The mixing network, ready to run.
+    ///
+    /// # Errors
+    /// [`Error::MissingModel`]; [`Error::Model`] where it is of another kind.
+    pub(crate) fn mixing_network(&self, models: &Models) -> Result<Option<MixingNetwork>> {
+        self.model(Predictor::Mixing, models)?.map(|m| MixingNetwork::new(&m)).transpose()
+    }
+
+    fn learned(&self) -> impl Iterator<Item = Predictor> {
+        learned(self.predictors)
+    }
+
+    fn model(&self, predictor: Predictor, models: &Models) -> Result<Option<Arc<Model>>> {
+        let named = self.learned().zip(&self.models).find(|(p, _)| *p == predictor);
+        named.map(|(_, id)| models.by_id(*id)).transpose()
+    }
+}

@@ -1,0 +1,59 @@
+//! Reference steps: what a decoded step leaves for the steps that are predicted from it.
+
+use super::Predictor;
+use crate::blocks::{Block, VALUES};
+use crate::entropy::symbols::Magnitudes;
+use std::sync::Arc;
+
+/// What is kept of a block for those after it: in its tile, and in the next step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BlockState {
+    /// Whether it has a prediction and a residual.
+    pub(crate) coded: bool,
+    pub(crate) predictor: Predictor,
+    /// Whether spatial prediction was added.
+    pub(crate) spatial: bool,
+    pub(crate) step_exponent: i16,
+    /// Greatest total degree + 1 of its residual, 0 without any coefficient.
+    pub(crate) degrees: u8,
+}
+
+/// A decoded tile, as the next step sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReferenceTile<T> {
+    /// Decoded coefficients of the step, `[block][place]`.
+    pub(crate) latest: Arc<Vec<T>>,
+    /// Those of the step before it.
+    pub(crate) before: Option<Arc<Vec<T>>>,
+    pub(crate) magnitudes: Vec<Magnitudes>,
+    pub(crate) states: Vec<BlockState>,
+    pub(crate) quantum: f64,
+}
+
+/// A block's coefficients in those of its tile.
+pub(crate) fn block_of<T>(coefficients: &[T], number: usize) -> &Block<T> {
+    coefficients[number * VALUES..].first_chunk().expect("tiles hold whole blocks")
+}
+
+impl<T> ReferenceTile<T> {
+    /// Whether there are two steps.
+    pub(crate) fn has_two_steps(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// The step before the latest, or the latest where there is none.
+    pub(crate) fn before_or_latest(&self) -> &[T] {
+        self.before.as_ref().unwrap_or(&self.latest)
+    }
+}
+
+/// A decoded step of a field: what the next one may be predicted from.
+#[derive(Clone, Debug)]
+pub(crate) struct ReferenceStep<T> {
+    pub(crate) boxes: Vec<[usize; 3]>,
+    pub(crate) tiles: Arc<Vec<ReferenceTile<T>>>,
+    /// Steps since the keyframe.
+    pub(crate) age: u32,
+    /// Checksum of its stream.
+    pub(crate) checksum: u32,
+}
