@@ -39,7 +39,7 @@ fn on_any_number_of_ranks_and_wherever_it_starts() {
                 before[..kept].iter().copied().chain((range[0]..range[1]).map(|n| (n, range[0]))).collect();
             assert_eq!(runs(&dir.join(&file)), expected, "{store} from step {}", range[0]);
         }
-        // The first step leans on nothing that is gone.
+        // The first step depends on nothing that is gone.
         swae(dir, &["decompress", &file, "-o", &format!("{store}.npy")]).expect_success();
     }
 }

@@ -1,4 +1,4 @@
-//! Fields of one step that lean on one another, through a session and every way of reading.
+//! Fields of one step that are predicted from one another, through a session and every way of reading.
 
 use ndarray::{Array3, s};
 use std::path::Path;
@@ -30,7 +30,7 @@ fn size(path: &Path) -> u64 {
 }
 
 #[test]
-fn coupled_fields_keep_their_bound_in_fewer_bytes_whatever_is_read_first() {
+fn inter_field_prediction_keeps_the_bound_in_fewer_bytes_whatever_is_read_first() {
     let dir = tempfile::tempdir().unwrap();
     let program = compile(dir.path(), "waves.c", "-O2", "waves");
     let truth: Vec<_> = (0..7).map(waves).collect();
@@ -39,7 +39,7 @@ fn coupled_fields_keep_their_bound_in_fewer_bytes_whatever_is_read_first() {
             let mut sizes = Vec::new();
             for (name, settings) in [
                 ("apart", "keyframe_interval = 4"),
-                ("coupled", "keyframe_interval = 4; inter_field = true"),
+                ("inter-field", "keyframe_interval = 4; inter_field = true"),
                 ("later", "keyframe_interval = 4; inter_field = true; asynchronous = write"),
                 ("devices", "keyframe_interval = 4; inter_field = true; devices = cpu:3"),
                 ("relative", "keyframe_interval = 4; inter_field = true; mode = rel; bound = 2e-5"),
