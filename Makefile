@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo check circles test fuzz bench overhead evaluate header ptx train-data train-scaling clean
+.PHONY: help build install python examples demo check circles test fuzz bench overhead evaluate header ptx fit train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
@@ -17,6 +17,7 @@ help:
 	echo 'make evaluate  how good the model of math functions is'
 	echo 'make train-scaling  training on one process and on two'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
+	echo 'make fit     fits the initial tables of the entropy coder again and compares them (half an hour)'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
 	echo 'make ptx     compiles the kernel for GPUs again after a change of src/codec/cuda'
 
@@ -145,6 +146,10 @@ ptx:
 	@setup/packages.sh all
 	setup/python.sh
 	setup/ptx.sh src/codec/cuda/network.ptx
+
+# What is fitted to data, once more, beside what the tree has: src/codec/entropy/FITTED.md.
+fit: examples
+	@setup/fit.sh
 
 # The README's table of math functions.
 evaluate:
