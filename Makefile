@@ -106,7 +106,7 @@ bench: examples
 	echo '== white noise'
 	bench $$at/noise.npy --json $$at/noise.json
 
-# The tables of docs/simulations.md.
+# The tables of docs/performance.md that say what output costs a simulation.
 overhead: examples
 	@. setup/env.sh
 	cargo bench -q -p swae-tests --bench overhead
