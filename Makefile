@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo test fuzz bench overhead evaluate header ptx train-data train-scaling clean
+.PHONY: help build install python examples demo test fuzz bench overhead evaluate header ptx train-data train-scaling docs clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
@@ -16,6 +16,7 @@ help:
 	echo 'make evaluate  how good the model of math functions is'
 	echo 'make train-scaling  training on one process and on two'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
+	echo 'make docs    the site of the documents, in build/site'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
 	echo 'make ptx     compiles the kernel for GPUs again after a change of src/codec/cuda'
 
@@ -76,6 +77,7 @@ test:
 	setup/ptx.sh build/network.ptx
 	cmp build/network.ptx src/codec/cuda/network.ptx
 	cargo fmt --all --check
+	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory fuzz
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps $$SWAE_FEATURES
@@ -110,6 +112,14 @@ bench: examples
 overhead: examples
 	@. setup/env.sh
 	cargo bench -q -p swae-tests --bench overhead
+
+# The site of the documents: build/site.
+docs:
+	@. setup/env.sh
+	mdbook=$$SWAE_DEPS/tools/bin/mdbook
+	[ "$$("$$mdbook" --version 2>/dev/null)" = "mdbook v0.5.4" ] ||
+	    cargo install -q mdbook --version 0.5.4 --locked --no-default-features --features search --root "$$SWAE_DEPS/tools"
+	python3 docs/book/site.py "$$mdbook" build
 
 # Any bytes for everything that reads them, so many seconds for each target.
 fuzz:
