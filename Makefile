@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo test fuzz bench overhead evaluate header ptx train-data train-scaling docs clean
+.PHONY: help build install python examples demo test fuzz bench overhead evaluate header ptx train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
@@ -114,6 +114,7 @@ overhead: examples
 	cargo bench -q -p swae-tests --bench overhead
 
 # The site of the documents: build/site.
+.PHONY: docs
 docs:
 	@. setup/env.sh
 	mdbook=$$SWAE_DEPS/tools/bin/mdbook
