@@ -315,8 +315,9 @@ fn the_python_program_runs() {
 
 #[test]
 fn the_rust_program_runs() {
-    let manifest = tree("examples/rust/Cargo.toml");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "-q", "--release", "--locked", "--manifest-path"]).arg(manifest);
-    succeeds(cargo.arg("--target-dir").arg(tree("build/examples/rust")));
+    cargo.args(["run", "-q", "--release", "--manifest-path"]).arg(tree("examples/rust/Cargo.toml"));
+    // With the workspace's profile, most of what it needs is built already.
+    cargo.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true").arg("--target-dir").arg(tree("target"));
+    succeeds(&mut cargo);
 }
