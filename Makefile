@@ -84,7 +84,7 @@ test:
 	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
 	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
 
-# The README's tables of bounded mode: bench/*.json has every single result.
+# docs/performance.md's tables of bounded mode: build/bench/*.json has every single result.
 bench: examples
 	@setup/packages.sh all
 	setup/libtorch.sh
@@ -141,14 +141,14 @@ ptx:
 	setup/python.sh
 	setup/ptx.sh src/codec/cuda/network.ptx
 
-# The README's table of math functions.
+# docs/performance.md's table of math functions.
 evaluate:
 	@setup/packages.sh all
 	setup/libtorch.sh
 	. setup/env.sh
 	for model in math-16 math-48; do echo $$model; cargo run --release -q -p swae-train -- evaluate $$model; done
 
-# docs/training.md's efficiency: blocks a second on one process and on two, a thread each, in turns.
+# docs/performance.md's efficiency of a training: blocks a second on one process and on two, a thread each, in turns.
 train-scaling:
 	@setup/packages.sh all
 	setup/libtorch.sh
