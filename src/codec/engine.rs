@@ -5,7 +5,6 @@
 
 use crate::model::Activation;
 use crate::network::Layer;
-use std::hint::black_box;
 use std::sync::OnceLock;
 
 /// Blocks that run side by side.
@@ -77,20 +76,6 @@ impl Engine {
         }
     }
 
-    /// Fused multiply-adds of float32 that this engine's instructions can do in a second on one core, measured: what the
-    /// speed of a network is compared with.
-    pub fn multiply_adds_s(self) -> f64 {
-        const ROUNDS: usize = 100_000;
-        let mut best = 0.0f64;
-        for _ in 0..50 {
-            let begin = std::time::Instant::now();
-            black_box(multiply_add(self, black_box(ROUNDS), black_box(&Lanes([1e-3; LANES]))));
-            let done = (ROUNDS * CHAINS * LANES) as f64;
-            best = best.max(done / begin.elapsed().as_secs_f64());
-        }
-        best
-    }
-
     pub(crate) fn layer(self, layer: &Layer, input: &[Lanes]) -> Vec<Lanes> {
         let mut out = vec![Lanes::ZERO; layer.gathers.len() * layer.cout];
         run(self, layer, input, &mut out);
@@ -133,29 +118,6 @@ macro_rules! for_engines {
     };
 }
 pub(crate) use for_engines;
-
-/// Sums side by side: more hide how long one takes, until there are no registers left.
-const CHAINS: usize = 6;
-
-for_engines! {
-    fn multiply_add(rounds: usize, x: &Lanes) -> Lanes {
-        let mut sums = [x.0; CHAINS];
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                for l in 0..LANES {
-                    sum[l] = x.0[l].mul_add(x.0[l], sum[l]);
-                }
-            }
-        }
-        let mut all = Lanes::ZERO;
-        for sum in &sums {
-            for l in 0..LANES {
-                all.0[l] += sum[l];
-            }
-        }
-        all
-    }
-}
 
 /// Output channels that stay in registers at a time. It changes no output's own chain. 8 measured fastest (`swae-train bench`):
 /// 92 % of the most that AVX-512 can do, 50 % with AVX2; 4 reaches 63 and 26 %, and at 16 the compiler leaves the accumulators

@@ -22,6 +22,8 @@
 //! trainers. The crate needs no MPI, no I/O library and no libtorch.
 
 pub mod array;
+#[cfg(feature = "training")]
+pub mod benchmark;
 pub mod blocks;
 pub mod bound;
 pub mod config;
