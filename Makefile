@@ -18,6 +18,7 @@ help:
 	echo 'make train-scaling  training on one process and on two'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
 	echo 'make fit     fits the initial tables of the entropy coder again and compares them (half an hour)'
+	echo 'make docs    the site of the documents, in build/site'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
 	echo 'make ptx     compiles the kernel for GPUs again after a change of src/codec/cuda'
 
@@ -93,13 +94,14 @@ test: circles
 	setup/ptx.sh build/network.ptx
 	cmp build/network.ptx src/codec/cuda/network.ptx
 	cargo fmt --all --check
+	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory fuzz
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps $$SWAE_FEATURES
 	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
 	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
 
-# The README's tables of bounded mode: bench/*.json has every single result.
+# docs/performance.md's tables of bounded mode: build/bench/*.json has every single result.
 bench: examples
 	@setup/packages.sh all
 	setup/libtorch.sh
@@ -123,10 +125,19 @@ bench: examples
 	echo '== white noise'
 	bench $$at/noise.npy --json $$at/noise.json
 
-# The tables of docs/simulations.md.
+# The tables of docs/performance.md that say what output costs a simulation.
 overhead: examples
 	@. setup/env.sh
 	cargo bench -q -p swae-tests --bench overhead
+
+# The site of the documents: build/site.
+.PHONY: docs
+docs:
+	@. setup/env.sh
+	mdbook=$$SWAE_DEPS/tools/bin/mdbook
+	[ "$$("$$mdbook" --version 2>/dev/null)" = "mdbook v0.5.4" ] ||
+	    cargo install -q mdbook --version 0.5.4 --locked --no-default-features --features search --root "$$SWAE_DEPS/tools"
+	python3 docs/book/site.py "$$mdbook" build
 
 # Any bytes for everything that reads them, so many seconds for each target.
 fuzz:
@@ -151,14 +162,14 @@ ptx:
 fit: examples
 	@setup/fit.sh
 
-# The README's table of math functions.
+# docs/performance.md's table of math functions.
 evaluate:
 	@setup/packages.sh all
 	setup/libtorch.sh
 	. setup/env.sh
 	for model in math-16 math-48; do echo $$model; cargo run --release -q -p swae-train -- evaluate $$model; done
 
-# docs/training.md's efficiency: blocks a second on one process and on two, a thread each, in turns.
+# docs/performance.md's efficiency of a training: blocks a second on one process and on two, a thread each, in turns.
 train-scaling:
 	@setup/packages.sh all
 	setup/libtorch.sh

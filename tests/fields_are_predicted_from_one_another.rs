@@ -96,7 +96,8 @@ fn inter_field_prediction_keeps_the_bound_in_fewer_bytes_whatever_is_read_first(
     let mut values = Vec::new();
     for engine in ["scalar", "avx2", "avx512"] {
         let file = format!("{engine}.h5");
-        let line = format!("SWAE_ENGINE={engine} {} {file} 'inter_field = true; threads = 2'", program.display());
+        let line =
+            format!("SWAE_ENGINE={engine} {} {file} 'inter_field = true; threads = 2'", program.display());
         run(dir.path(), "sh", &["-c", &line]).expect_success();
         for reading in ["scalar", "avx512"] {
             let line =

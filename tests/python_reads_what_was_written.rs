@@ -17,7 +17,8 @@ fn write_data(dir: &Path) {
         "output=run.bp rel:1e-4 1",
     ];
     mpirun(dir, 2, &example("bssn/bssn"), &arguments).expect_success();
-    let arguments = [&collision()[..], "end_time=1", "swae=storage=datasets", "output=datasets.h5 rel:1e-4 1"];
+    let arguments =
+        [&collision()[..], "end_time=1", "swae=storage=datasets", "output=datasets.h5 rel:1e-4 1"];
     mpirun(dir, 4, &example("bssn/bssn"), &arguments).expect_success();
     compile(dir, "boxes.c", "", "boxes");
     mpirun(dir, 2, &dir.join("boxes"), &["boxes.h5"]).expect_success();
