@@ -1,10 +1,13 @@
-//! Fits the weights of spatial prediction to data again and holds those of `predict/spatial.rs` against them:
-//! `fit_spatial TRAINING.npy… --test UNSEEN.npy…` (float64 fields; `make fit` calls it).
+//! Fits the weights of spatial prediction to data again and holds those of `predict/spatial.rs`
+//! against them: `fit_spatial TRAINING.npy… --test UNSEEN.npy…` (float64 fields; `make fit` calls
+//! it).
 //!
-//! For each block and axis, the four lowest coefficients along the axis are a linear function of those of the lower neighbour
-//! (BEYOND), or of both (BETWEEN). Neighbours are rounded to the quantisation step of a bound, as a decoder has them. What is
-//! minimised is the mean of log₂(1 + (residual / quantum)²) / 2, about the bits of a coefficient, by least squares that are
-//! weighted anew in each of a few rounds; plain least squares would see the few blocks at the punctures alone.
+//! For each block and axis, the four lowest coefficients along the axis are a linear function of
+//! those of the lower neighbour (BEYOND), or of both (BETWEEN). Neighbours are rounded to the
+//! quantisation step of a bound, as a decoder has them. What is minimised is the mean of log₂(1 +
+//! (residual / quantum)²) / 2, about the bits of a coefficient, by least squares that are weighted
+//! anew in each of a few rounds; plain least squares would see the few blocks at the punctures
+//! alone.
 
 use ndarray::Array3;
 use ndarray_npy::read_npy;
@@ -80,8 +83,8 @@ impl Blocks {
         Ok(Some(Self { count, blocks, range }))
     }
 
-    /// Calls back with every line of coefficients and those of its lower and upper neighbour at a distance, in quanta, the
-    /// neighbours' rounded.
+    /// Calls back with every line of coefficients and those of its lower and upper neighbour at a
+    /// distance, in quanta, the neighbours' rounded.
     fn lines(&self, distance: usize, bound: f64, mut call: impl FnMut(&Line, &Line, &Line)) {
         let scale = 1.0 / (2.0 * bound * self.range);
         let strides = [1, self.count[0], self.count[0] * self.count[1]];
