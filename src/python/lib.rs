@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use swae_codec::array::{self, Values};
 use swae_codec::{Element, Field, Models};
-use swae_plugins::parameters::Parameters;
+use swae_filter::parameters::Parameters;
 use swae_store::Decoder;
 
 pyo3::create_exception!(swae, Error, pyo3::exceptions::PyException, "What swae cannot do, and why.");
@@ -94,7 +94,7 @@ impl Reader {
 
 /// Runs on so many threads; 0 for all cores.
 fn on<T: Send>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T> + Send) -> PyResult<T> {
-    if threads == 0 { body().map_err(error) } else { swae_plugins::called(threads, body).map_err(error) }
+    if threads == 0 { body().map_err(error) } else { swae_filter::called(threads, body).map_err(error) }
 }
 
 /// Codes a contiguous array of floats as words say (mode, bound, model, latents, layout).

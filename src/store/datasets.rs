@@ -9,8 +9,8 @@ use hdf5::{Dataset, File, Group};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 use swae_codec::{Dtype, Field, Models};
-use swae_plugins::filter::ID;
-use swae_plugins::parameters::Parameters;
+use swae_filter::filter::ID;
+use swae_filter::parameters::Parameters;
 
 pub(crate) struct DatasetsReader {
     file: File,

@@ -11,8 +11,8 @@ use std::sync::Once;
 use swae_codec::decode::decompress_boxes;
 use swae_codec::stream::Stream;
 use swae_codec::{Dtype, Element, Models};
-use swae_plugins::filter::{CLASS, ID};
-use swae_plugins::parameters::Parameters;
+use swae_filter::filter::{CLASS, ID};
+use swae_filter::parameters::Parameters;
 
 /// Points of a chunk along each axis, at most: a multiple of the block's.
 const CHUNK: usize = 64;

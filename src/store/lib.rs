@@ -26,7 +26,7 @@ use std::sync::Arc;
 use swae_codec::bound::Tolerance;
 use swae_codec::stream::Kind as Coding;
 use swae_codec::{Dtype, Model, Models};
-use swae_plugins::parameters::Parameters;
+use swae_filter::parameters::Parameters;
 
 /// What can go wrong between a step and its file.
 #[derive(Debug, thiserror::Error)]

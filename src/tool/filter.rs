@@ -3,8 +3,8 @@
 use anyhow::Result;
 use swae_codec::Bound;
 use swae_codec::array::Layout;
-use swae_plugins::filter::ID;
-use swae_plugins::parameters::{Coding, Parameters};
+use swae_filter::filter::ID;
+use swae_filter::parameters::{Coding, Parameters};
 
 /// Prints the parameters; no bound means latents.
 ///

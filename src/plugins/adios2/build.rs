@@ -11,8 +11,8 @@ fn main() {
     println!("cargo:rerun-if-env-changed=ADIOS2_DIR");
     println!("cargo:rerun-if-changed=operator.cpp");
     let asked = || {
-        let said = Command::new("adios2-config").arg("--prefix").output().ok()?;
-        Some(PathBuf::from(String::from_utf8(said.stdout).ok()?.trim()))
+        let output = Command::new("adios2-config").arg("--prefix").output().ok()?;
+        Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
     };
     let prefix = env::var_os("ADIOS2_DIR").map(PathBuf::from).or_else(asked);
     let prefix = prefix.expect("no ADIOS2 found: set ADIOS2_DIR, or put adios2-config on the PATH");
