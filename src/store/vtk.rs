@@ -2,8 +2,8 @@
 //!
 //! The values are appended behind the XML as they are. Points are VTK's points, so a grid of n points has n − 1 cells.
 
-use crate::plain::{content, io};
-use crate::{Error, FieldInfo, Result};
+use crate::error::{Error, Result, content, io};
+use crate::step::FieldInfo;
 use ndarray::Array3;
 use quick_xml::escape::escape;
 use quick_xml::{Reader, events::Event};

@@ -2,7 +2,9 @@
 
 use super::index::{self, FORMATS, INDEX};
 use super::{SIZES, handle::Handle};
-use crate::{BoxRow, Error, FieldInfo, FieldPart, Kept, Result, Writer};
+use crate::error::{Error, Result};
+use crate::step::{BoxRow, FieldInfo, FieldPart};
+use crate::writer::{Kept, Writer, is_first};
 use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::collections::BTreeMap;
@@ -37,7 +39,7 @@ impl Adios2Writer {
         Ok(writer)
     }
 
-    /// Goes on with an output, behind the steps that are kept.
+    /// Continues an output, behind the steps that are kept.
     ///
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
@@ -49,7 +51,7 @@ impl Adios2Writer {
         let known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
         let writer = Self { known, ..writer };
         // What is dropped need not be there any more.
-        writer.seal()?;
+        writer.finalise()?;
         Ok(writer)
     }
 
@@ -63,7 +65,7 @@ impl Adios2Writer {
     ) -> Result<Self> {
         // SAFETY: the caller's promise.
         let (first_rank, handle) =
-            unsafe { (crate::is_first(comm), Handle::new(path, Some(comm), mode, parameters)?) };
+            unsafe { (is_first(comm), Handle::new(path, Some(comm), mode, parameters)?) };
         Ok(Self { handle, first_rank, known: BTreeMap::new(), models: Vec::new() })
     }
 
@@ -203,7 +205,7 @@ impl Writer for Adios2Writer {
         &self.handle.path
     }
 
-    fn seal(&self) -> Result<()> {
+    fn finalise(&self) -> Result<()> {
         if !self.first_rank {
             return Ok(());
         }

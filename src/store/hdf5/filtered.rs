@@ -1,24 +1,24 @@
-//! Fields as ordinary datasets, `[z, y, x]`, behind the HDF5 filter: what every HDF5 program opens that finds the filter.
+//! Fields as ordinary datasets, `[z, y, x]`, behind the HDF5 filter: every HDF5 program that finds the filter
+//! opens them.
 //!
-//! HDF5 itself collects the values of a chunk from all ranks and calls the filter, so boxes may lie as they like. Chunks are
-//! coded one by one: no step leans on another.
+//! HDF5 itself collects the values of a chunk from all ranks and calls the filter, so boxes may lie anywhere.
+//! Chunks are coded one by one: no step is predicted from another.
 
-use crate::hdf5::{set, set_array, text};
-use crate::{BoxRow, FieldInfo, FieldPart};
+use super::attributes::{set, set_array, text};
+use crate::step::{BoxRow, FieldInfo, FieldPart};
 use hdf5::{Group, H5Type};
 use hdf5_sys::{h5d, h5i, h5p, h5s, h5z};
 use std::sync::Once;
 use swae_codec::decode::decompress_boxes;
 use swae_codec::stream::Stream;
-use swae_codec::{Dtype, Element, Models};
+use swae_codec::{Compression, Dtype, Element, Models};
 use swae_filter::filter::{CLASS, ID};
-use swae_filter::parameters::Parameters;
 
 /// Points of a chunk along each axis, at most: a multiple of the block's.
 const CHUNK: usize = 64;
 
-/// Makes the filter known to the HDF5 library of this program.
-pub(crate) fn register() {
+/// Registers the filter with the HDF5 library of this program.
+pub(super) fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: it is an H5Z_class2_t, and stays.
@@ -30,24 +30,24 @@ pub(crate) fn register() {
 }
 
 /// Writes this rank's part of a field, whose bytes are raw streams. Collective. Gives the bytes that the field takes.
-pub(crate) fn write(step: &Group, part: &FieldPart<'_>, how: &Parameters) -> hdf5::Result<u64> {
+pub(super) fn write(step: &Group, part: &FieldPart<'_>, compression: &Compression) -> hdf5::Result<u64> {
     match part.info.dtype {
-        Dtype::F32 => write_as::<f32>(step, part, how, f32::NAN),
-        Dtype::F64 => write_as::<f64>(step, part, how, f64::NAN),
+        Dtype::F32 => write_as::<f32>(step, part, compression, f32::NAN),
+        Dtype::F64 => write_as::<f64>(step, part, compression, f64::NAN),
     }
 }
 
 fn write_as<T: Element + H5Type>(
     step: &Group,
     part: &FieldPart<'_>,
-    how: &Parameters,
+    compression: &Compression,
     nothing: T,
 ) -> hdf5::Result<u64> {
     let info = part.info;
     let [nx, ny, nz] = info.shape;
     let chunk = [nz, ny, nx].map(|n| n.clamp(1, CHUNK));
     let builder = step.new_dataset::<T>().shape((nz, ny, nx)).chunk(chunk);
-    let builder = builder.add_filter(ID, &how.to_numbers()).obj_track_times(false);
+    let builder = builder.add_filter(ID, &compression.to_cd_values()).obj_track_times(false);
     let builder = if info.partial { builder.fill_value(nothing) } else { builder };
     let dataset = builder.create(&*info.name)?;
     set_attributes(&dataset, info)?;
