@@ -1,8 +1,8 @@
 //! The HDF5 filter: a chunk is an array, its payload what HDF5 stores.
 //!
-//! The numbers that a user gives (`cd_values`) are [`Compression::to_cd_values`]. When a dataset is made,
-//! HDF5 lets the filter add what it must know of the chunks: bytes of a value, their byte order, and the
-//! chunk's shape. The filter sees one chunk at a time, and never the dataset.
+//! The numbers that a user gives (`cd_values`) are [`Compression::to_cd_values`]. When a dataset is
+//! made, HDF5 lets the filter add what it must know of the chunks: bytes of a value, their byte
+//! order, and the chunk's shape. The filter sees one chunk at a time, and never the dataset.
 
 use crate::hdf5_host::{Chunk, Hid, Host};
 use crate::{called, threads};
@@ -10,7 +10,8 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use swae_codec::array::{self, Values};
 use swae_codec::{Compression, Error, Models};
 
-/// The filter's number, out of the range that HDF5 leaves to tests, until the HDF Group registers one.
+/// The filter's number, out of the range that HDF5 leaves to tests, until the HDF Group registers
+/// one.
 pub const ID: c_int = 397;
 
 /// H5Z_class2_t.

@@ -1,7 +1,7 @@
 //! The HDF5 library that called the filter.
 //!
-//! A process may hold several (h5py brings its own, and hides it), so the filter links none: it takes the
-//! functions of the library that is on the call stack.
+//! A process may hold several (h5py brings its own, and hides it), so the filter links none: it
+//! takes the functions of the library that is on the call stack.
 
 use libloading::os::unix::{Library, RTLD_LAZY};
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_void};
@@ -39,7 +39,7 @@ impl Host {
     /// The library that has called us.
     pub(crate) fn calling() -> Option<Self> {
         let mut frames = [std::ptr::null_mut::<c_void>(); 64];
-        // SAFETY: it writes at most as many frames as there is room for.
+        // SAFETY: it writes at most as many frames as the array has.
         let found = unsafe { libc::backtrace(frames.as_mut_ptr(), frames.len() as c_int) };
         let own = file_of(Self::calling as *const c_void)?;
         let all = frames[..found.max(0) as usize].iter().filter_map(|&frame| file_of(frame));
@@ -105,7 +105,7 @@ impl Host {
         let get = unsafe { self.get::<Get>(c"H5Pget_filter_by_id2")? };
         let (mut flags, mut count, mut numbers, mut config) = (0, 64, vec![0; 64], 0);
         let name = std::ptr::null_mut();
-        // SAFETY: there is room for 64 numbers, and none for a name.
+        // SAFETY: the array has 64 numbers, and no name is asked for.
         let done =
             unsafe { get(list, filter, &mut flags, &mut count, numbers.as_mut_ptr(), 0, name, &mut config) };
         numbers.truncate(count);
@@ -133,7 +133,8 @@ impl Host {
         type Size = unsafe extern "C" fn(Hid) -> usize;
         type Shape = unsafe extern "C" fn(Hid, c_int, *mut u64) -> c_int;
         let mut shape = vec![0; swae_codec::array::MOST_AXES];
-        // SAFETY: their types in H5Tpublic.h and H5Ppublic.h; there is room for as many axes as the call says.
+        // SAFETY: their types in H5Tpublic.h and H5Ppublic.h; the array has as many axes
+        // as the call says.
         let (class, size, order, axes) = unsafe {
             let ask = self.get::<Shape>(c"H5Pget_chunk")?;
             let axes = ask(list, shape.len() as c_int, shape.as_mut_ptr());

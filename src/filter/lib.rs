@@ -1,7 +1,8 @@
 //! The HDF5 filter, below every crate that writes or reads HDF5, and what all plugins share.
 //!
-//! [`filter`] is what the plugin libh5z_swae.so shows to HDF5 programs, and what our own programs register.
-//! The data are arrays ([`swae_codec::array`]): a host hands over values and a shape, and no grid.
+//! [`filter`] is what the plugin libh5z_swae.so shows to HDF5 programs, and what our own programs
+//! register. The data are arrays ([`swae_codec::array`]): a host hands over values and a shape, and
+//! no grid.
 
 pub mod filter;
 mod hdf5_host;
@@ -18,7 +19,8 @@ pub fn called<T: Send>(
     body: impl FnOnce() -> Result<T> + Send,
 ) -> std::result::Result<T, String> {
     let run = || {
-        // Made anew each time: a host may fork, and its child would wait for threads that it does not have.
+        // Made anew each time: a host may fork, and its child would wait for threads that it does
+        // not have.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|e| format!("cannot start {threads} threads: {e}"))?;
         pool.install(body).map_err(|e| e.to_string())

@@ -153,14 +153,14 @@ impl Output {
         let File::Open(writer) = &mut self.file else {
             return Err(Error::State("the session is closed".into()));
         };
-        let room = if self.ranks.rank() == 0 { writer.has_room(&parts).map_err(Error::from) } else { Ok(()) };
+        let room = if self.ranks.rank() == 0 { writer.check_free_space(&parts).map_err(Error::from) } else { Ok(()) };
         self.ranks.agreed(room)?;
         let all = |holds: bool| self.ranks.least(i64::from(holds)) == 1;
         let done = writer.write_step(step.number, step.time, &parts, &self.models, &all).map_err(Error::from);
         lock(&self.written).last_step = Some(step.number);
         let stored = self.ranks.agreed(done)?;
         // One rank's note for readers; the step is whole without it, so no other rank waits for it.
-        if let Err(e) = writer.seal() {
+        if let Err(e) = writer.finalise() {
             log::warn!("{e}");
         }
         let mut written = lock(&self.written);

@@ -1,7 +1,7 @@
 //! From the stored boxes of a field to its values: whole or a region, of any step, keyframe or not.
 //!
-//! Readers give verified streams or values; `references.rs` finds what a stream depends on. Values go into
-//! the caller's memory, where a stream allows it without a copy.
+//! Readers give verified streams or values; `references.rs` finds what a stream depends on. Values
+//! go into the caller's memory, where a stream allows it without a copy.
 
 use crate::error::{Error, Result};
 use crate::reader::{Reader, Stored, find};
@@ -15,8 +15,9 @@ use swae_codec::statistics::BlockStatistics;
 use swae_codec::stream::{Header, Region, Stream};
 use swae_codec::{Dtype, Element, Field, Models};
 
-/// Reads fields, and caches the last steps of each stream, so that a file that is read from its first step to
-/// its last decodes each step once, or twice where another field of the step is predicted from it.
+/// Reads fields, and caches the last steps of each stream, so that a file that is read from its
+/// first step to its last decodes each step once, or twice where another field of the step is
+/// predicted from it.
 #[derive(Default)]
 pub struct Decoder {
     cache: ReferenceCache,
@@ -33,8 +34,8 @@ pub fn read_field(reader: &mut dyn Reader, index: usize, field: &str) -> Result<
 }
 
 impl Decoder {
-    /// For reading one step after the other. All of a step is cached: to read a region of a single step, take
-    /// [`Decoder::default`], which touches no other tile.
+    /// For reading one step after the other. All of a step is cached: to read a region of a single
+    /// step, take [`Decoder::default`], which touches no other tile.
     pub fn remembering() -> Self {
         Self { remembers: true, ..Self::default() }
     }
@@ -42,7 +43,8 @@ impl Decoder {
     /// Decodes a field of a step, or the part of it that lies in a region, `[x, y, z]`.
     ///
     /// # Errors
-    /// Those of [`Reader::read_streams`]; [`Error::Content`] where the region leaves the grid; [`Error::Codec`].
+    /// Those of [`Reader::read_streams`]; [`Error::Content`] where the region leaves the grid;
+    /// [`Error::Codec`].
     pub fn read_field(
         &mut self,
         reader: &mut dyn Reader,
@@ -61,12 +63,12 @@ impl Decoder {
         }
     }
 
-    /// As [`Decoder::read_field`], into the caller's memory: as many values as the region has, x fastest. After
-    /// an error the memory holds any values.
+    /// As [`Decoder::read_field`], into the caller's memory: as many values as the region has, x
+    /// fastest. After an error the memory holds any values.
     ///
     /// # Errors
-    /// Those of [`Decoder::read_field`]; [`Error::Unsupported`] where the memory has another size, or the
-    /// field's values are of the other type.
+    /// Those of [`Decoder::read_field`]; [`Error::Unsupported`] where the memory has another size,
+    /// or the field's values are of the other type.
     pub fn read_field_into<T: Element>(
         &mut self,
         reader: &mut dyn Reader,
@@ -122,8 +124,8 @@ impl Decoder {
         let [nx, ny, nz] = parts.region.clone().map(|r| r.len());
         let points = nx * ny * nz;
         // An error, not the end of the program, where a damaged file asks for more than there is.
-        let there = Vec::<T>::new().try_reserve_exact(points);
-        there.map_err(|_| damaged(&parts.info, format!("no memory for {points} values")))?;
+        let enough = Vec::<T>::new().try_reserve_exact(points);
+        enough.map_err(|_| damaged(&parts.info, format!("no memory for {points} values")))?;
         let mut values = vec![T::default(); points];
         self.fill(reader, index, parts, &mut values)?;
         let array = Array3::from_shape_vec((nz, ny, nx), values);
@@ -148,10 +150,10 @@ impl Decoder {
         let key = |rows: &[BoxRow]| StreamKey::new(&info.name, rows);
         let wanted: Vec<_> = streams.iter().map(|(rows, stream)| (key(rows), stream.header())).collect();
         let histories = self.cache.histories(reader, index, &wanted, self.remembers)?;
-        for ((rows, stream), mut history) in streams.iter().zip(histories) {
-            target.decode(&info, rows, stream, reader.models(), history.as_mut())?;
+        for ((rows, stream), mut history) in streams.into_iter().zip(histories) {
+            target.decode(&info, &rows, &stream, reader.models(), history.as_mut())?;
             if let (true, Some(history)) = (self.remembers, history) {
-                self.cache.add(key(rows), history);
+                self.cache.add(key(&rows), history);
             }
         }
         if !self.remembers {
@@ -221,7 +223,8 @@ fn part(row: &BoxRow, region: &Region) -> Region {
     })
 }
 
-/// Checks that boxes lie in the grid and hold as many values as it has, or, where they need not cover it, no more.
+/// Checks that boxes lie in the grid and hold as many values as it has, or, where they need not
+/// cover it, no more.
 fn check_cover(info: &FieldInfo, rows: &[BoxRow]) -> std::result::Result<(), String> {
     for row in rows {
         let end = |a: usize| row.start[a].checked_add(row.count[a]);

@@ -1,7 +1,7 @@
 //! Whether a step fits on the disk.
 //!
-//! HDF5 and ADIOS2 do not survive a disk that fills while they write: HDF5 crashes when MPI ends, and a rank
-//! of ADIOS2 waits for ever. So the free space is checked before they are called.
+//! HDF5 and ADIOS2 do not survive a disk that fills while they write: HDF5 crashes when MPI ends,
+//! and a rank of ADIOS2 waits for ever. So the free space is checked before they are called.
 
 use crate::step::FieldPart;
 use rustix::fs::{FallocateFlags, fallocate};

@@ -1,14 +1,15 @@
-//! Where compressed steps are kept. A path's ending chooses the store: `.h5` parallel HDF5, `.bp` ADIOS2 BP5
-//! (both hold steps of many fields, written by many ranks), `.swae`, `.npy`, `.vti` one field.
+//! Where compressed steps are kept. A path's ending chooses the store: `.h5` parallel HDF5, `.bp`
+//! ADIOS2 BP5 (both hold steps of many fields, written by many ranks), `.swae`, `.npy`, `.vti` one
+//! field.
 //!
-//! Both big stores hold the same things under the same names, which `h5dump` and `bpls` show: for each step its
-//! number and time, for each field its `stream` (the bytes of its boxes, one after the other) and its `boxes` (a
-//! table: first point and size along x, y, z, and where in `stream` the box lies), and beside them what a reader
-//! needs: type, shape, origin, spacing, encoding. With `storage = datasets`, a field of an HDF5 file is an
-//! ordinary dataset behind the filter instead.
+//! Both big stores hold the same things under the same names, which `h5dump` and `bpls` show: for
+//! each step its number and time, for each field its `stream` (the bytes of its boxes, one after
+//! the other) and its `boxes` (a table: first point and size along x, y, z, and where in `stream`
+//! the box lies), and beside them what a reader needs: type, shape, origin, spacing, encoding. With
+//! `storage = datasets`, a field of an HDF5 file is an ordinary dataset behind the filter instead.
 //!
-//! A [`Writer`] takes bytes and never codes; a [`Reader`] gives verified streams or values ([`Stored`]), and a
-//! [`Decoder`] makes fields of them.
+//! A [`Writer`] takes bytes and never codes; a [`Reader`] gives verified streams or values
+//! ([`Stored`]), and a [`Decoder`] makes fields of them.
 
 #[cfg(feature = "adios2")]
 mod adios2;
@@ -54,9 +55,9 @@ pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
     }
 }
 
-/// What [`append`] keeps of a file: the steps before the one of this number. One rank calls it while the others
-/// wait: the file is repaired where a run that was killed has left half of something, and prepared to lose the
-/// other steps.
+/// What [`append`] keeps of a file: the steps before the one of this number. One rank calls it
+/// while the others wait: the file is repaired where a run that was killed has left half of
+/// something, and prepared to lose the other steps.
 ///
 /// # Errors
 /// Those of [`open`].
@@ -80,8 +81,8 @@ pub fn kept(path: &Path, before: i64) -> Result<Kept> {
     }
 }
 
-/// Continues a file of [`create`] behind the steps that are kept. Collective over `comm`; all ranks pass the
-/// same.
+/// Continues a file of [`create`] behind the steps that are kept. Collective over `comm`; all ranks
+/// pass the same.
 ///
 /// # Errors
 /// As [`create`].
@@ -113,13 +114,14 @@ pub fn check_ending(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether the library behind the ending admits one thread at a time, and waits there for the other ranks.
+/// Whether the library behind the ending admits one thread at a time, and waits there for the other
+/// ranks.
 pub fn is_exclusive(path: &Path) -> bool {
     matches!(Kind::of(path), Ok(Kind::Hdf5))
 }
 
-/// Opens a file that holds steps. An HDF5 file of another program is one step of its three-dimensional
-/// datasets.
+/// Opens a file that holds steps. An HDF5 file of another program is one step of its
+/// three-dimensional datasets.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file,

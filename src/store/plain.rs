@@ -1,8 +1,9 @@
-//! Files of one field or one step: `.swae` (a compressed field, one step or a series), `.npy`, `.vti`.
+//! Files of one field or one step: `.swae` (a compressed field, one step or a series), `.npy`,
+//! `.vti`.
 //!
-//! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in), that decoder
-//! as a model file, the number of steps, the length of each step's stream, and the streams; all numbers are
-//! little-endian u64.
+//! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in),
+//! that decoder as a model file, the number of steps, the length of each step's stream, and the
+//! streams; all numbers are little-endian u64.
 
 use crate::error::{Error, Result, content, io};
 use crate::reader::{Reader, Stored};
@@ -19,7 +20,8 @@ use swae_codec::{Dtype, Element, Field, Model, Models};
 
 const MAGIC: &[u8; 8] = b"SWAEFILE";
 
-/// Writes a `.swae` file: a stream for each step, and their model's decoder where that is not built in.
+/// Writes a `.swae` file: a stream for each step, and their model's decoder where that is not built
+/// in.
 ///
 /// # Errors
 /// [`Error::Io`].

@@ -1,6 +1,7 @@
 //! What every store gives to readers: the steps that it holds, and the streams or values of a field.
 //!
-//! The checksum and header of a stream are verified here, once; `decode.rs` turns streams into values.
+//! The checksum and header of a stream are verified here, once; `decode.rs` turns streams into
+//! values.
 
 use crate::error::{Error, Result};
 use crate::step::{BoxRow, Boxes, FieldInfo, StepInfo, boxes_of};
@@ -50,9 +51,9 @@ pub trait Reader: Send {
     /// The models that its fields need: built in, or out of the file.
     fn models(&self) -> &Models;
 
-    /// The streams or values of a field whose boxes are selected: `select` is called once for each of them,
-    /// in the order of the file, and nothing is read or verified of the others. `index` counts in
-    /// [`Reader::steps`].
+    /// The streams or values of a field whose boxes are selected: `select` is called once for each
+    /// of them, in the order of the file, and nothing is read or verified of the others. `index`
+    /// counts in [`Reader::steps`].
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Content`]; [`Error::Codec`] for a damaged stream.

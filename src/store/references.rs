@@ -1,7 +1,9 @@
-//! Which streams are decoded before the ones that are asked for, and what is cached of those that were.
+//! Which streams are decoded before the ones that are asked for, and what is cached of those that
+//! were.
 //!
-//! A stream depends on the previous step of the same boxes, and on other fields of its step. The search
-//! follows both through the file before anything is decoded; it knows neither regions nor values.
+//! A stream depends on the previous step of the same boxes, and on other fields of its step. The
+//! search follows both through the file before anything is decoded; it knows neither regions nor
+//! values.
 
 use crate::error::Result;
 use crate::reader::{Reader, Stored};
@@ -33,8 +35,8 @@ impl StreamKey {
     }
 }
 
-/// The history of some boxes up to their last decoded step, and up to the one before: another field may have
-/// needed a step before it is asked for itself.
+/// The history of some boxes up to their last decoded step, and up to the one before: another field
+/// may have needed a step before it is asked for itself.
 #[derive(Default)]
 struct CachedReference {
     last: History,
@@ -75,9 +77,9 @@ impl ReferenceCache {
         self.0.get(key).filter(|_| header.age() > 0)?.find(|history| history.leads_to(preamble))
     }
 
-    /// The histories that streams of a step need to be decoded, with the fields that they are predicted from;
-    /// nothing for a stream that needs none, unless `keep` is set. Whatever has to be decoded before is read
-    /// once, however many streams there are.
+    /// The histories that streams of a step need to be decoded, with the fields that they are
+    /// predicted from; nothing for a stream that needs none, unless `keep` is set. Whatever has to
+    /// be decoded before is read once, however many streams there are.
     pub(crate) fn histories(
         &mut self,
         reader: &mut dyn Reader,
@@ -203,7 +205,8 @@ impl<'a> Search<'a> {
         Self { cache, boxes, plan, missing, read }
     }
 
-    /// Notes what a stream depends on as missing, and gives the history that it comes after, if that is cached.
+    /// Notes what a stream depends on as missing, and gives the history that it comes after, if
+    /// that is cached.
     fn begin(&mut self, index: usize, key: &StreamKey, header: &Header) -> Option<History> {
         let previous = self.cache.leading_to(key, header).cloned();
         if header.age() > 0 && previous.is_none() {
@@ -214,7 +217,8 @@ impl<'a> Search<'a> {
         previous
     }
 
-    /// Goes through what is missing until nothing is, or the file does not have it: decoding says so then.
+    /// Goes through what is missing until nothing is, or the file does not have it: decoding says
+    /// so then.
     fn follow(&mut self, reader: &mut dyn Reader) -> Result<()> {
         while let Some((place, key)) = self.missing.pop() {
             let steps = match place {

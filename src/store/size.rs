@@ -13,7 +13,8 @@ pub fn size_on_disk(path: &Path) -> std::io::Result<u64> {
     std::fs::read_dir(path)?.map(|entry| size_on_disk(&entry?.path())).sum()
 }
 
-/// Checks that so many values of a type can be in a file of `limit` bytes, which stores them verbatim.
+/// Checks that so many values of a type can be in a file of `limit` bytes, which stores them
+/// verbatim.
 pub(crate) fn check_size<T>(count: usize, limit: u64) -> Result<usize, String> {
     match count.checked_mul(size_of::<T>()) {
         Some(bytes) if bytes as u64 <= limit => Ok(count),

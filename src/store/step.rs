@@ -20,7 +20,8 @@ pub struct FieldInfo {
     pub spacing: [f64; 3],
     /// How it is compressed, for people: `rel 1e-4`, `latent gr-16 f16`, `raw`.
     pub encoding: String,
-    /// Whether boxes need not cover the grid, as on a level of an AMR hierarchy; elsewhere, a reader gives NaN.
+    /// Whether boxes need not cover the grid, as on a level of an AMR hierarchy; elsewhere, a
+    /// reader gives NaN.
     pub partial: bool,
 }
 
@@ -85,7 +86,8 @@ impl BoxRow {
     }
 }
 
-/// First point and size of each box of a stream: the same in every step, until the simulation regrids.
+/// First point and size of each box of a stream: the same in every step, until the simulation
+/// regrids.
 pub type Boxes = Vec<([usize; 3], [usize; 3])>;
 
 /// First point and size of each row.
@@ -108,6 +110,7 @@ pub struct FieldPart<'a> {
     pub boxes: Vec<BoxRow>,
     /// This rank's bytes.
     pub bytes: &'a [u8],
-    /// With `storage = datasets` (HDF5 only): how the filter codes the field. The bytes are then raw streams.
+    /// With `storage = datasets` (HDF5 only): how the filter codes the field. The bytes are then
+    /// raw streams.
     pub filter: Option<Compression>,
 }

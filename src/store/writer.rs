@@ -1,5 +1,5 @@
-//! What every store takes from writers: steps, each whole, from all ranks; and what is kept of a file that is
-//! continued.
+//! What every store takes from writers: steps, each whole, from all ranks; and what is kept of a
+//! file that is continued.
 
 use crate::error::{Result, io};
 use crate::free_space;
@@ -10,11 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use swae_codec::Model;
 
-/// A file that takes steps. Every call is collective over the communicator with which the file was created.
+/// A file that takes steps. Every call is collective over the communicator with which the file was
+/// created.
 pub trait Writer: Send {
-    /// Writes a step whole, and gives how many of its bytes this rank counts. `all` says whether something
-    /// holds on all ranks; each rank calls it as often as the others. Where a rank fails, readers see nothing
-    /// of the step, though other ranks may return without an error.
+    /// Writes a step whole, and gives how many of its bytes this rank counts. `all` says whether
+    /// something holds on all ranks; each rank calls it as often as the others. Where a rank fails,
+    /// readers see nothing of the step, though other ranks may return without an error.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -30,8 +31,8 @@ pub trait Writer: Send {
     /// The file.
     fn path(&self) -> &Path;
 
-    /// Checks that the step fits on the disk. One rank calls it before all write, because the I/O libraries do
-    /// not survive a full disk.
+    /// Checks that the step fits on the disk. One rank calls it before all write, because the I/O
+    /// libraries do not survive a full disk.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).

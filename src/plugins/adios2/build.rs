@@ -1,4 +1,5 @@
-//! Compiles operator.cpp against the operator interface of the ADIOS2 that `ADIOS2_DIR` or `adios2-config` names.
+//! Compiles operator.cpp against the operator interface of the ADIOS2 that `ADIOS2_DIR` or
+//! `adios2-config` names.
 
 #[cfg(not(feature = "adios2"))]
 fn main() {}
@@ -21,7 +22,8 @@ fn main() {
     let include_flag = format!("-isystem{}", include.display());
     cc::Build::new().cpp(true).std("c++17").file("operator.cpp").flag(include_flag).compile("swae_operator");
 
-    // Interface v2 stands in its header alone; v1 (ADIOS2 up to 2.11) derives from a class of ADIOS2's library.
+    // Interface v2 stands in its header alone; v1 (ADIOS2 up to 2.11) derives from a class of
+    // ADIOS2's library.
     if !include.join("adios2/plugin/PluginOperatorInterface.h").exists() {
         let lib = ["lib", "lib64"].map(|d| prefix.join(d)).into_iter().find(|d| d.is_dir());
         let lib = lib.unwrap_or_else(|| panic!("ADIOS2 at {} has no lib folder", prefix.display()));

@@ -1,7 +1,8 @@
 //! An ADIOS2 operator: operator.cpp is the class that ADIOS2 calls, this file does the work.
 //!
-//! Arrays of float and double of any rank are coded by the operator's parameters (`settings.rs`); values of
-//! other types are stored verbatim. The operator sees one array at a time, and never the file.
+//! Arrays of float and double of any rank are coded by the operator's parameters (`settings.rs`);
+//! values of other types are stored verbatim. The operator sees one array at a time, and never the
+//! file.
 
 #![cfg(feature = "adios2")]
 
@@ -103,8 +104,8 @@ impl HostArray<'_> {
 }
 
 /// # Safety
-/// `pairs` leads to `count` pairs of strings, `data` to as many values as `shape` says, of `size` bytes each,
-/// `out` to `capacity` bytes, `message` to `message_size` bytes.
+/// `pairs` leads to `count` pairs of strings, `data` to as many values as `shape` says, of `size`
+/// bytes each, `out` to `capacity` bytes, `message` to `message_size` bytes.
 unsafe extern "C" fn compress(
     pairs: *const *const c_char,
     count: usize,
@@ -173,7 +174,8 @@ unsafe extern "C" fn decompress(
     let payload = unsafe { values::<u8>(payload.cast(), size) };
     let decoded = called(threads(), || Ok(array::decompress(&payload, &Models::built_in())?.values));
     reported(decoded, message, message_size).map_or(-1, |values| {
-        // SAFETY: ADIOS2 gives memory for the array that was coded, and the checksum says that this is it.
+        // SAFETY: ADIOS2 gives memory for the array that was coded, and the checksum says that this
+        // is it.
         values.write(unsafe { std::slice::from_raw_parts_mut(out.cast(), values.size()) });
         values.size() as i64
     })

@@ -1,6 +1,7 @@
 //! The parameters that a program or an XML file gives the operator.
 //!
-//! They are settings of the codec, the operator's own `threads`, and keys that ADIOS2 adds for itself.
+//! They are settings of the codec, the operator's own `threads`, and keys that ADIOS2 adds for
+//! itself.
 
 use swae_codec::config::{Settings, unknown_key};
 use swae_codec::{Compression, Error, Result};

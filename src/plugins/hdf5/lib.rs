@@ -1,4 +1,5 @@
-//! The HDF5 filter as a plugin: the two functions that HDF5 looks up in a library of `HDF5_PLUGIN_PATH`.
+//! The HDF5 filter as a plugin: the two functions that HDF5 looks up in a library of
+//! `HDF5_PLUGIN_PATH`.
 //!
 //! The filter itself is the crate `swae-filter`.
 

@@ -1,4 +1,7 @@
-//! An ADIOS2 context with one open engine: the calls of the C API that a writer and a reader need, each with its error.
+//! An ADIOS2 context with one open engine.
+//!
+//! The calls of the C API that a writer and a reader need, each with its error. No step or field is
+//! known here.
 
 use crate::error::{Error, Result};
 use crate::size::{check_size, size_on_disk};
@@ -60,8 +63,8 @@ impl Handle {
             };
             handle.io = adios2_declare_io(handle.adios, c"swae".as_ptr());
             handle.check(adios2_set_engine(handle.io, c"BP5".as_ptr()), "choose the BP5 engine")?;
-            // Minima and maxima of compressed bytes mean nothing; and a reader would wait an hour for a writer to
-            // complete a file that was cut short.
+            // Minima and maxima of compressed bytes mean nothing; and a reader would wait an hour
+            // for a writer to complete a file that was cut short.
             let always = [("StatsLevel", "0".into()), ("OpenTimeoutSecs", "1".into())];
             for (key, value) in always.iter().chain(parameters) {
                 let (key, value) = (handle.text(key)?, handle.text(value)?);
@@ -251,16 +254,7 @@ impl Handle {
             if variable.is_null() {
                 return Ok(None);
             }
-            let (mut found, mut dims) = (0, 0);
-            self.check(adios2_variable_type(&mut found, variable), "read a type")?;
-            self.check(adios2_variable_ndims(&mut dims, variable), "read a shape")?;
-            if found != kind || dims > 2 {
-                return Err(self.damaged(format!("{name} has not the type that it should have")));
-            }
-            let mut shape = [1usize; 2];
-            if dims > 0 {
-                self.check(adios2_variable_shape(shape.as_mut_ptr(), variable), "read a shape")?;
-            }
+            let (dims, shape) = self.shape_of(variable, name, kind)?;
             let rows = count.unwrap_or(shape[0]);
             if start.checked_add(rows).is_none_or(|end| end > shape[0]) {
                 return Err(self.damaged(format!("the table of boxes leads outside {name}")));
@@ -283,6 +277,31 @@ impl Handle {
             }
             Ok(Some(data))
         }
+    }
+
+    /// Number of axes and shape of a variable of this type.
+    ///
+    /// # Safety
+    /// The variable is one of the IO's.
+    unsafe fn shape_of(
+        &self,
+        variable: *mut adios2_variable,
+        name: &str,
+        kind: adios2_type,
+    ) -> Result<(usize, [usize; 2])> {
+        let (mut found, mut dims, mut shape) = (0, 0, [1usize; 2]);
+        // SAFETY: the caller's promise; at most two axes are written.
+        unsafe {
+            self.check(adios2_variable_type(&mut found, variable), "read a type")?;
+            self.check(adios2_variable_ndims(&mut dims, variable), "read a shape")?;
+            if found != kind || dims > 2 {
+                return Err(self.damaged(format!("{name} has not the type that it should have")));
+            }
+            if dims > 0 {
+                self.check(adios2_variable_shape(shape.as_mut_ptr(), variable), "read a shape")?;
+            }
+        }
+        Ok((dims, shape))
     }
 
     /// Goes to the next step; false at the end.

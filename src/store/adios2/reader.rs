@@ -1,4 +1,6 @@
 //! Steps out of a BP5 output, read as a stream by one process.
+//!
+//! Sizes are checked first: ADIOS2 sees only files that are whole.
 
 use super::index::{FORMATS, INDEX, records};
 use super::{SIZES, handle::Handle};
@@ -14,8 +16,8 @@ use swae_codec::stream::Stream;
 use swae_codec::{Dtype, Model, Models};
 use tempfile::TempDir;
 
-/// Whether every file of the output is as large as it was when its last step was complete. Gives the files that have half of
-/// something at their end, and the size that they have without.
+/// Whether every file of the output is as large as it was when its last step was complete. Gives
+/// the files that have half of something at their end, and the size that they have without.
 fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
     let damaged = |reason: String| Error::Content { path: path.into(), reason };
     let Ok(text) = fs::read_to_string(path.join(SIZES)) else { return Ok(BTreeMap::new()) };

@@ -1,7 +1,8 @@
-//! Datasets as fields: those of other programs' HDF5 files, which are one step, and those behind the filter.
+//! Datasets as fields: those of other programs' HDF5 files, which are one step, and those behind
+//! the filter.
 //!
-//! The name of a field is its path in the file, without the first `/`; axes are `[z, y, x]`, as HDF5 counts
-//! them. HDF5 decodes: there are no streams here.
+//! The name of a field is its path in the file, without the first `/`; axes are `[z, y, x]`, as
+//! HDF5 counts them. HDF5 decodes: there are no streams here.
 
 use super::filtered;
 use crate::error::{Error, Result};

@@ -1,8 +1,8 @@
-//! Fields as ordinary datasets, `[z, y, x]`, behind the HDF5 filter: every HDF5 program that finds the filter
-//! opens them.
+//! Fields as ordinary datasets, `[z, y, x]`, behind the HDF5 filter: every HDF5 program that finds
+//! the filter opens them.
 //!
-//! HDF5 itself collects the values of a chunk from all ranks and calls the filter, so boxes may lie anywhere.
-//! Chunks are coded one by one: no step is predicted from another.
+//! HDF5 itself collects the values of a chunk from all ranks and calls the filter, so boxes may lie
+//! anywhere. Chunks are coded one by one: no step is predicted from another.
 
 use super::attributes::{set, set_array, text};
 use crate::step::{BoxRow, FieldInfo, FieldPart};
@@ -29,7 +29,8 @@ pub(super) fn register() {
     });
 }
 
-/// Writes this rank's part of a field, whose bytes are raw streams. Collective. Gives the bytes that the field takes.
+/// Writes this rank's part of a field, whose bytes are raw streams. Collective. Gives the bytes
+/// that the field takes.
 pub(super) fn write(step: &Group, part: &FieldPart<'_>, compression: &Compression) -> hdf5::Result<u64> {
     match part.info.dtype {
         Dtype::F32 => write_as::<f32>(step, part, compression, f32::NAN),
@@ -89,7 +90,8 @@ fn values<T: Element>(part: &FieldPart<'_>) -> hdf5::Result<Vec<T>> {
 /// Writes the values of the boxes, in the order of a selection of all of them. Collective.
 fn write_together<T: H5Type>(dataset: &hdf5::Dataset, boxes: &[BoxRow], values: &[T]) -> hdf5::Result<()> {
     let kind = hdf5::Datatype::from_type::<T>()?;
-    // SAFETY: the identifiers are valid until they are closed, and there are as many values as points are selected.
+    // SAFETY: the identifiers are valid until they are closed, and there are as many values as
+    // points are selected.
     hdf5::sync::sync(|| unsafe {
         let space = h5d::H5Dget_space(dataset.id());
         h5s::H5Sselect_none(space);

@@ -1,8 +1,8 @@
 //! How a file is laid out: its groups, the names in them, and what is written before the first step.
 //!
-//! HDF5 changes the list of `/steps` in several writes: a program that is killed between two of them leaves a
-//! list that cannot be read. So steps are also a chain, which is never changed: each refers to the one
-//! `previous` to it, and `/last` to its end.
+//! HDF5 changes the list of `/steps` in several writes: a program that is killed between two of
+//! them leaves a list that cannot be read. So steps are also a chain, which is never changed: each
+//! refers to the one `previous` to it, and `/last` to its end.
 
 use super::attributes::{set, text};
 use hdf5::plist::GroupCreate;
@@ -14,7 +14,8 @@ use swae_codec::stream::FORMAT_VERSION;
 
 pub(super) const STEPS: &str = "steps";
 pub(super) const MODELS: &str = "models";
-/// Two references to the last step, of which the newer one holds: while one is written, the other is whole.
+/// Two references to the last step, of which the newer one holds: while one is written, the other
+/// is whole.
 pub(super) const LAST: &str = "last";
 
 /// Creates a file that has no step yet.
@@ -30,7 +31,8 @@ pub(super) fn create_file(builder: &mut FileBuilder, path: &Path) -> hdf5::Resul
     let one_list = LinkPhaseChange { max_compact: u16::MAX.into(), min_dense: 0 };
     let steps = file.create_group_builder().obj_track_times(false);
     steps.with_gcpl(|p| p.link_phase_change(one_list)).create(STEPS)?;
-    // Space for names of models where the list is: it changes in one write while the file has steps to lose.
+    // Space for names of models where the list is: it changes in one write while the file has steps
+    // to lose.
     let models_list = GroupCreate::build().obj_track_times(false).finish()?;
     let (models, name_length) = (8, 32);
     // SAFETY: the identifier is valid.

@@ -135,7 +135,8 @@ impl Hdf5Reader {
         Kept { last, dropped, ..Kept::of(&self.steps[..count]) }
     }
 
-    /// Writes the file anew where its list of steps is damaged: what is in it cannot be taken out of the list.
+    /// Writes the file anew where its list of steps is damaged: what is in it cannot be taken out
+    /// of the list.
     pub(crate) fn repaired(self) -> Result<Self> {
         if !self.damaged {
             return Ok(self);

@@ -1,7 +1,8 @@
 //! Steps into an HDF5 file, all ranks together.
 //!
-//! Creating groups and attributes is collective; the bytes go out independently, each rank its own. What fails
-//! on one rank is kept until the others have done what all do together, because they would wait.
+//! Creating groups and attributes is collective; the bytes go out independently, each rank its own.
+//! What fails on one rank is kept until the others have done what all do together, because they
+//! would wait.
 
 use super::attributes::{set, set_array, text};
 use super::filtered;
@@ -21,8 +22,8 @@ use swae_codec::{Model, Models};
 const LONG_TEXT: usize = 8192;
 
 pub(crate) struct Hdf5Writer {
-    /// The chain of steps; a file of an older version has none. It is dropped before the file, which would not
-    /// close.
+    /// The chain of steps; a file of an older version has none. It is dropped before the file,
+    /// which would not close.
     chain: Option<Chain>,
     file: File,
     path: PathBuf,
@@ -168,8 +169,8 @@ impl Hdf5Writer {
         Ok(part.bytes.len() as u64)
     }
 
-    /// Makes the file as long as its first block will say, which may be the only block of the step that is
-    /// written: HDF5 opens no file that is shorter.
+    /// Makes the file as long as its first block will say, which may be the only block of the step
+    /// that is written: HDF5 opens no file that is shorter.
     fn reserve(&self) -> hdf5::Result<()> {
         if !self.first {
             return Ok(());
@@ -181,7 +182,8 @@ impl Hdf5Writer {
         let size = u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is")?;
         let grow = || -> std::io::Result<()> {
             let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
-            // Even where another rank's write has made it as long: that may be in its node's memory alone.
+            // Even where another rank's write has made it as long: that may be in its node's memory
+            // alone.
             if file.metadata()?.len() <= size { file.set_len(size) } else { Ok(()) }
         };
         grow().map_err(|e| e.to_string().into())
@@ -189,8 +191,9 @@ impl Hdf5Writer {
 }
 
 impl Hdf5Writer {
-    /// Writes the group of a step, without a name: it gets one when it is whole on all ranks, so that a program
-    /// that is killed leaves what was there before. Gives the bytes that this rank counts.
+    /// Writes the group of a step, without a name: it gets one when it is whole on all ranks, so
+    /// that a program that is killed leaves what was there before. Gives the bytes that this rank
+    /// counts.
     fn write_group(
         &self,
         step: i64,
@@ -244,12 +247,13 @@ impl Writer for Hdf5Writer {
         models: &[Arc<Model>],
         all: &dyn Fn(bool) -> bool,
     ) -> Result<u64> {
-        // What fails on this rank alone is kept until the others have done what all do together: they would wait.
+        // What fails on this rank alone is kept until the others have done what all do together:
+        // they would wait.
         let mut alone = Ok(());
         let mut write = || -> hdf5::Result<u64> {
             let (group, stored) = self.write_group(step, time, fields, models, &mut alone)?;
-            // Before the file is flushed: where that fails on one rank, as on a disk that is gone, HDF5 does not
-            // return on the others.
+            // Before the file is flushed: where that fails on one rank, as on a disk that is gone,
+            // HDF5 does not return on the others.
             if !all(alone.is_ok()) {
                 return Ok(0);
             }
