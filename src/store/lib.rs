@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use swae_codec::bound::Tolerance;
 use swae_codec::stream::Kind as Coding;
-use swae_codec::{Dtype, Model, Models};
+use swae_codec::{Compression, Dtype, Field, Model, Models};
 use swae_plugins::parameters::Parameters;
 
 /// What can go wrong between a step and its file.
@@ -173,10 +173,30 @@ pub struct FieldPart<'a> {
     pub first_box: usize,
     /// This rank's boxes; their bytes follow one another.
     pub boxes: Vec<BoxRow>,
-    /// This rank's bytes.
-    pub bytes: &'a [u8],
-    /// Where the field becomes an ordinary dataset (HDF5 alone): how the filter codes it. The bytes are then raw streams.
-    pub filter: Option<Parameters>,
+    /// What is written of them.
+    pub payload: Payload<'a>,
+}
+
+/// What is written of the boxes of a field.
+#[derive(Clone, Debug)]
+pub enum Payload<'a> {
+    /// This rank's streams, one after the other.
+    Streams(&'a [u8]),
+    /// This rank's values: the field becomes an ordinary dataset, which the filter compresses (HDF5 alone).
+    Values {
+        /// Where each box begins, and its values, in the order of [`FieldPart::boxes`].
+        boxes: &'a [([usize; 3], Field)],
+        /// How the filter compresses them; the same on all ranks. The filter sees a chunk at a time, so a bound depends on no
+        /// range of the whole field.
+        compression: Compression,
+    },
+}
+
+impl<'a> FieldPart<'a> {
+    /// This rank's streams; none where the store compresses values.
+    pub fn streams(&self) -> &'a [u8] {
+        if let Payload::Streams(bytes) = self.payload { bytes } else { &[] }
+    }
 }
 
 /// A file that takes steps. Every call is collective over the communicator it was made with.
