@@ -5,10 +5,9 @@ use crate::session::{read_options, swae_options, text};
 use crate::status::{Failure, argument, fenced, swae_status};
 use std::ffi::{c_char, c_void};
 use swae_codec::decode::decompress_box;
-use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box};
 use swae_codec::stream::header;
-use swae_codec::{Dtype, Element, Field, FieldView, Models};
-use swae_insitu::{Coding, Options};
+use swae_codec::{Compression, Dtype, Element, Field, FieldView, Models, compress};
+use swae_insitu::Options;
 
 /// What went wrong in a call without a session, as text that ends with NUL.
 #[repr(C)]
@@ -115,19 +114,19 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
     };
     // SAFETY: the caller's promise.
     let view = unsafe { field.place().view::<T>(field.order, field.data) }.map_err(argument)?;
-    let coding = options.of(name).coding.unwrap_or(Coding::Raw);
+    let mut compression = options.of(name).compression.clone().unwrap_or_else(Compression::raw);
+    if compression.bound().is_some() {
+        // A mixing model mixes predictions from previous steps, which a box alone does not have.
+        compression.model = None;
+    }
     let code = || -> Result<Vec<u8>, swae_codec::Error> {
-        let bytes = match coding {
-            Coding::Raw => compress_box(&view, Method::Raw)?,
-            Coding::Latent(coding) => {
-                let model = Models::named_or_file(&options.model)?;
-                compress_box(&view, Method::Latent { model: &model, coding })?
-            }
-            Coding::Bounded { bound, .. } => compress_bounded(&[view], &Bounded::new(bound), None)?.0,
-        };
+        let bytes = compress(&view, &compression)?;
         // What cannot be compressed is kept as it is.
-        let most = most(view.count().iter().product::<usize>() * T::DTYPE.size());
-        if most.is_some_and(|most| bytes.len() > most) { compress_box(&view, Method::Raw) } else { Ok(bytes) }
+        let limit = most(view.count().iter().product::<usize>() * T::DTYPE.size());
+        if limit.is_some_and(|limit| bytes.len() > limit) {
+            return compress(&view, &Compression::raw());
+        }
+        Ok(bytes)
     };
     let coded = match options.threads {
         0 => code(),
