@@ -1,5 +1,5 @@
-//! Steps that are encoded, or encoded and written, while the simulation goes on. Threads and their queues are here;
-//! what they do with a step is `pipeline`'s.
+//! Steps that are encoded, or encoded and written, while the simulation goes on. Threads and their
+//! queues are here; what they do with a step is `pipeline`'s.
 
 use crate::collective::{Ranks, mpi_is_over};
 use crate::encoder::Encoder;
@@ -95,7 +95,8 @@ impl Writing {
         self.unreported.push_back((number, outcome));
     }
 
-    /// Waits until so many more bytes fit under the ceiling, or nothing is on its way any more; says whether they fit.
+    /// Waits until so many more bytes fit under the ceiling, or nothing is on its way any more;
+    /// says whether they fit.
     pub(crate) fn make_room(&mut self, bytes: usize, ceiling: usize) -> bool {
         while self.in_flight + bytes > ceiling && self.pending > 0 {
             let Ok(ended) = self.ended.recv() else { break };
@@ -104,7 +105,8 @@ impl Writing {
         bytes <= ceiling
     }
 
-    /// The first error of the steps that have ended on all ranks by now. Collective: every rank reports the same steps.
+    /// The first error of the steps that have ended on all ranks by now. Collective: every rank
+    /// reports the same steps.
     pub(crate) fn report(&mut self) -> Result<()> {
         while let Ok(ended) = self.ended.try_recv() {
             self.note(ended);

@@ -13,8 +13,8 @@ use std::ops::Deref;
 /// The ranks of a communicator of our own, which leaves MPI alone once that is over.
 pub(crate) struct Ranks(ManuallyDrop<SimpleCommunicator>);
 
-// SAFETY: a handle, which MPI allows to be used from any thread where it allows threads at all; a session
-// that sends one to another thread has asked MPI first.
+// SAFETY: a handle, which MPI allows to be used from any thread where it allows threads at all; a
+// session that sends one to another thread has asked MPI first.
 unsafe impl Send for Ranks {}
 
 impl Ranks {
@@ -53,8 +53,8 @@ impl Ranks {
         Self(ManuallyDrop::new(self.split_shared(self.rank())))
     }
 
-    /// Gathers the reports of all ranks on rank 0, in rank order, and broadcasts what it makes of them. No other
-    /// rank sees more than that, so that it stays cheap on many.
+    /// Gathers the reports of all ranks on rank 0, in rank order, and broadcasts what it makes of
+    /// them. No other rank sees more than that, so that it stays cheap on many.
     pub(crate) fn gathered<R, V>(&self, report: &R, combine: impl FnOnce(Vec<R>) -> Result<V>) -> Result<V>
     where
         R: Serialize + DeserializeOwned,

@@ -1,6 +1,7 @@
-//! The devices that a rank encodes on. The ranks of a node share all of its devices, each by the work that it has:
-//! a rank that owns most of the blocks gets most of the cores, or of the GPUs. A GPU runs the networks of latent
-//! mode; all else is done by the cores, of which each GPU gets as many as the others.
+//! The devices that a rank encodes on. The ranks of a node share all of its devices, each by the
+//! work that it has: a rank that owns most of the blocks gets most of the cores, or of the GPUs. A
+//! GPU runs the networks of latent mode; all else is done by the cores, of which each GPU gets as
+//! many as the others.
 
 use crate::devices::Devices;
 use crate::{Error, Result};
@@ -21,12 +22,12 @@ pub(crate) struct DeviceShare {
     pub of: u64,
 }
 
-/// Each rank's shares of the devices: all devices get the same work, and each rank's work lies on as few of them as
-/// that allows. Ranks without work get none.
+/// Each rank's shares of the devices: all devices get the same work, and each rank's work lies on
+/// as few of them as that allows. Ranks without work get none.
 fn partition(loads: &[u64], devices: usize) -> Vec<Vec<DeviceShare>> {
     let total: u64 = loads.iter().sum();
-    // The work of all ranks in a row, each unit in as many parts as there are devices: every device takes `total` of
-    // them.
+    // The work of all ranks in a row, each unit in as many parts as there are devices: every device
+    // takes `total` of them.
     let mut begin = 0;
     let shares = |&load: &u64| {
         let (from, to) = (begin, begin + load * devices as u64);
@@ -132,8 +133,8 @@ impl DevicePool {
         Ok(Member { share, device: self.device(share.device)?, pool })
     }
 
-    /// A device, ready. A GPU that does not work is an error at first; later the cores take its part, for the
-    /// simulation goes on.
+    /// A device, ready. A GPU that does not work is an error at first; later the cores take its
+    /// part, for the simulation goes on.
     fn device(&mut self, number: usize) -> Result<Device> {
         let (Some(gpu), Some(model)) = (self.devices[number], &self.model) else { return Ok(Device::Cores) };
         if let Some(known) = self.gpus.get(&gpu) {
@@ -163,8 +164,8 @@ impl DevicePool {
         }
     }
 
-    /// Runs the same job for each of many items, in any order, and gives the results in theirs. `size` is the work of
-    /// an item.
+    /// Runs the same job for each of many items, in any order, and gives the results in theirs.
+    /// `size` is the work of an item.
     pub(crate) fn each<T, R, F>(&self, items: Vec<T>, size: impl Fn(&T) -> u64, job: F) -> Vec<R>
     where
         T: Send,

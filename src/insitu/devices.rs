@@ -1,5 +1,5 @@
-//! Which of a node's devices encode, as settings say it: cores or GPUs. What a rank encodes on is `device_pool`'s.
-//! Nothing of this changes a byte of the file.
+//! Which of a node's devices encode, as settings say it: cores or GPUs. What a rank encodes on is
+//! `device_pool`'s. Nothing of this changes a byte of the file.
 
 use crate::{Error, Result};
 use std::str::FromStr;

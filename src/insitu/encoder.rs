@@ -1,5 +1,6 @@
-//! What a rank does on its own: boxes of a step become streams, on the devices that the rank shares. Where the store
-//! compresses (datasets), they stay values. What the other ranks have is never asked for here.
+//! What a rank does on its own: boxes of a step become streams, on the devices that the rank
+//! shares. Where the store compresses (datasets), they stay values. What the other ranks have is
+//! never asked for here.
 
 use crate::device_pool::DevicePool;
 use crate::lock::lock;
@@ -22,8 +23,8 @@ use swae_codec::step::{StepField, compress_step};
 use swae_codec::{Compression, Dtype, Element, FieldView, Model};
 use swae_store::{BoxRow, Boxes, FieldInfo};
 
-/// Boxes of a field that share a stream: as long as they are put in every step, each step is predicted
-/// from the previous one.
+/// Boxes of a field that share a stream: as long as they are put in every step, each step is
+/// predicted from the previous one.
 type StreamId = (String, Boxes);
 
 pub(crate) struct Encoder {
@@ -85,8 +86,8 @@ impl<'a, T: Element> Job<'a, T> {
     }
 }
 
-/// Encodes jobs; where there are many, they are bounded ones of the same boxes, with histories, that are predicted from
-/// one another.
+/// Encodes jobs; where there are many, they are bounded ones of the same boxes, with histories,
+/// that are predicted from one another.
 fn encode_group<'a, T: Element>(
     device: &Device,
     mut group: Vec<Job<'a, T>>,
@@ -109,8 +110,8 @@ fn encode_group<'a, T: Element>(
     group.into_iter().zip(results).map(encoded).collect()
 }
 
-/// Jobs by the device that they go to: those that may be predicted from one another, being of the same boxes, stay
-/// together.
+/// Jobs by the device that they go to: those that may be predicted from one another, being of the
+/// same boxes, stay together.
 fn groups<T: Element>(jobs: Vec<Job<'_, T>>, inter_field: bool) -> Vec<Vec<Job<'_, T>>> {
     let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for job in jobs {
@@ -226,8 +227,8 @@ impl Encoder {
         self.encode_copies(step, copies);
     }
 
-    /// Encodes copies, on all devices. What goes wrong fails the step, even a panic: the other ranks wait for this one
-    /// in the exchange.
+    /// Encodes copies, on all devices. What goes wrong fails the step, even a panic: the other
+    /// ranks wait for this one in the exchange.
     fn encode_copies(&mut self, step: &mut Step, copies: Vec<Copied>) {
         let begun = Instant::now();
         if self.storage == Storage::Datasets {
@@ -279,10 +280,12 @@ impl Encoder {
         encoded.into_iter().try_for_each(|encoded| self.keep(step, encoded))
     }
 
-    /// Takes note of the outcome of a step: the next one is predicted only from what is in the file.
+    /// Takes note of the outcome of a step: the next one is predicted only from what is in the
+    /// file.
     pub(crate) fn settle(&mut self, outcome: &Result<ValidatedStep>) {
         let Ok(fields) = outcome else { return self.histories.clear() };
-        // Boxes that were not put again with their field are gone, as after a regrid; none will be predicted from them.
+        // Boxes that were not put again with their field are gone, as after a regrid; none will be
+        // predicted from them.
         let mut put = BTreeSet::<StreamId>::new();
         for (info, part) in fields {
             let streams = part.boxes.chunk_by(|a, b| a.offset == b.offset);

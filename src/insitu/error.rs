@@ -1,5 +1,5 @@
-//! What can go wrong in a session. Errors travel between ranks, so they are text and can be serialised.
-//! Errors of the codec and of the stores become one of these.
+//! What can go wrong in a session. Errors travel between ranks, so they are text and can be
+//! serialised. Errors of the codec and of the stores become one of these.
 
 /// What can go wrong in a session. Every rank gets the same error from a collective call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]

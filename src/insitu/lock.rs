@@ -1,5 +1,5 @@
-//! The lock of what two threads share. A thread that panics leaves it whole, so poisoning is of no meaning here.
-//! Everything that two threads share goes through this function.
+//! The lock of what two threads share. A thread that panics leaves it whole, so poisoning is of no
+//! meaning here. Everything that two threads share goes through this function.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,5 @@
-//! Opening a session: arguments and options are validated on all ranks, and the file is made or found.
-//! Nothing is encoded or written here; `session` takes over what this gives.
+//! Opening a session: arguments and options are validated on all ranks, and the file is made or
+//! found. Nothing is encoded or written here; `session` takes over what this gives.
 
 use crate::collective::Ranks;
 use crate::device_pool::{DevicePool, NodeLoads, Threads};

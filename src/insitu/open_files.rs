@@ -1,5 +1,5 @@
-//! The files that sessions of this program have open. A session holds a guard for its file as long as it writes it,
-//! because two sessions that write one file would destroy it.
+//! The files that sessions of this program have open. A session holds a guard for its file as long
+//! as it writes it, because two sessions that write one file would destroy it.
 
 use crate::lock::lock;
 use crate::{Error, Result};

@@ -1,5 +1,6 @@
-//! How a session works, and how it is said: a struct, a TOML file, text of `key = value` lines. Later settings win.
-//! How a field is compressed is the codec's to say ([`swae_codec::Compression`]); what a session adds is here.
+//! How a session works, and how it is said: a struct, a TOML file, text of `key = value` lines.
+//! Later settings win. How a field is compressed is the codec's to say
+//! ([`swae_codec::Compression`]); what a session adds is here.
 
 use crate::devices::Devices;
 use crate::{Error, Result};
@@ -21,11 +22,11 @@ pub enum Asynchronous {
     /// Nothing: a step is in the file when `end_step` returns.
     #[default]
     Off,
-    /// A step is encoded in the background, and written when the next one begins, or the session ends; the ranks
-    /// communicate in the program's calls only.
+    /// A step is encoded in the background, and written when the next one begins, or the session
+    /// ends; the ranks communicate in the program's calls only.
     Encode,
-    /// Steps are also written in the background, by a thread that calls MPI and HDF5 or ADIOS2. Where MPI does not allow
-    /// that (`MPI_THREAD_MULTIPLE`), as [`Asynchronous::Encode`].
+    /// Steps are also written in the background, by a thread that calls MPI and HDF5 or ADIOS2.
+    /// Where MPI does not allow that (`MPI_THREAD_MULTIPLE`), as [`Asynchronous::Encode`].
     Write,
 }
 
@@ -36,7 +37,8 @@ pub enum Storage {
     /// Streams of boxes: the smallest, and steps are predicted from previous ones.
     #[default]
     Streams,
-    /// Ordinary datasets behind the HDF5 filter, which every HDF5 program opens that finds the filter.
+    /// Ordinary datasets behind the HDF5 filter, which every HDF5 program opens that finds the
+    /// filter.
     Datasets,
 }
 
@@ -56,18 +58,19 @@ pub struct FieldOptions {
 pub struct Options {
     /// Of fields that no pattern names.
     pub others: FieldOptions,
-    /// Of fields by name, or by pattern with `*` and `?`: a name counts before patterns, a longer pattern before shorter
-    /// ones.
+    /// Of fields by name, or by pattern with `*` and `?`: a name counts before patterns, a longer
+    /// pattern before shorter ones.
     pub fields: Vec<(glob::Pattern, FieldOptions)>,
-    /// The model of all fields: name of a built-in one, or path of a model file; none for the default one of latents.
-    /// Fields within a bound use a mixing model.
+    /// The model of all fields: name of a built-in one, or path of a model file; none for the
+    /// default one of latents. Fields within a bound use a mixing model.
     pub model: Option<String>,
-    /// Threads that encode on this rank; 0 for this rank's share of the node's cores, which goes by its share of the work.
+    /// Threads that encode on this rank; 0 for this rank's share of the node's cores, which goes by
+    /// its share of the work.
     pub threads: usize,
     /// The devices of a node that encode.
     pub devices: Devices,
-    /// Whether fields within a bound are predicted from other fields of their step: smaller, but a reader of one decodes
-    /// those too. Their values are copied until the step ends.
+    /// Whether fields within a bound are predicted from other fields of their step: smaller, but a
+    /// reader of one decodes those too. Their values are copied until the step ends.
     pub inter_field: bool,
     /// Whether the steps that a file of this name holds stay in it.
     pub append: bool,
@@ -75,8 +78,8 @@ pub struct Options {
     pub storage: Storage,
     /// What goes on while the simulation computes.
     pub asynchronous: Asynchronous,
-    /// Bytes of values that this rank copies at most for steps in the background. What goes beyond waits for earlier steps,
-    /// and is encoded in `put` where that is not enough.
+    /// Bytes of values that this rank copies at most for steps in the background. What goes beyond
+    /// waits for earlier steps, and is encoded in `put` where that is not enough.
     pub memory: usize,
 }
 
@@ -94,8 +97,9 @@ impl Options {
         named.or_else(matched).map_or(&self.others, |(_, options)| options)
     }
 
-    /// How the HDF5 filter compresses the chunks of a field of this range on all ranks and levels. The filter sees a chunk, not
-    /// the field, so a bound that depends on the field's range becomes an absolute one.
+    /// How the HDF5 filter compresses the chunks of a field of this range on all ranks and levels.
+    /// The filter sees a chunk, not the field, so a bound that depends on the field's range becomes
+    /// an absolute one.
     pub(crate) fn chunk_compression(&self, name: &str, range: Option<ValueRange>) -> Compression {
         let width = range.unwrap_or(ValueRange::EMPTY).width();
         let Some(compression) = &self.of(name).compression else { return Compression::raw() };
@@ -150,7 +154,8 @@ pub struct Settings {
     pub all: FieldSettings,
     /// Threads of a rank; its share of the node's cores if nothing is said.
     pub threads: Option<usize>,
-    /// Which devices encode: `auto`, `cpu`, `cpu:N`, `cuda`, `cuda:0,1,…`; `auto` if nothing is said.
+    /// Which devices encode: `auto`, `cpu`, `cpu:N`, `cuda`, `cuda:0,1,…`; `auto` if nothing is
+    /// said.
     pub devices: Option<String>,
     /// Whether fields are predicted from other fields of their step; not if nothing is said.
     pub inter_field: Option<bool>,
@@ -194,7 +199,8 @@ impl Settings {
         Self::from_table(table).map_err(|e| wrong(&e))
     }
 
-    /// Settings as text, `mode = rel; bound = 1e-4; fields.chi.bound = 1e-6`, one on each line or behind each semicolon.
+    /// Settings as text, `mode = rel; bound = 1e-4; fields.chi.bound = 1e-6`, one on each line or
+    /// behind each semicolon.
     ///
     /// # Errors
     /// [`Error::Argument`] with the key.
@@ -220,7 +226,8 @@ impl Settings {
     /// Sets what a key says.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an unknown key, with the nearest known one, or for a value that the key does not take.
+    /// [`Error::Argument`] for an unknown key, with the nearest known one, or for a value that the
+    /// key does not take.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "model" => self.all.compression.model = Some(value.into()),
@@ -380,10 +387,8 @@ mod tests {
         assert_eq!(options.of("K").compression, None);
         assert_eq!(options.of("At_xx").compression, bounded(Bound::Absolute(2.0)));
         assert_eq!(options.of("At_xy").levels, Some(vec![0, 1]));
-        assert_eq!(
-            (options.of("At_x").every, options.of("At_x").compression),
-            (2, bounded(Bound::Relative(1e-3)))
-        );
+        let pattern = options.of("At_x");
+        assert_eq!((pattern.every, &pattern.compression), (2, &bounded(Bound::Relative(1e-3))));
         assert_eq!((options.threads, options.model.as_deref()), (2, Some("gr-16")));
         assert_eq!((options.asynchronous, options.memory), (Asynchronous::Write, 2_000_000_000));
     }

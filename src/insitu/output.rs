@@ -1,5 +1,6 @@
-//! What the ranks do together with a step that each has encoded: it is validated, and written by all or by none.
-//! The number of collective operations depends neither on fields nor on boxes. How values are encoded is `encoder`'s.
+//! What the ranks do together with a step that each has encoded: it is validated, and written by
+//! all or by none. The number of collective operations depends neither on fields nor on boxes. How
+//! values are encoded is `encoder`'s.
 
 use crate::collective::{Ranks, mpi_is_over};
 use crate::lock::lock;
@@ -51,7 +52,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// How many sets of fields and boxes are kept: fields may be put every second or third step only.
+    /// How many sets of fields and boxes are kept: fields may be put every second or third step
+    /// only.
     const LAYOUTS: usize = 8;
 
     pub(crate) fn new(
@@ -92,7 +94,8 @@ impl Output {
         lock(&self.written).threads = threads;
     }
 
-    /// Gathers the ranges, on all ranks, of the fields of a step that need one; not where no field ever does. Collective.
+    /// Gathers the ranges, on all ranks, of the fields of a step that need one; not where no field
+    /// ever does. Collective.
     pub(crate) fn gather_ranges(&self, step: &mut Step) {
         if !self.options.compressions().any(needs_range) {
             return;
@@ -190,8 +193,9 @@ impl Output {
         Ok(())
     }
 
-    /// The fields of a step that all ranks' reports fit to, with this rank's part. Where nothing has changed since an
-    /// earlier validation, as is so in most steps, a reduction is enough; else rank 0 checks what all of them have.
+    /// The fields of a step that all ranks' reports fit to, with this rank's part. Where nothing
+    /// has changed since an earlier validation, as is so in most steps, a reduction is enough; else
+    /// rank 0 checks what all of them have.
     fn validate(&mut self, step: &Step) -> Result<ValidatedStep> {
         let report = Report::of(step);
         let known = self.layouts.iter().find(|layout| layout.report.same_fields(&report));
@@ -232,7 +236,8 @@ impl Output {
         infos.iter().try_for_each(|info| written.check(info))
     }
 
-    /// Where this rank's boxes and bytes of each field lie among those of all ranks: two collectives, of two numbers a field.
+    /// Where this rank's boxes and bytes of each field lie among those of all ranks: two
+    /// collectives, of two numbers a field.
     fn parts(&self, step: &Step, infos: &[FieldInfo]) -> Result<ValidatedStep> {
         let boxes = |info: &FieldInfo| step.put(&info.name).map_or(&[][..], |put: &Put| &put.boxes[..]);
         let mine: Vec<u64> = infos.iter().flat_map(|info| Part::size(boxes(info))).collect();
@@ -270,7 +275,8 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if mpi_is_over() {
-            // Closing would call MPI, which aborts the program now; the operating system takes what is left.
+            // Closing would call MPI, which aborts the program now; the operating system takes what
+            // is left.
             std::mem::forget(std::mem::replace(&mut self.file, File::Closed));
         } else {
             // Before the communicator that it uses.

@@ -1,5 +1,5 @@
-//! The way of a step that has ended: its ranges are gathered, what is left of it is encoded, and it is written.
-//! The program's calls go this way, or a thread in the background.
+//! The way of a step that has ended: its ranges are gathered, what is left of it is encoded, and it
+//! is written. The program's calls go this way, or a thread in the background.
 
 use crate::Result;
 use crate::device_pool::NodeLoads;

@@ -1,5 +1,5 @@
-//! A session: one output, step by step. The program's calls are here; what a call does to a step is `encoder`'s and
-//! `output`'s, in this thread or in the background.
+//! A session: one output, step by step. The program's calls are here; what a call does to a step is
+//! `encoder`'s and `output`'s, in this thread or in the background.
 
 use crate::background::{Encoding, Writing, of_step};
 use crate::collective::mpi_is_over;
@@ -45,8 +45,9 @@ pub struct Statistics {
 
 /// One output of a simulation, open on every rank of a communicator.
 ///
-/// `open`, `begin_step`, `end_step` and `close` are collective; `put` is not. After an error the session goes on:
-/// a failed step is left out of the file, the steps before and after it are not touched.
+/// `open`, `begin_step`, `end_step` and `close` are collective; `put` is not. After an error the
+/// session goes on: a failed step is left out of the file, the steps before and after it are not
+/// touched.
 pub struct Session {
     options: Options,
     /// How latents are named in files.
@@ -59,7 +60,8 @@ pub struct Session {
     _guard: OpenFileGuard,
     written: Arc<Mutex<Written>>,
     step: Option<Step>,
-    /// The outcome of steps in the background, for `end_step` to return once more: programs may check that alone.
+    /// The outcome of steps in the background, for `end_step` to return once more: programs may
+    /// check that alone.
     late: Result<()>,
     /// Steps that have begun, this one included.
     begun: u64,
@@ -80,16 +82,16 @@ enum Background {
 }
 
 impl Session {
-    /// Opens an output; an existing file of this name is replaced, or, if the options say so, continued: then its steps
-    /// before the first one of this session are kept. A rank that could not even read its arguments passes that error, so
-    /// that the others get it instead of waiting.
+    /// Opens an output; an existing file of this name is replaced, or, if the options say so,
+    /// continued: then its steps before the first one of this session are kept. A rank that could
+    /// not even read its arguments passes that error, so that the others get it instead of waiting.
     ///
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Model`], [`Error::Io`]; the same on all ranks.
     ///
     /// # Safety
-    /// `comm` is a valid communicator of an initialised MPI; it is duplicated, and stays the caller's. The session must be
-    /// closed before `MPI_Finalize`.
+    /// `comm` is a valid communicator of an initialised MPI; it is duplicated, and stays the
+    /// caller's. The session must be closed before `MPI_Finalize`.
     pub unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let opened = unsafe { open(comm, arguments)? };
@@ -128,9 +130,9 @@ impl Session {
     /// Begins a step.
     ///
     /// # Errors
-    /// [`Error::State`] inside a step, which goes on. In two cases the step is begun all the same: where its number is not
-    /// above the last one's, [`Error::State`], and `end_step` fails on all ranks; where an earlier step that went on in the
-    /// background has failed, its error.
+    /// [`Error::State`] inside a step, which goes on. In two cases the step is begun all the same:
+    /// where its number is not above the last one's, [`Error::State`], and `end_step` fails on all
+    /// ranks; where an earlier step that went on in the background has failed, its error.
     pub fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
         self.timed(|session| session.begin(step, time))
     }
@@ -168,14 +170,15 @@ impl Session {
         }
     }
 
-    /// Hands over boxes of a field on one level; the caller's memory is free again when this returns. They share a stream (in
-    /// latent mode each has its own), so small boxes belong in one call; more calls for the same field are allowed. They are
-    /// encoded now, or copied and encoded later: in the background, or, where the bound depends on the range that the field has
-    /// on all ranks, when the step ends. What the options leave out of the file is only checked.
+    /// Hands over boxes of a field on one level; the caller's memory is free again when this
+    /// returns. They share a stream (in latent mode each has its own), so small boxes belong in one
+    /// call; more calls for the same field are allowed. They are encoded now, or copied and encoded
+    /// later: in the background, or, where the bound depends on the range that the field has on all
+    /// ranks, when the step ends. What the options leave out of the file is only checked.
     ///
     /// # Errors
-    /// [`Error::State`] outside a step; [`Error::Argument`] where a box does not fit the grid or the field changed.
-    /// The step then fails on all ranks.
+    /// [`Error::State`] outside a step; [`Error::Argument`] where a box does not fit the grid or
+    /// the field changed. The step then fails on all ranks.
     pub fn put<T: Element>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
         self.timed(|session| {
             let Some(mut step) = session.step.take() else {
@@ -224,8 +227,8 @@ impl Session {
         encoder.encode(step, &info, &compression, boxes)
     }
 
-    /// Whether boxes of so many bytes are copied and encoded later. Where steps in the background hold too many bytes, it
-    /// waits for them.
+    /// Whether boxes of so many bytes are copied and encoded later. Where steps in the background
+    /// hold too many bytes, it waits for them.
     fn is_copied(&mut self, step: &Step, compression: &Compression, bytes: usize) -> bool {
         let waits_for_end =
             needs_range(compression) || self.options.inter_field && compression.bound().is_some();
@@ -268,12 +271,13 @@ impl Session {
         Ok(info)
     }
 
-    /// Ends the step: all ranks write it, or, where anything is wrong on any rank, none does. In the background that happens
-    /// later, and its errors come with the next step, from `begin_step` and once more from here, or from `close`.
+    /// Ends the step: all ranks write it, or, where anything is wrong on any rank, none does. In
+    /// the background that happens later, and its errors come with the next step, from `begin_step`
+    /// and once more from here, or from `close`.
     ///
     /// # Errors
-    /// [`Error::State`] outside a step; [`Error::Mismatch`] where ranks, fields or boxes do not fit together; the
-    /// first failed put of any rank; [`Error::Io`]. The same on all ranks.
+    /// [`Error::State`] outside a step; [`Error::Mismatch`] where ranks, fields or boxes do not fit
+    /// together; the first failed put of any rank; [`Error::Io`]. The same on all ranks.
     pub fn end_step(&mut self) -> Result<()> {
         self.timed(Self::end)
     }
@@ -337,8 +341,8 @@ impl Session {
     /// Closes the output. A step that has not ended is left out.
     ///
     /// # Errors
-    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`; the error of a step that failed in the
-    /// background, and that no call has reported yet.
+    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`; the error of a
+    /// step that failed in the background, and that no call has reported yet.
     pub fn close(mut self) -> Result<()> {
         if mpi_is_over() {
             return Err(Error::State("the session was closed after MPI_Finalize; close it before".into()));

@@ -1,5 +1,6 @@
-//! A step on a rank, on its way from the program's memory to the file: the boxes that were put, encoded or copied.
-//! The types that the parts of a session hand on to one another are here; what is done with them is not.
+//! A step on a rank, on its way from the program's memory to the file: the boxes that were put,
+//! encoded or copied. The types that the parts of a session hand on to one another are here; what
+//! is done with them is not.
 
 use crate::lock_ticket::LockTicket;
 use crate::{Error, Result};
@@ -63,8 +64,8 @@ pub(crate) enum Content {
     Values(Vec<PlacedField>),
 }
 
-/// Boxes of a field that are encoded later: because their bound depends on the range that the field has on all ranks,
-/// or because the simulation goes on meanwhile.
+/// Boxes of a field that are encoded later: because their bound depends on the range that the field
+/// has on all ranks, or because the simulation goes on meanwhile.
 pub(crate) struct Copied {
     pub info: FieldInfo,
     pub compression: Compression,
@@ -103,7 +104,8 @@ impl Step {
                     Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
                     Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
                 };
-                // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
+                // A copy is contiguous; whatever happens, the others wait for this rank in the
+                // exchange.
                 widen(&mut ranges, base_name(&info.name).into(), range.unwrap_or(ValueRange::EMPTY));
             }
         }
@@ -115,7 +117,8 @@ impl Step {
         self.puts.iter().find(|put| put.info.name == name)
     }
 
-    /// This rank's put of a field, to which boxes are added; a new one has this content, which is empty.
+    /// This rank's put of a field, to which boxes are added; a new one has this content, which is
+    /// empty.
     pub(crate) fn put_of(&mut self, info: &FieldInfo, empty: fn() -> Content) -> Result<&mut Put> {
         let at = match self.puts.iter().position(|put| put.info.name == info.name) {
             Some(at) => at,

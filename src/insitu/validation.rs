@@ -1,5 +1,5 @@
-//! Validation of a step: each rank reports its fields and boxes, and rank 0 checks that they fit together.
-//! What follows is where each rank's boxes lie in the file. Plain code: it needs no MPI.
+//! Validation of a step: each rank reports its fields and boxes, and rank 0 checks that they fit
+//! together. What follows is where each rank's boxes lie in the file. Plain code: it needs no MPI.
 
 use crate::step::Step;
 use crate::{Error, Result};
@@ -21,7 +21,8 @@ pub(crate) struct Report {
     pub fields: Vec<(FieldInfo, usize)>,
 }
 
-/// The outcome of an earlier validation: it holds as long as every rank's fields and boxes stay the same.
+/// The outcome of an earlier validation: it holds as long as every rank's fields and boxes stay the
+/// same.
 pub(crate) struct ValidatedLayout {
     /// The same on all ranks.
     pub number: i64,
@@ -89,8 +90,8 @@ impl Part {
 /// A rank without boxes puts nothing; the fields of the others must still be the same.
 ///
 /// # Errors
-/// The first failure of any rank; [`Error::Mismatch`] where steps or fields differ, or the boxes of a field overlap
-/// or leave holes.
+/// The first failure of any rank; [`Error::Mismatch`] where steps or fields differ, or the boxes of
+/// a field overlap or leave holes.
 pub(crate) fn validate(reports: &[Report]) -> Result<Vec<FieldInfo>> {
     for (r, report) in reports.iter().enumerate() {
         if let Some(failure) = &report.failure {
@@ -175,7 +176,8 @@ fn check_cover(info: &FieldInfo, parts: &[Boxes]) -> Result<()> {
     if let Some((rank, b)) = boxes.iter().find(|(_, b)| outside(b)) {
         return wrong(format!("rank {rank}'s box {} leaves the grid of {:?}", place(b), info.shape));
     }
-    // A box is compared with those alone that reach into the same cells of a grid as coarse as the boxes are large.
+    // A box is compared with those alone that reach into the same cells of a grid as coarse as the
+    // boxes are large.
     let number = boxes.len().max(1);
     let cell: [usize; 3] = std::array::from_fn(|a| {
         boxes.iter().map(|(_, (_, count))| count[a]).sum::<usize>().div_ceil(number).max(1)

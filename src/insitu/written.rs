@@ -1,5 +1,5 @@
-//! What a session has written so far: the fields of its file, and its figures. The thread that writes updates it,
-//! and the program's calls read it.
+//! What a session has written so far: the fields of its file, and its figures. The thread that
+//! writes updates it, and the program's calls read it.
 
 use crate::validation::describe;
 use crate::{Error, Result};

@@ -1,7 +1,8 @@
-//! Fields as ordinary datasets, `[z, y, x]`, behind the HDF5 filter: what every HDF5 program opens that finds the filter.
+//! Fields as ordinary datasets, `[z, y, x]`, behind the HDF5 filter: what every HDF5 program opens
+//! that finds the filter.
 //!
-//! HDF5 itself collects the values of a chunk from all ranks and calls the filter, so boxes may lie as they like. Chunks are
-//! compressed one by one: no step is predicted from another.
+//! HDF5 itself collects the values of a chunk from all ranks and calls the filter, so boxes may lie
+//! as they like. Chunks are compressed one by one: no step is predicted from another.
 
 use crate::FieldInfo;
 use crate::hdf5::{set, set_array, text};
@@ -80,8 +81,9 @@ fn boxes_of<T: Element>(boxes: &[PlacedField]) -> hdf5::Result<Vec<PlacedArray<'
     Ok(arrays)
 }
 
-/// All values of the boxes, in the order in which HDF5 walks through a selection of them: row by row. A box alone has that
-/// order; the rows of several interleave, and HDF5 takes them in one piece of memory only.
+/// All values of the boxes, in the order in which HDF5 walks through a selection of them: row by
+/// row. A box alone has that order; the rows of several interleave, and HDF5 takes them in one
+/// piece of memory only.
 fn in_file_order<'a, T: Element>(boxes: &[PlacedArray<'a, T>]) -> Cow<'a, [T]> {
     if let [(_, array)] = boxes
         && let Some(values) = array.as_slice()
@@ -107,7 +109,8 @@ fn write_collectively<T: H5Type>(
     values: &[T],
 ) -> hdf5::Result<()> {
     let kind = hdf5::Datatype::from_type::<T>()?;
-    // SAFETY: the identifiers are valid until they are closed, and there are as many values as points are selected.
+    // SAFETY: the identifiers are valid until they are closed, and there are as many values as
+    // points are selected.
     hdf5::sync::sync(|| unsafe {
         let space = h5d::H5Dget_space(dataset.id());
         h5s::H5Sselect_none(space);
