@@ -29,7 +29,7 @@ pub use decode::{Decoder, read_field};
 pub use error::{Error, Result};
 pub use reader::{Reader, Stored, find};
 pub use size::size_on_disk;
-pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, StepInfo};
+pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, Payload, PlacedField, StepInfo};
 pub use writer::{Kept, Writer};
 
 use mpi_sys::MPI_Comm;

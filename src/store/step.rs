@@ -3,7 +3,7 @@
 //! These types are the same for all stores; nothing here knows a file format.
 
 use serde::{Deserialize, Serialize};
-use swae_codec::{Compression, Dtype};
+use swae_codec::{Compression, Dtype, Field};
 
 /// A field without its values. All triples are `[x, y, z]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,9 +108,32 @@ pub struct FieldPart<'a> {
     pub first_box: usize,
     /// This rank's boxes; their bytes follow one another.
     pub boxes: Vec<BoxRow>,
-    /// This rank's bytes.
-    pub bytes: &'a [u8],
-    /// With `storage = datasets` (HDF5 only): how the filter codes the field. The bytes are then
-    /// raw streams.
-    pub filter: Option<Compression>,
+    /// What is written of them.
+    pub payload: Payload<'a>,
+}
+
+/// Where a box begins in the grid, `[x, y, z]`, and its values, `[z, y, x]`.
+pub type PlacedField = ([usize; 3], Field);
+
+/// What is written of the boxes of a field.
+#[derive(Clone, Debug)]
+pub enum Payload<'a> {
+    /// This rank's streams, one after the other.
+    Streams(&'a [u8]),
+    /// This rank's values, with `storage = datasets` (HDF5 only): the field becomes an ordinary
+    /// dataset, which the filter compresses.
+    Values {
+        /// The boxes, in the order of [`FieldPart::boxes`].
+        boxes: &'a [PlacedField],
+        /// How the filter compresses them; the same on all ranks. The filter sees a chunk at a
+        /// time, so a bound depends on no range of the whole field.
+        compression: Compression,
+    },
+}
+
+impl<'a> FieldPart<'a> {
+    /// This rank's streams; none where the store compresses values.
+    pub fn streams(&self) -> &'a [u8] {
+        if let Payload::Streams(bytes) = self.payload { bytes } else { &[] }
+    }
 }

@@ -145,12 +145,12 @@ impl Adios2Writer {
             Some(_) => {}
         }
         let offset = part.boxes.first().map_or(0, |b| b.offset as usize);
-        let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.bytes.len()]];
+        let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.streams().len()]];
         self.handle.put_array(
             &format!("{name}/stream"),
             adios2_type_adios2_type_uint8_t,
             dims,
-            part.bytes,
+            part.streams(),
         )?;
         let table = BoxRow::to_table(&part.boxes);
         let width = BoxRow::COLUMNS;
@@ -198,7 +198,7 @@ impl Writer for Adios2Writer {
         // The step is ended in any case: ending is collective, and no rank may be left waiting.
         let ended = self.handle.end_step();
         written.and(ended)?;
-        Ok(fields.iter().map(|part| part.bytes.len() as u64).sum())
+        Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
     }
 
     fn path(&self) -> &Path {

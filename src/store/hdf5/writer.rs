@@ -8,7 +8,7 @@ use super::attributes::{set, set_array, text};
 use super::filtered;
 use super::layout::{LAST, MODELS, STEPS, create_file, step_name};
 use crate::error::{Result, io};
-use crate::step::{BoxRow, FieldPart};
+use crate::step::{BoxRow, FieldPart, Payload};
 use crate::writer::{Kept, Writer, is_first};
 use hdf5::{Dataset, File, FileBuilder, Group, ObjectReference1};
 use hdf5_sys::{h5f, h5o, h5p};
@@ -137,8 +137,8 @@ impl Hdf5Writer {
         part: &FieldPart<'_>,
         alone: &mut hdf5::Result<()>,
     ) -> hdf5::Result<u64> {
-        if let Some(compression) = &part.filter {
-            let all = filtered::write(steps, part, compression)?;
+        if let Payload::Values { boxes, compression } = &part.payload {
+            let all = filtered::write(steps, part.info, boxes, compression)?;
             return Ok(if self.first { all } else { 0 });
         }
         let info = part.info;
@@ -157,7 +157,8 @@ impl Hdf5Writer {
         let boxes = group.new_dataset::<u64>().shape((part.all_boxes, BoxRow::COLUMNS)).create("boxes")?;
         if let Some(first) = part.boxes.first() {
             let offset = first.offset as usize;
-            note(alone, stream.write_slice(part.bytes, offset..offset + part.bytes.len()));
+            let bytes = part.streams();
+            note(alone, stream.write_slice(bytes, offset..offset + bytes.len()));
             let rows = part.first_box..part.first_box + part.boxes.len();
             let table = ndarray::Array2::from_shape_vec(
                 (part.boxes.len(), BoxRow::COLUMNS),
@@ -166,7 +167,7 @@ impl Hdf5Writer {
             .map_err(|e| e.to_string())?;
             note(alone, boxes.write_slice(&table, (rows, ..)));
         }
-        Ok(part.bytes.len() as u64)
+        Ok(part.streams().len() as u64)
     }
 
     /// Makes the file as long as its first block will say, which may be the only block of the step
