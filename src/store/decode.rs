@@ -429,7 +429,7 @@ mod tests {
             .collect()
     }
 
-    fn double(v: &Vec<f64>) -> Vec<f64> {
+    fn double(v: &[f64]) -> Vec<f64> {
         v.iter().map(|v| 2.0 * v).collect()
     }
 
