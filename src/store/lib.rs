@@ -9,6 +9,7 @@
 
 #[cfg(feature = "adios2")]
 mod adios2;
+mod box_values;
 mod datasets;
 mod decode;
 mod filtered;
@@ -17,6 +18,7 @@ pub mod plain;
 mod room;
 pub mod vtk;
 
+pub use box_values::BoxValues;
 pub use decode::{Decoder, read_field};
 
 use mpi_sys::MPI_Comm;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use swae_codec::bound::Tolerance;
 use swae_codec::stream::Kind as Coding;
-use swae_codec::{Compression, Dtype, Field, Model, Models};
+use swae_codec::{Compression, Dtype, Model, Models};
 use swae_plugins::parameters::Parameters;
 
 /// What can go wrong between a step and its file.
@@ -184,10 +186,10 @@ pub enum Payload<'a> {
     Streams(&'a [u8]),
     /// This rank's values: the field becomes an ordinary dataset, which the filter compresses (HDF5 alone).
     Values {
-        /// Where each box begins, and its values, in the order of [`FieldPart::boxes`].
-        boxes: &'a [([usize; 3], Field)],
-        /// How the filter compresses them; the same on all ranks. The filter sees a chunk at a time, so a bound depends on no
-        /// range of the whole field.
+        /// Copies of this rank's boxes, all of them those of [`FieldPart::boxes`].
+        copies: &'a [BoxValues],
+        /// How the filter compresses them; the same on all ranks. The filter sees a chunk at a
+        /// time, so a bound depends on no range of the whole field.
         compression: Compression,
     },
 }
