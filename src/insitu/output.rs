@@ -101,12 +101,13 @@ impl Output {
             return;
         }
         let begun = Instant::now();
+        let needs = |name: &str| self.options.of(name).compression.as_ref().is_some_and(needs_range);
         let union = |all: Vec<Ranges>| {
             let mut ranges = Ranges::new();
             all.into_iter().flatten().for_each(|(name, range)| widen(&mut ranges, name, range));
             Ok(ranges)
         };
-        let ranges = self.ranks().gathered(&step.own_ranges(), union);
+        let ranges = self.ranks().gathered(&step.own_ranges(needs), union);
         lock(&self.written).communication += begun.elapsed();
         match ranges {
             Ok(ranges) => step.ranges = ranges,
@@ -165,12 +166,12 @@ impl Output {
             }),
             Storage::Datasets => {
                 let name = base_name(&info.name);
-                let boxes = match content {
-                    Some(Content::Values(boxes)) => &boxes[..],
+                let copies = match content {
+                    Some(Content::Values(copies)) => &copies[..],
                     _ => &[],
                 };
                 let compression = self.options.chunk_compression(name, step.ranges.get(name).copied());
-                Payload::Values { boxes, compression }
+                Payload::Values { copies, compression }
             }
         };
         FieldPart {
