@@ -114,6 +114,6 @@ mod tests {
         let copies: Vec<_> = boxes.iter().map(|b| BoxValues::copy_of(&[*b])).collect();
         assert_eq!(in_grid_order::<f32>(&copies).unwrap(), whole);
         assert_eq!(in_grid_order::<f64>(&copies), None);
-        assert_eq!(in_grid_order::<f32>(&[]).unwrap(), [0.0; 0]);
+        assert!(in_grid_order::<f32>(&[]).unwrap().is_empty());
     }
 }
