@@ -1,5 +1,6 @@
-//! What a rank does on its own: boxes of a step become streams, on the devices that the rank shares.
-//! Values that the store compresses (datasets) do not come here, nor does what other ranks have.
+//! What a rank does on its own: boxes of a step become streams, on the devices that the rank
+//! shares. Values that the store compresses (datasets) do not come here, nor does what other ranks
+//! have.
 
 use crate::device_pool::DevicePool;
 use crate::lock::lock;

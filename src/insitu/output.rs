@@ -160,18 +160,11 @@ impl Output {
     fn field_part<'a>(&self, step: &'a Step, info: &'a FieldInfo, part: &Part) -> FieldPart<'a> {
         let content = step.put(&info.name).map(|put| &put.content);
         let payload = match self.options.storage {
-            Storage::Streams => Payload::Streams(match content {
-                Some(Content::Streams(bytes)) => bytes,
-                _ => &[],
-            }),
+            Storage::Streams => Payload::Streams(content.map_or(&[], Content::streams)),
             Storage::Datasets => {
                 let name = base_name(&info.name);
-                let copies = match content {
-                    Some(Content::Values(copies)) => &copies[..],
-                    _ => &[],
-                };
                 let compression = self.options.chunk_compression(name, step.ranges.get(name).copied());
-                Payload::Values { copies, compression }
+                Payload::Values { copies: content.map_or(&[], Content::values), compression }
             }
         };
         FieldPart {

@@ -103,12 +103,8 @@ impl Step {
             .iter()
             .flat_map(|copied| copied.boxes.iter().map(|(_, field)| (base_name(&copied.info.name), field)));
         let values = self.puts.iter().flat_map(|put| {
-            match &put.content {
-                Content::Streams(_) => &[],
-                Content::Values(copies) => &copies[..],
-            }
-            .iter()
-            .map(|copy| (base_name(&put.info.name), copy.values()))
+            let values = put.content.values().iter().map(BoxValues::values);
+            values.map(|field| (base_name(&put.info.name), field))
         });
         let mut ranges = Ranges::new();
         for (name, field) in copies.chain(values).filter(|(name, _)| needs_range(name)) {
@@ -116,7 +112,8 @@ impl Step {
                 Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
                 Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
             };
-            // A copy is contiguous; whatever happens, the others wait for this rank in the exchange.
+            // A copy is contiguous; whatever happens, the others wait for this rank in the
+            // exchange.
             widen(&mut ranges, name.into(), range.unwrap_or(ValueRange::EMPTY));
         }
         ranges
@@ -162,10 +159,19 @@ impl Put {
 
     /// Bytes of the values that the store compresses.
     fn copied(&self) -> usize {
-        match &self.content {
-            Content::Streams(_) => 0,
-            Content::Values(copies) => copies.iter().map(BoxValues::bytes).sum(),
-        }
+        self.content.values().iter().map(BoxValues::bytes).sum()
+    }
+}
+
+impl Content {
+    /// The streams of this rank's boxes; none where the store compresses values.
+    pub(crate) fn streams(&self) -> &[u8] {
+        if let Self::Streams(bytes) = self { bytes } else { &[] }
+    }
+
+    /// The values of this rank's boxes, where the store compresses them.
+    pub(crate) fn values(&self) -> &[BoxValues] {
+        if let Self::Values(copies) = self { copies } else { &[] }
     }
 }
 
