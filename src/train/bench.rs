@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use std::hint::black_box;
 use std::time::Instant;
 use swae_codec::Model;
+use swae_codec::benchmark::multiply_adds_per_second;
 use swae_codec::blocks::VALUES;
 use swae_codec::engine::{Engine, LANES, Lanes};
 use swae_codec::network::Network;
@@ -48,7 +49,7 @@ fn seconds(mut call: impl FnMut()) -> f64 {
 pub fn speeds(model: &Model) -> Result<[Speed; 2]> {
     tch::set_num_threads(1);
     let engine = Engine::best();
-    let peak = engine.multiply_adds_s();
+    let peak = multiply_adds_per_second(engine);
     let theirs = Swae::of_model(model).context("the model has no encoder")?;
     let encoder = Network::encoder(model)?;
     let decoder = Network::decoder(model);

@@ -11,7 +11,7 @@ pub mod generate;
 mod layer;
 pub mod loss;
 pub mod metrics;
-pub mod mix;
+pub mod mixing;
 pub mod network;
 pub mod parallel;
 mod pool;

@@ -13,7 +13,7 @@ use swae_codec::engine::Engine;
 use swae_train::config::Config;
 use swae_train::fit::{self, Control, Outcome};
 use swae_train::generate::{self, Generate};
-use swae_train::mix::{Mix, Tune};
+use swae_train::mixing::{Mix, Tune};
 use swae_train::parallel::World;
 use swae_train::{bench, evaluate};
 
@@ -34,11 +34,11 @@ enum Command {
         #[arg(long)]
         resume: bool,
     },
-    /// Trains a model that weighs the predictions of bounded mode, on series of steps
+    /// Trains a mixing network, on series of steps
     Mix(Mix),
-    /// Refines a model that weighs predictions on the first steps of a run
+    /// Refines a mixing network on the first steps of a run
     Tune(Tune),
-    /// Evolves random black holes with the BSSN example, to learn from
+    /// Evolves random black holes with the BSSN example, to train on
     Generate(Generate),
     /// Prints how good a model is, every stored byte counted: on the math functions, at 40³ and at 128³, or on runs
     Evaluate {
