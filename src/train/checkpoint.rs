@@ -1,4 +1,5 @@
-//! All of a training in one file, written whole or not at all: weights, optimiser, position.
+//! Checkpoints: all of a training in one file, written whole or not at all: weights, state of the optimiser, position.
+//! It is read again by a training of the same configuration only.
 
 use crate::adam::Adam;
 use crate::config::Config;
@@ -73,7 +74,7 @@ pub fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     Ok(())
 }
 
-/// Takes a training back from its file, if there is one.
+/// Loads a training from its file, if there is one.
 ///
 /// # Errors
 /// Where the file is damaged, or of another configuration.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use swae_codec::blocks::VALUES;
 use tch::{Kind, Tensor};
 
-/// What a difference from the original costs.
+/// The reconstruction loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reconstruction {
@@ -28,7 +28,7 @@ impl Reconstruction {
     }
 }
 
-/// What the latents shall be distributed like.
+/// The distribution that latents are drawn to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Prior {

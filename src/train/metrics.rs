@@ -1,4 +1,5 @@
-//! How a training goes, for people and their tools: CSV, TensorBoard, a picture of some blocks.
+//! The metrics of a training beside its model: a CSV file, events of TensorBoard, a picture of some blocks beside their
+//! reconstructions.
 
 use crate::checkpoint::whole;
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use swae_codec::blocks::{EDGE, VALUES};
 use swae_tool::picture::{self, Row};
 use tch::Tensor;
 
-/// What is known after some steps.
+/// The metrics after some steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
     /// Steps done.
@@ -23,7 +24,7 @@ pub struct Line {
     pub bits: f64,
     /// Learning rate.
     pub rate: f64,
-    /// Mean squared error of blocks that nothing is learned from.
+    /// Mean squared error of the validation blocks.
     pub validation: Option<f64>,
 }
 
@@ -35,7 +36,7 @@ impl Line {
     }
 }
 
-/// The files beside a model that tell of its training: `.csv`, `.png`, and a folder `.tensorboard`.
+/// The files beside a model with the metrics of its training: `.csv`, `.png`, and a folder `.tensorboard`.
 pub struct Metrics {
     csv: File,
     events: Events,
@@ -56,7 +57,7 @@ impl Metrics {
         };
         let mut text = format!("step,{}\n", Line::NAMES.join(","));
         old.lines().filter(kept).for_each(|line| text.extend([line, "\n"]));
-        // Whoever looks at it meanwhile sees the old one or this.
+        // A reader sees the old file or the new one, both whole.
         whole(&path, |file| Ok(std::fs::write(file, &text)?))?;
         let csv = File::options().append(true).open(&path).with_context(what)?;
         let events = Events::open(&output.with_extension("tensorboard"), step)?;

@@ -1,4 +1,5 @@
-//! What the ranks of a training tell each other. One process alone is a world of one.
+//! Communication between the ranks of a training: sums in an order that does not depend on their number, gathers,
+//! reductions. A process without MPI is a world of one.
 
 use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
@@ -46,8 +47,8 @@ impl World {
         self.comm.as_ref().map_or(1, |c| c.size() as usize)
     }
 
-    /// What this rank has sent in [`World::sum`], [`World::sum_parts`] and [`World::gather_rows`]; of the last, which MPI
-    /// does as it likes, as if round a ring.
+    /// What this rank has sent in [`World::sum`], [`World::sum_parts`] and [`World::gather_rows`]; the last, whose algorithm
+    /// MPI chooses, counts as a ring.
     pub fn traffic(&self) -> Traffic {
         self.traffic.get()
     }
@@ -69,8 +70,8 @@ impl World {
         let Some(comm) = self.comm.as_ref().filter(|c| c.size() > 1) else { return };
         let (rank, size) = (self.rank(), self.size());
         let of = |rank: usize| comm.process_at_rank(rank as i32);
-        let mut theirs = vec![0.0f32; numbers.len()];
-        // Ranks beyond the greatest power of two leave theirs with another, and get the sum from it.
+        let mut received = vec![0.0f32; numbers.len()];
+        // Ranks beyond the greatest power of two send their numbers to another, and get the sum from it.
         let whole = 1 << size.ilog2();
         if rank >= whole {
             self.count(1, numbers.len());
@@ -79,8 +80,8 @@ impl World {
             return;
         }
         if rank + whole < size {
-            of(rank + whole).receive_into(&mut theirs[..]);
-            add(numbers, &theirs);
+            of(rank + whole).receive_into(&mut received[..]);
+            add(numbers, &received);
         }
         let mut mine = 0..numbers.len();
         let mut halvings = Vec::new();
@@ -88,18 +89,18 @@ impl World {
             let bit = 1 << halvings.len();
             let (low, high) = halves(mine);
             let (keep, give) = if rank & bit == 0 { (low, high) } else { (high, low) };
-            let (theirs, partner) = (&mut theirs[keep.clone()], of(rank ^ bit));
+            let (received, partner) = (&mut received[keep.clone()], of(rank ^ bit));
             self.count(1, give.len());
-            p2p::send_receive_into(&numbers[give.clone()], &partner, theirs, &partner);
-            add(&mut numbers[keep.clone()], theirs);
+            p2p::send_receive_into(&numbers[give.clone()], &partner, received, &partner);
+            add(&mut numbers[keep.clone()], received);
             mine = keep.clone();
             halvings.push((partner, keep, give));
         }
         for (partner, had, gave) in halvings.into_iter().rev() {
-            let theirs = &mut theirs[gave.clone()];
+            let received = &mut received[gave.clone()];
             self.count(1, had.len());
-            p2p::send_receive_into(&numbers[had], &partner, theirs, &partner);
-            numbers[gave].copy_from_slice(theirs);
+            p2p::send_receive_into(&numbers[had], &partner, received, &partner);
+            numbers[gave].copy_from_slice(received);
         }
         if rank + whole < size {
             self.count(1, numbers.len());
@@ -140,7 +141,7 @@ impl World {
         Tensor::from_slice(&all).view([-1, rows.size()[1]]).to_device(rows.device())
     }
 
-    /// Whether it is so on any rank.
+    /// Whether it holds on any rank.
     pub fn any(&self, here: bool) -> bool {
         let Some(comm) = &self.comm else { return here };
         let mut anywhere = 0u8;
@@ -156,7 +157,7 @@ impl World {
     }
 
     /// Whether a number is the same on all ranks.
-    pub fn agree(&self, number: u64) -> bool {
+    pub fn is_same(&self, number: u64) -> bool {
         let Some(comm) = &self.comm else { return true };
         let (mut least, mut greatest) = (0u64, 0u64);
         comm.all_reduce_into(&number, &mut least, SystemOperation::min());

@@ -1,7 +1,7 @@
 //! The blocks of many files in one file, for data larger than the memory: written once, read block by block.
 //!
-//! Normalised blocks `[z, y, x]` in float32, then the standard deviation that each had (in units of its field's range,
-//! float32), then what they are of, as JSON, and its length as u64; all little-endian. All ranks read the one file.
+//! Normalised blocks `[z, y, x]` in float32, then the standard deviation that each had (in units of its field's
+//! value range, float32), then the files that they are of, as JSON, and its length as u64; all little-endian. All ranks read the one file.
 
 use crate::checkpoint::whole;
 use crate::parallel::World;
@@ -18,14 +18,14 @@ use swae_codec::blocks::{BlockGrid, VALUES, deviation, gather, mean};
 pub struct Pool {
     path: PathBuf,
     file: File,
-    /// Of each block, in units of its field's range.
+    /// Of each block, in units of its field's value range.
     pub deviations: Vec<f32>,
 }
 
 const BLOCK_BYTES: usize = VALUES * 4;
 const ENDINGS: [&str; 5] = ["h5", "bp", "npy", "vti", "swae"];
 
-/// What a pool was made of. One that was made of the same need not be made again.
+/// What a pool was made of: one of the same origin need not be made again.
 #[derive(PartialEq, serde::Serialize, serde::Deserialize)]
 struct Origin {
     /// Path, length and time of the last change.
@@ -142,7 +142,7 @@ fn write(path: &Path, files: &[PathBuf], origin: &Origin) -> Result<()> {
             }
         }
     }
-    ensure!(!deviations.is_empty(), "no block of {files:?} varies enough to learn from");
+    ensure!(!deviations.is_empty(), "no block of {files:?} varies enough to train on");
     log::info!("{} blocks of {} files", deviations.len(), files.len());
     deviations.iter().try_for_each(|d| out.write_all(&d.to_le_bytes()))?;
     let json = serde_json::to_vec(origin)?;

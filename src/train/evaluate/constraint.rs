@@ -1,4 +1,5 @@
-//! The Hamiltonian constraint of general relativity, from the fields of a BSSN evolution.
+//! The Hamiltonian constraint of general relativity, from the fields of a BSSN evolution: a measure of reconstructions
+//! that physicists ask for.
 
 use ndarray::{Array3, ArrayView3, Axis, Slice};
 use std::collections::BTreeMap;
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn curvature_that_no_metric_answers_violates_it_by_its_square() {
+    fn curvature_without_a_matching_metric_violates_it_by_its_square() {
         let (fields, spacing) = fields(24, 0.1);
         let h = hamiltonian(&fields, spacing).unwrap();
         assert!((h - 0.02).abs() < 2e-3, "{h}");

@@ -1,4 +1,5 @@
-//! How good a model is on evolutions: every field of every step through the codec, as latents.
+//! How good a model is on runs: every field of every step through the codec, as latents.
+//! Quality, spectra and the Hamiltonian constraint are measured on what comes back.
 
 use super::{constraint, spectrum};
 use crate::pool;
@@ -13,7 +14,7 @@ use swae_codec::{Field, FieldView, Model, Models};
 use swae_store::Reader;
 use swae_tool::quality::{middle_slice, quality};
 
-/// One field, over all steps of all runs. Means are those of steps; errors are in units of the field's range in a step.
+/// One field, over all steps of all runs. Means are those of steps; errors are in units of the field's value range in a step.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Row {
     /// Its name.
@@ -22,7 +23,7 @@ pub struct Row {
     pub steps: usize,
     /// Raw bytes over stored bytes.
     pub ratio: f64,
-    /// Mean PSNR in dB, against the range.
+    /// Mean PSNR in dB, against the value range.
     pub psnr: f64,
     /// Mean structural similarity.
     pub ssim: f64,
@@ -45,7 +46,7 @@ pub struct Violation {
     pub reconstructed: f64,
 }
 
-/// What a model does to some runs.
+/// The quality of a model on some runs.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Report {
     /// The model.

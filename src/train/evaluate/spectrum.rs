@@ -1,4 +1,5 @@
-//! At which wave numbers a reconstruction is wrong.
+//! The error spectrum of a reconstruction: which share of the power is lost at which wave numbers.
+//! Fields are arrays `[z, y, x]`; nothing here knows how they were compressed.
 
 use ndarray::{Array3, Axis};
 use rustfft::{FftPlanner, num_complex::Complex};

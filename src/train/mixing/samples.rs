@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use swae_codec::encode::Bounded;
 use swae_codec::history::History;
@@ -87,7 +87,7 @@ impl Series {
 
     /// Its first steps, decoded.
     fn steps(&self, end: usize) -> Result<Vec<Field>> {
-        let mut reader = open::<&Path>(&self.run)?;
+        let mut reader = open(&self.run)?;
         let mut decoder = Decoder::remembering();
         let count = reader.steps().len().min(end);
         (0..count).map(|i| Ok(decoder.read_field(reader.as_mut(), i, &self.field, None)?)).collect()
