@@ -60,8 +60,10 @@ fn a_series_comes_back_within_its_bound_from_any_step_on() {
     let all = plain::read_npy_list(&dir.path().join("all.npy")).unwrap();
     assert_eq!(all.len(), 7);
     let told = swae(dir.path(), &["info", "--winners", "a.swae"]).expect_success();
-    let line =
-        told.lines().find(|l| l.trim_start().starts_with("previous ")).expect("a step leans on another");
+    let line = told
+        .lines()
+        .find(|l| l.trim_start().starts_with("previous "))
+        .expect("a step is predicted from another");
     assert!(line.contains("blocks") && line.contains("saved"), "{told}");
     for (t, (truth, whole)) in steps.iter().zip(&all).enumerate() {
         assert!(truth.iter().zip(&whole.to_f64()).all(|(a, b)| (a - b).abs() <= 1e-4));

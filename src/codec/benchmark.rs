@@ -3,7 +3,8 @@
 use crate::engine::{Engine, LANES, Lanes, for_engines};
 use std::hint::black_box;
 
-/// Fused multiply-adds of float32 that this engine's instructions can do in a second on one core, measured.
+/// Fused multiply-adds of float32 that this engine's instructions can do in a second on one core,
+/// measured.
 pub fn multiply_adds_per_second(engine: Engine) -> f64 {
     const ROUNDS: usize = 100_000;
     let mut best = 0.0f64;

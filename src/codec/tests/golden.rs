@@ -1,5 +1,5 @@
-//! Files of released format versions, which every later version must read as the values that they held. `SWAE_WRITE_GOLDEN=1`
-//! writes those that are missing, never over one that is there.
+//! Files of released format versions, which every later version must read as the values that they
+//! held. `SWAE_WRITE_GOLDEN=1` writes those that are missing, never over one that is there.
 
 use ndarray::Array3;
 use std::collections::BTreeMap;
@@ -130,7 +130,8 @@ fn add_values(hash: &mut blake3::Hasher, stream: &[u8], history: &mut History) {
     }
 }
 
-/// Holds every file of a folder against the values that it says it has; first makes those that are missing, if asked to.
+/// Holds every file of a folder against the values that it says it has; first makes those that are
+/// missing, if asked to.
 fn check(folder: &str, least: usize, made: fn() -> Vec<Named>, values: fn(&[Vec<u8>]) -> String) {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     if std::env::var_os("SWAE_WRITE_GOLDEN").is_some() {

@@ -1,7 +1,7 @@
 //! GPUs run every encoder with the bits of the cores.
 //!
-//! Without a GPU, tests/c/cuda_on_cores.cpp stands in for the driver. With `SWAE_TEST_GPUS=1` the machine's own driver and first
-//! GPU are used.
+//! Without a GPU, tests/c/cuda_on_cores.cpp stands in for the driver. With `SWAE_TEST_GPUS=1` the
+//! machine's own driver and first GPU are used.
 
 use ndarray::Array3;
 use std::path::Path;

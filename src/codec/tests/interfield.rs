@@ -15,7 +15,8 @@ fn decode(bytes: &[u8], models: &Models, history: Option<&mut History>) -> swae_
 
 const NAMES: [&str; 3] = ["u", "w", "noise"];
 
-/// Waves of many frequencies and how fast they change, half of it to a step; and something that has nothing to do with them.
+/// Waves of many frequencies and how fast they change, half of it to a step; and something that has
+/// nothing to do with them.
 fn fields(t: usize) -> [Array3<f64>; 3] {
     let waves = |shift: f64, factor: fn(f64) -> f64| {
         Array3::from_shape_fn((24, 32, 40), |(z, y, x)| {
