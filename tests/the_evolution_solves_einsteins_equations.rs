@@ -1,4 +1,5 @@
-//! The example is numerical relativity, not a decoration: its constraints converge at the order of its stencils.
+//! The BSSN example solves Einstein's equations: its constraints converge at the order of its stencils.
+//! Its fields are therefore a fair test of compression.
 
 use swae_tests::{example, mpirun, parameters};
 

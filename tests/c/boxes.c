@@ -135,7 +135,7 @@ static void streams(void) {
     free(out);
 }
 
-static void hear(int32_t level, const char *text, void *user) {
+static void count_message(int32_t level, const char *text, void *user) {
     (void)level;
     if (strlen(text) > 0) ++*(int *)user;
 }
@@ -144,8 +144,8 @@ int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     static hierarchy levels[2];
-    static int heard;
-    EXPECT(swae_set_log(hear, &heard, SWAE_LOG_DEBUG) == SWAE_OK && swae_format_version() >= 1);
+    static int messages;
+    EXPECT(swae_set_log(count_message, &messages, SWAE_LOG_DEBUG) == SWAE_OK && swae_format_version() >= 1);
     EXPECT(swae_has("hdf5") && !swae_has("teleportation"));
     for (int level = 0; level < 2; ++level) make(&levels[level], level);
     swae_options o = {.size = sizeof o, .mode = SWAE_MODE_RELATIVE, .bound = 1e-3, .keyframe_interval = 3,
