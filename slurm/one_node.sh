@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A Slurm cluster of this one node, to try the job scripts, and for `make test`: all of it is in one folder, beside any
-# other Slurm of the machine.
+# A Slurm cluster of this one node, to try the job scripts, and for `make test`: all of it is in
+# one folder, beside any other Slurm of the machine.
 #
-#   slurm/one_node.sh start DIR    then: export SLURM_CONF=DIR/slurm.conf; sbatch, srun, squeue … as anywhere
+#   slurm/one_node.sh start DIR    then: export SLURM_CONF=DIR/slurm.conf; sbatch, srun, squeue …
 #   slurm/one_node.sh stop DIR
 set -euo pipefail
 do=${1:-} dir=${2:-}

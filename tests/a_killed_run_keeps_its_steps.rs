@@ -1,5 +1,5 @@
-//! A job that is killed at any moment leaves a file in which every step that ended is whole, and which another run can
-//! continue.
+//! A job that is killed at any moment leaves a file in which every step that ended is whole, and
+//! which another run can continue.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -65,7 +65,8 @@ fn restart(path: &Path, program: &Path, ranks: usize, ended: usize) {
     assert_eq!(check(path, first + 5), first + 5);
 }
 
-/// Checks that the first `ended` steps are in the file, and that all steps of the file are right; returns how many they are.
+/// Checks that the first `ended` steps are in the file, and that all steps of the file are right;
+/// returns how many they are.
 fn check(path: &Path, ended: usize) -> usize {
     let mut reader = open(path).unwrap_or_else(|e| panic!("{e}"));
     let found = reader.steps().len();
@@ -150,7 +151,8 @@ fn record(
     all
 }
 
-/// Makes at `path` the files that the events leave for which `happened` holds. Each rank's last write may be cut at a page.
+/// Makes at `path` the files that the events leave for which `happened` holds. Each rank's last
+/// write may be cut at a page.
 fn leave(path: &Path, events: &[Event], happened: impl Fn(usize) -> bool) {
     let mut last = BTreeMap::new();
     for (index, event) in events.iter().enumerate().filter(|&(index, _)| happened(index)) {
@@ -227,8 +229,8 @@ fn kill_at_every_moment(store: &str) {
                 restart(&path, &program, 1 + moments % 3, ended);
                 assert!(is_listed(), "it is repaired");
             }
-            // One rank died before, at some moment after its last synchronisation with the others, where that is known.
-            // A run begins when the previous one has closed the file.
+            // One rank died before, at some moment after its last synchronisation with the others,
+            // where that is known. A run begins when the previous one has closed the file.
             let begin = if now < first { 0 } else { first };
             let others = events[..now].iter().enumerate().skip(begin).rev();
             let others = others.take_while(|(_, event)| store == "h5" && event.what != "sync");

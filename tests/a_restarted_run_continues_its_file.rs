@@ -30,7 +30,8 @@ fn on_any_number_of_ranks_and_wherever_it_starts() {
         // A run that ends before its first step changes nothing.
         steps(dir, 2, &file, [4, 4], "append = true").expect_success();
         assert_eq!(runs(&dir.join(&file)), first, "{store}");
-        // From an earlier time, in the background, on other ranks; then after the last step; then from the first.
+        // From an earlier time, in the background, on other ranks; then after the last step; then
+        // from the first.
         for (ranks, range, kept) in [(3, [4, 8], 4), (1, [8, 9], 8), (4, [10, 12], 9), (2, [0, 2], 0)] {
             let before = runs(&dir.join(&file));
             let mode = ["off", "encode", "write"][ranks % 3];

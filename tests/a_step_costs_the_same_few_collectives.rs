@@ -1,5 +1,5 @@
-//! The number of collective operations of a step does not depend on the number of its fields and boxes.
-//! tests/c/collectives.c counts them through MPI's profiling interface.
+//! The number of collective operations of a step does not depend on the number of its fields and
+//! boxes. tests/c/collectives.c counts them through MPI's profiling interface.
 
 use std::path::Path;
 use swae_tests::{compile, mpirun};

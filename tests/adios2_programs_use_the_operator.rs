@@ -1,5 +1,5 @@
-//! ADIOS2 programs that are not linked with swae write and read through its operator, by configuration alone.
-//! They find it by `ADIOS2_PLUGIN_PATH`.
+//! ADIOS2 programs that are not linked with swae write and read through its operator, by
+//! configuration alone. They find it by `ADIOS2_PLUGIN_PATH`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

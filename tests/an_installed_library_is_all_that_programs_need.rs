@@ -1,4 +1,5 @@
-//! `make install` puts everything where programs in C, C++ and Fortran find it, by CMake or by pkg-config alone.
+//! `make install` puts everything where programs in C, C++ and Fortran find it, by CMake or by
+//! pkg-config alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
-//! `devices = cuda` puts the encoders of latent mode on GPUs, and the file stays the same to the byte.
+//! `devices = cuda` puts the encoders of latent mode on GPUs, and the file stays the same to the
+//! byte.
 //!
-//! The tests need no GPU: tests/c/cuda_on_cores.cpp takes the place of the driver, and runs the library's kernel on
-//! the cores.
+//! The tests need no GPU: tests/c/cuda_on_cores.cpp takes the place of the driver, and runs the
+//! library's kernel on the cores.
 
 use std::collections::BTreeMap;
 use std::path::Path;

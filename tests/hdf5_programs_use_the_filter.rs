@@ -1,5 +1,5 @@
-//! HDF5 programs that are not linked with swae write and read through its filter, which they find by
-//! `HDF5_PLUGIN_PATH`.
+//! HDF5 programs that are not linked with swae write and read through its filter, which they find
+//! by `HDF5_PLUGIN_PATH`.
 
 use ndarray::Array3;
 use std::fs;

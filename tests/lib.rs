@@ -71,8 +71,8 @@ pub fn run(dir: &Path, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str])
     output.unwrap_or_else(|e| panic!("{:?}: {e}", program.as_ref())).into()
 }
 
-/// Runs a shell script in `dir`, in which pkg-config finds an installation of the library, `$PREFIX` is where it is, and
-/// `$SOURCE` the source tree.
+/// Runs a shell script in `dir`, in which pkg-config finds an installation of the library,
+/// `$PREFIX` is where it is, and `$SOURCE` the source tree.
 ///
 /// # Panics
 /// Where there is no shell.

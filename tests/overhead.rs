@@ -1,6 +1,6 @@
-//! The overhead of output for a simulation: the BSSN example with and without the library, on 1, 2 and 4 ranks, and weak
-//! scaling on 1 to 8. Prints the tables of docs/performance.md (`make overhead`). Times are of one machine; compare the
-//! fractions.
+//! The overhead of output for a simulation: the BSSN example with and without the library, on 1, 2
+//! and 4 ranks, and weak scaling on 1 to 8. `make overhead` prints the tables of
+//! docs/performance.md. Times are of one machine; compare the fractions.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,8 @@ struct Run {
     writing: f64,
     raw: f64,
     stored: f64,
-    /// A step's collectives, messages and calls on the file; then bytes sent and received, of rank 0 and of the busiest other.
+    /// A step's collectives, messages and calls on the file; then bytes sent and received, of rank
+    /// 0 and of the busiest other.
     counted: Vec<f64>,
 }
 
@@ -52,7 +53,8 @@ impl Run {
         run
     }
 
-    /// Of a step in which nothing changes: collectives, calls on the file, bytes that rank 0 and another rank send and receive.
+    /// Of a step in which nothing changes: collectives, calls on the file, bytes that rank 0 and
+    /// another rank send and receive.
     fn counted(&self) -> String {
         let [collectives, _, files, sent, received, other_sent, other_received] = self.counted[..] else {
             panic!("the counter printed no counts")

@@ -48,7 +48,8 @@ fn the_file_is_the_same_wherever_it_is_encoded_and_written() {
     }
 }
 
-/// HDF5 admits one thread at a time, which waits for the other ranks: all ranks must enter in the same order.
+/// HDF5 admits one thread at a time, which waits for the other ranks: all ranks must enter in the
+/// same order.
 #[test]
 fn several_outputs_at_once_do_not_deadlock() {
     let dir = tempfile::tempdir().unwrap();
@@ -121,7 +122,8 @@ fn steps_wait_where_the_memory_for_copies_ends() {
     }
 }
 
-/// A disk that fails one rank: the others do not deadlock, the step is left out, and the run goes on.
+/// A disk that fails one rank: the others do not deadlock, the step is left out, and the run goes
+/// on.
 #[test]
 fn a_write_that_fails_on_one_rank_loses_the_step_on_all() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,7 +142,8 @@ fn a_write_that_fails_on_one_rank_loses_the_step_on_all() {
     }
 }
 
-/// A real disk, small and nearly full: steps that do not fit are left out and reported, and the run goes on to its end.
+/// A real disk, small and nearly full: steps that do not fit are left out and reported, and the run
+/// goes on to its end.
 #[test]
 fn a_full_disk_loses_the_steps_that_do_not_fit_and_says_which() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,7 +174,8 @@ fn a_full_disk_loses_the_steps_that_do_not_fit_and_says_which() {
                 "{file}: {there:?} are there, {lost:?} are reported as lost\n{said}"
             );
             assert!(there.contains(&0) && there.contains(&5), "{file}: {there:?}");
-            // The writing thread may be late enough to find the space that is freed before the last step.
+            // The writing thread may be late enough to find the space that is freed before the last
+            // step.
             assert!(mode == "write" || !lost.is_empty(), "{file}: {there:?}");
         }
     }

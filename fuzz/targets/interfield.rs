@@ -1,5 +1,5 @@
-//! A step of a field that is predicted from another field of the same step, damaged at any places and decoded
-//! after all that it is predicted from.
+//! A step of a field that is predicted from another field of the same step, damaged at any places
+//! and decoded after all that it is predicted from.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

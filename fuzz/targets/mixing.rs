@@ -1,5 +1,5 @@
-//! A step whose blocks use prediction mixing, damaged at any places and decoded after the two steps that it is
-//! predicted from.
+//! A step whose blocks use prediction mixing, damaged at any places and decoded after the two steps
+//! that it is predicted from.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

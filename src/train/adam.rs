@@ -1,5 +1,5 @@
-//! Adam (Kingma & Ba, ICLR 2015, algorithm 1) with a state that a checkpoint can hold; that of tch's optimisers is
-//! private.
+//! Adam (Kingma & Ba, ICLR 2015, algorithm 1) with a state that a checkpoint can hold; that of
+//! tch's optimisers is private.
 
 use tch::{Tensor, no_grad};
 

@@ -1,5 +1,5 @@
-//! Throughput of the codec's engine on a model, beside libtorch's forward pass of the same network in the same process:
-//! one thread each.
+//! Throughput of the codec's engine on a model, beside libtorch's forward pass of the same network
+//! in the same process: one thread each.
 
 use crate::network::Swae;
 use anyhow::{Context, Result};

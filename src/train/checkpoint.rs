@@ -1,5 +1,5 @@
-//! Checkpoints: all of a training in one file, written whole or not at all: weights, state of the optimiser, position.
-//! It is read again by a training of the same configuration only.
+//! Checkpoints: all of a training in one file, written whole or not at all: weights, state of the
+//! optimiser, position. It is read again by a training of the same configuration only.
 
 use crate::adam::Adam;
 use crate::config::Config;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
-/// Where a training is. Random numbers are drawn by step and place in the batch, so their state is the step.
+/// Where a training is. Random numbers are drawn by step and place in the batch, so their state is
+/// the step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Steps done.

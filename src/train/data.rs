@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use swae_codec::blocks::{EDGE, VALUES};
 use tch::Tensor;
 
-/// A source of normalised blocks. The block at a place of a step's batch depends on the seed, the step and the place
-/// alone, not on the rank or the order.
+/// A source of normalised blocks. The block at a place of a step's batch depends on the seed, the
+/// step and the place alone, not on the rank or the order.
 pub struct Blocks {
     seed: u64,
     source: Source,
@@ -31,7 +31,8 @@ enum Source {
 }
 
 impl Source {
-    /// Blocks of a pool, each drawn with a probability proportional to its deviation to the power of `emphasis`.
+    /// Blocks of a pool, each drawn with a probability proportional to its deviation to the power
+    /// of `emphasis`.
     fn files(pool: Pool, emphasis: f64) -> Self {
         let mut sum = 0.0;
         let add = |d: &f32| {
@@ -126,7 +127,8 @@ pub fn pools(output: &Path) -> [PathBuf; 2] {
     [output.with_extension("blocks"), output.with_extension("validation.blocks")]
 }
 
-/// The block under one of the 48 symmetries of the cube and a random sign: physics has no preferred axis.
+/// The block under one of the 48 symmetries of the cube and a random sign: physics has no preferred
+/// axis.
 fn transform(random: &mut fastrand::Rng, from: &[f32; VALUES], to: &mut [f64; VALUES]) {
     let mut stride = [1, EDGE, EDGE * EDGE];
     random.shuffle(&mut stride);

@@ -42,12 +42,12 @@ const CHECK_INTERVAL: usize = 500;
 /// A loss that is not finite is answered so often with half the rate.
 const RETRIES: i32 = 3;
 
-/// Trains as the configuration says, with a progress bar, or plain lines where there is no terminal.
-/// Checkpoints and metrics (`.checkpoint`, `.csv`) lie beside the output.
+/// Trains as the configuration says, with a progress bar, or plain lines where there is no
+/// terminal. Checkpoints and metrics (`.checkpoint`, `.csv`) lie beside the output.
 ///
 /// # Errors
-/// Where the data or the checkpoint cannot be read, nothing can be written, or the loss is not finite
-/// however low the rate.
+/// Where the data or the checkpoint cannot be read, nothing can be written, or the loss is not
+/// finite however low the rate.
 pub fn fit(config: &Config, control: &Control, world: &World) -> Result<Outcome> {
     config.architecture.check()?;
     let training = &config.training;
@@ -233,8 +233,8 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// Writes a line of metrics over the last `interval` steps; now and then the error on validation
-    /// blocks and a picture of these ones too.
+    /// Writes a line of metrics over the last `interval` steps; now and then the error on
+    /// validation blocks and a picture of these ones too.
     fn report(&mut self, step: &Step, rate: f64, interval: usize, blocks: &Tensor) -> Result<()> {
         let Setup { training, .. } = self.setup;
         let at = self.at.step;
@@ -346,7 +346,8 @@ pub fn keep(config: &Config, model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// The share of the greatest rate at a step: it rises over the first 5 % and falls to 0 as a cosine.
+/// The share of the greatest rate at a step: it rises over the first 5 % and falls to 0 as a
+/// cosine.
 fn schedule(step: usize, steps: usize) -> f64 {
     let warm = (steps / 20).max(1) as f64;
     let at = step as f64;

@@ -1,4 +1,5 @@
-//! `swae-train generate`: runs of the BSSN example with random black holes, as training, validation and test data.
+//! `swae-train generate`: runs of the BSSN example with random black holes, as training, validation
+//! and test data.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ fn part(i: usize) -> &'static str {
     }
 }
 
-/// The `i`-th run: one to three punctures (Bowen–York), masses 0.4 to 1.2, resolved by the grid. G = c = 1.
+/// The `i`-th run: one to three punctures (Bowen–York), masses 0.4 to 1.2, resolved by the grid.
+/// G = c = 1.
 fn run(g: &Generate, i: usize) -> Run {
     let mut random = fastrand::Rng::with_seed(g.seed << 32 ^ i as u64);
     let mut between = |lo: f64, hi: f64| lo + (hi - lo) * random.f64();

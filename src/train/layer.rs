@@ -1,5 +1,6 @@
-//! One layer in libtorch, with batch normalisation, which the export folds into the weights. Backpropagation goes layer
-//! by layer, for each normalisation needs sums over the parts of the batch, on whatever rank they are.
+//! One layer in libtorch, with batch normalisation, which the export folds into the weights.
+//! Backpropagation goes layer by layer, for each normalisation needs sums over the parts of the
+//! batch, on whatever rank they are.
 
 use crate::parallel::{World, each};
 use swae_codec::model::{Activation, Kind as Kernel, LayerSpec, Parameters};
@@ -45,7 +46,8 @@ impl Norm {
         (z - wide(mean)) * scale + wide(&self.offset)
     }
 
-    /// Mean and variance of each channel of all parts `[n, channels, m, m, m]` of the batch; updates the running ones.
+    /// Mean and variance of each channel of all parts `[n, channels, m, m, m]` of the batch;
+    /// updates the running ones.
     fn statistics(&mut self, parts: Vec<Tensor>, world: &World) -> Statistics {
         // The variance about a common point, near every channel's mean: squares alone would cancel.
         let parts = parts.into_iter().map(|z| (z, self.running_mean.shallow_clone())).collect();
@@ -200,7 +202,8 @@ impl Layer {
         Self { weight: self.weight.shallow_clone(), bias, norm, ..*self }
     }
 
-    /// All parts of the batch, normalised with the statistics of the whole. A gradient is wanted by inputs that require one.
+    /// All parts of the batch, normalised with the statistics of the whole. A gradient is wanted by
+    /// inputs that require one.
     pub fn pass(&mut self, inputs: Vec<Tensor>, world: &World) -> Vec<Pass> {
         let parts = inputs.into_iter().map(|x| (self.handle(), x)).collect();
         let parts = each(parts, |(layer, input): (Self, Tensor)| (layer.linear(&input), input));

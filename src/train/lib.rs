@@ -1,5 +1,5 @@
-//! Training of models for the codec: data sets, the networks in libtorch, the losses, the loops, the export to model
-//! files. The only crate with libtorch; the codec runs what it writes.
+//! Training of models for the codec: data sets, the networks in libtorch, the losses, the loops,
+//! the export to model files. The only crate with libtorch; the codec runs what it writes.
 
 pub mod adam;
 pub mod bench;

@@ -1,5 +1,5 @@
-//! `swae-train`: trains models and measures how good they are. This file reads the command line and prints; the library
-//! does the work.
+//! `swae-train`: trains models and measures how good they are. This file reads the command line and
+//! prints; the library does the work.
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -41,7 +41,8 @@ enum Command {
     Tune(Tune),
     /// Evolves random black holes with the BSSN example, to train on
     Generate(Generate),
-    /// Prints how good a model is, every stored byte counted: on the math functions, at 40³ and at 128³, or on runs
+    /// Prints how good a model is, every stored byte counted: on the math functions, at 40³ and at
+    /// 128³, or on runs
     Evaluate {
         /// Name of a built-in model, or a model file
         #[arg(default_value = "math-16")]
@@ -75,7 +76,8 @@ const STOPPED: u8 = 75;
 
 fn main() -> Result<ExitCode> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    // This thread works too: a wait for other threads to wake up, hundreds of times a step, costs more.
+    // This thread works too: a wait for other threads to wake up, hundreds of times a step, costs
+    // more.
     rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
     match Arguments::parse().command {
         Command::Fit { config, resume } => return fit(&config, resume),
@@ -111,7 +113,8 @@ fn fit(path: &Path, resume: bool) -> Result<ExitCode> {
     }
     let universe = mpi::initialize().context("MPI")?;
     let world = World::new(&universe);
-    // A panic must end the job as an error does: the end of MPI would wait for the other ranks, which wait for this one.
+    // A panic must end the job as an error does: the end of MPI would wait for the other ranks,
+    // which wait for this one.
     let fitted = panic::catch_unwind(AssertUnwindSafe(|| fit::fit(&config, &control, &world)));
     let fitted = fitted.unwrap_or_else(|_| Err(anyhow!("a panic; its message is above")));
     if let (Err(e), true) = (&fitted, world.size() > 1) {

@@ -1,5 +1,5 @@
-//! The metrics of a training beside its model: a CSV file, events of TensorBoard, a picture of some blocks beside their
-//! reconstructions.
+//! The metrics of a training beside its model: a CSV file, events of TensorBoard, a picture of some
+//! blocks beside their reconstructions.
 
 use crate::checkpoint::whole;
 use anyhow::{Context, Result};
@@ -36,7 +36,8 @@ impl Line {
     }
 }
 
-/// The files beside a model with the metrics of its training: `.csv`, `.png`, and a folder `.tensorboard`.
+/// The files beside a model with the metrics of its training: `.csv`, `.png`, and a folder
+/// `.tensorboard`.
 pub struct Metrics {
     csv: File,
     events: Events,
@@ -76,7 +77,8 @@ impl Metrics {
         self.events.write(line.step, known)
     }
 
-    /// Draws the first blocks `[n, 1, 8, 8, 8]` beside what came back of them, middle slices `z = 4`.
+    /// Draws middle slices `z = 4` of the first blocks `[n, 1, 8, 8, 8]` beside their
+    /// reconstructions.
     ///
     /// # Errors
     /// Where the picture cannot be written.
@@ -96,13 +98,13 @@ impl Metrics {
     }
 }
 
-/// An event file of TensorBoard: records of protocol buffers (tensorflow/core/util/event.proto), each with its length and
-/// two checksums (the format TFRecord).
+/// An event file of TensorBoard: records of protocol buffers (tensorflow/core/util/event.proto),
+/// each with its length and two checksums (the format TFRecord).
 struct Events(File);
 
 impl Events {
-    /// A new file in this folder. The reader puts files one after the other by their names, and forgets what older ones
-    /// say of steps beyond `step`.
+    /// A new file in this folder. The reader puts files one after the other by their names, and
+    /// forgets what older ones say of steps beyond `step`.
     fn open(folder: &Path, step: usize) -> Result<Self> {
         let what = || folder.display().to_string();
         if step == 0 && folder.exists() {

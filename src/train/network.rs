@@ -1,5 +1,5 @@
-//! The autoencoder in libtorch, layer for layer what `swae_codec::model::Architecture` describes; trained here, exported
-//! to the weights that the codec runs.
+//! The autoencoder in libtorch, layer for layer what `swae_codec::model::Architecture` describes;
+//! trained here, exported to the weights that the codec runs.
 
 use crate::layer::{Layer, Pass, leaf};
 use crate::parallel::World;
@@ -49,8 +49,8 @@ impl Chain {
         Passes(passes)
     }
 
-    /// From the gradients of the loss of all ranks by the parts' outputs: those by their inputs, and for each part those by
-    /// the parameters, first layer first.
+    /// From the gradients of the loss of all ranks by the parts' outputs: those by their inputs,
+    /// and for each part those by the parameters, first layer first.
     pub fn back(
         &self,
         passes: Passes,
@@ -163,7 +163,8 @@ mod tests {
             let store = nn::VarStore::new(tch::Device::Cpu);
             let mut swae = Swae::new(&store.root(), architecture);
             let blocks = Tensor::randn([LANES as i64, 1, 8, 8, 8], (Kind::Float, tch::Device::Cpu));
-            // A few training passes give the batch normalisation statistics that are not the identity.
+            // A few training passes give the batch normalisation statistics that are not the
+            // identity.
             for _ in 0..5 {
                 let latents = swae.encoder.pass(vec![blocks.shallow_clone()], &World::alone()).outputs();
                 swae.decoder.pass(latents, &World::alone());

@@ -1,5 +1,5 @@
-//! Communication between the ranks of a training: sums in an order that does not depend on their number, gathers,
-//! reductions. A process without MPI is a world of one.
+//! Communication between the ranks of a training: sums in an order that does not depend on their
+//! number, gathers, reductions. A process without MPI is a world of one.
 
 use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
@@ -47,8 +47,8 @@ impl World {
         self.comm.as_ref().map_or(1, |c| c.size() as usize)
     }
 
-    /// What this rank has sent in [`World::sum`], [`World::sum_parts`] and [`World::gather_rows`]; the last, whose algorithm
-    /// MPI chooses, counts as a ring.
+    /// What this rank has sent in [`World::sum`], [`World::sum_parts`] and [`World::gather_rows`];
+    /// the last, whose algorithm MPI chooses, counts as a ring.
     pub fn traffic(&self) -> Traffic {
         self.traffic.get()
     }
@@ -63,15 +63,16 @@ impl World {
         part(n, self.size(), self.rank())
     }
 
-    /// Adds up numbers over all ranks: (0 + 1) + (2 + 3) + …, always in this order, where the ranks are a power of two;
-    /// MPI's own sum promises none. Halves go to and fro by recursive halving and doubling (Thakur, Rabenseifner, Gropp,
-    /// IJHPCA 2005, section 4.5), nearest ranks first.
+    /// Adds up numbers over all ranks: (0 + 1) + (2 + 3) + …, always in this order, where the ranks
+    /// are a power of two; MPI's own sum promises none. Halves go to and fro by recursive halving
+    /// and doubling (Thakur, Rabenseifner, Gropp, IJHPCA 2005, section 4.5), nearest ranks first.
     pub fn sum(&self, numbers: &mut [f32]) {
         let Some(comm) = self.comm.as_ref().filter(|c| c.size() > 1) else { return };
         let (rank, size) = (self.rank(), self.size());
         let of = |rank: usize| comm.process_at_rank(rank as i32);
         let mut received = vec![0.0f32; numbers.len()];
-        // Ranks beyond the greatest power of two send their numbers to another, and get the sum from it.
+        // Ranks beyond the greatest power of two send their numbers to another, and get the sum
+        // from it.
         let whole = 1 << size.ilog2();
         if rank >= whole {
             self.count(1, numbers.len());
@@ -108,8 +109,9 @@ impl World {
         }
     }
 
-    /// Adds up, over all parts of all ranks, the tensors that each part has: in pairs of neighbours, pairs of pairs and
-    /// so on, so that the sum is the same bits on however many ranks the parts are, as long as both are powers of two.
+    /// Adds up, over all parts of all ranks, the tensors that each part has: in pairs of
+    /// neighbours, pairs of pairs and so on, so that the sum is the same bits on however many ranks
+    /// the parts are, as long as both are powers of two.
     pub fn sum_parts(&self, parts: Vec<Vec<Tensor>>) -> Vec<Tensor> {
         let mut sums = fold(parts);
         if self.size() == 1 {
@@ -166,7 +168,8 @@ impl World {
     }
 }
 
-/// Does the same with every part, side by side. libtorch's own threads would sum in an order that depends on their number.
+/// Does the same with every part, side by side. libtorch's own threads would sum in an order that
+/// depends on their number.
 pub fn each<T: Send, U: Send>(parts: Vec<T>, work: impl Fn(T) -> U + Sync + Send) -> Vec<U> {
     // A setting of the thread that asks for it.
     tch::set_num_threads(1);

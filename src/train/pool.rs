@@ -1,7 +1,9 @@
-//! The blocks of many files in one file, for data larger than the memory: written once, read block by block.
+//! The blocks of many files in one file, for data larger than the memory: written once, read block
+//! by block.
 //!
-//! Normalised blocks `[z, y, x]` in float32, then the standard deviation that each had (in units of its field's
-//! value range, float32), then the files that they are of, as JSON, and its length as u64; all little-endian. All ranks read the one file.
+//! Normalised blocks `[z, y, x]` in float32, then the standard deviation that each had (in units of
+//! its field's value range, float32), then the files that they are of, as JSON, and its length as
+//! u64; all little-endian. All ranks read the one file.
 
 use crate::checkpoint::whole;
 use crate::parallel::World;
@@ -34,7 +36,8 @@ struct Origin {
 }
 
 impl Pool {
-    /// Opens the pool at `path`; one of these files and folders of files is made first where there is none.
+    /// Opens the pool at `path`; one of these files and folders of files is made first where there
+    /// is none.
     ///
     /// # Errors
     /// Where a file cannot be read, the pool cannot be written, or no block varies enough.

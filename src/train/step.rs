@@ -1,5 +1,5 @@
-//! One optimiser step: the loss of a batch and its gradients, the batch cut into parts that any rank
-//! may hold.
+//! One optimiser step: the loss of a batch and its gradients, the batch cut into parts that any
+//! rank may hold.
 
 use crate::config::{Latents, Training};
 use crate::data::Blocks;

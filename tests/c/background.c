@@ -1,5 +1,5 @@
-// Steps in the background, on a disk that the program can stall: it stands between the library and the
-// kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles) [BALLAST]
+// Steps in the background, on a disk that the program can stall: it stands between the library and
+// the kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles) [BALLAST]
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-// Misuses the library in every way that a simulation can, on two ranks, and prints status and message of each. Between
-// the failures it writes good steps, which must all be in the file.
+// Misuses the library in every way that a simulation can, on two ranks, and prints status and
+// message of each. Between the failures it writes good steps, which must all be in the file.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

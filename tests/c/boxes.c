@@ -1,5 +1,6 @@
-// A hierarchy of boxes on two levels, as AMR codes have them: put, written by two ranks, read back by each, and compared. Also
-// settings as text, streams without a session, and log messages. Exits with 0 if everything is right.
+// A hierarchy of boxes on two levels, as AMR codes have them: put, written by two ranks, read back
+// by each, and compared. Also settings as text, streams without a session, and log messages. Exits
+// with 0 if everything is right.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,8 @@ typedef struct {
     double *data[2][MOST]; // of each field
 } hierarchy;
 
-// Level 0 is a grid of 32³ points in 64 boxes, of which each rank has every second; level 1 is of 64³ points, with 8 boxes on a
-// diagonal, all of them on rank 1.
+// Level 0 is a grid of 32³ points in 64 boxes, of which each rank has every second; level 1 is of
+// 64³ points, with 8 boxes on a diagonal, all of them on rank 1.
 static void make(hierarchy *h, int level) {
     int n = 0, edge = level ? 64 : 32, along = edge / EDGE;
     h->level_boxes = (swae_boxes){.size = sizeof h->level_boxes, .boxes = h->boxes, .box_size = sizeof(swae_box), .level = level,

@@ -1,5 +1,6 @@
-// Preloaded into a program that uses swae: counts the library's MPI communication inside the program's calls, and prints it.
-// A collective counts once, with the bytes that this rank sends and receives; so does a message; so does a call on a file.
+// Preloaded into a program that uses swae: counts the library's MPI communication inside the
+// program's calls, and prints it. A collective counts once, with the bytes that this rank sends and
+// receives; so does a message; so does a call on a file.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <mpi.h>

@@ -1,6 +1,6 @@
-// A CUDA driver without a GPU: the functions of libcuda that the library calls, with the library's kernel compiled for the
-// cores. It tests the kernel's arithmetic and everything around it; it cannot test the speed of a GPU, nor that NVIDIA's
-// compiler respects the kernel's intrinsics.
+// A CUDA driver without a GPU: the functions of libcuda that the library calls, with the library's
+// kernel compiled for the cores. It tests the kernel's arithmetic and everything around it; it
+// cannot test the speed of a GPU, nor that NVIDIA's compiler respects the kernel's intrinsics.
 //
 //   CUDA_ON_CORES        how many devices there are (default 2)
 //   CUDA_ON_CORES_LOG    a file that gets a line with the device's number and the number of blocks for each launch

@@ -1,6 +1,6 @@
-// Preloaded into a program that uses swae: records all writes to a file, or to the files of a folder, in order, so that a
-// test can replay a kill at any moment. RECORD_OF is the file or folder, RECORD_IN the log of all ranks: for each event a
-// line, and the bytes written.
+// Preloaded into a program that uses swae: records all writes to a file, or to the files of a
+// folder, in order, so that a test can replay a kill at any moment. RECORD_OF is the file or
+// folder, RECORD_IN the log of all ranks: for each event a line, and the bytes written.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// Writes steps of three fields, and prints the number of each when it is in the file: steps FILE [FIRST END SETTINGS].
-// Without numbers it runs until it is killed.
+// Writes steps of three fields, and prints the number of each when it is in the file: steps FILE
+// [FIRST END SETTINGS]. Without numbers it runs until it is killed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <swae.h>

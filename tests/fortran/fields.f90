@@ -1,5 +1,6 @@
-! Arrays as Fortran programs have them: sections with strides, ghosts, rank 4, single and double, both kinds of communicator;
-! put by any number of ranks, read back, compared; every misuse has a status. Stops with 1 if anything is wrong.
+! Arrays as Fortran programs have them: sections with strides, ghosts, rank 4, single and double,
+! both kinds of communicator; put by any number of ranks, read back, compared; every misuse has a
+! status. Stops with 1 if anything is wrong.
 program fields
   use mpi_f08
   use swae
@@ -117,7 +118,8 @@ program fields
 
 contains
 
-  ! Steps that are wrong, with the library's message for each; the session stays usable after every one.
+  ! Steps that are wrong, with the library's message for each; the session stays usable after every
+  ! one.
   subroutine every_misuse()
     character(len=*), parameter :: cases(11) = [character(len=24) :: 'put outside a step', 'begin twice', 'step goes back', &
       'bad name', 'other shape', 'empty grid', 'impossible ghosts', 'zero spacing', 'other type', 'mismatched ranks', 'a hole']

@@ -1,11 +1,11 @@
-//! The Hamiltonian constraint of general relativity, from the fields of a BSSN evolution: a measure of reconstructions
-//! that physicists ask for.
+//! The Hamiltonian constraint of general relativity, from the fields of a BSSN evolution: a measure
+//! of reconstructions that physicists ask for.
 
 use ndarray::{Array3, ArrayView3, Axis, Slice};
 use std::collections::BTreeMap;
 
-/// What a step's fields are called, as in examples/bssn: χ = ψ⁻⁴, conformal metric and trace-free extrinsic curvature with
-/// indices down, trace of the latter.
+/// What a step's fields are called, as in examples/bssn: χ = ψ⁻⁴, conformal metric and trace-free
+/// extrinsic curvature with indices down, trace of the latter.
 const METRIC: [&str; 6] = ["gt_xx", "gt_xy", "gt_xz", "gt_yy", "gt_yz", "gt_zz"];
 const CURVATURE: [&str; 6] = ["At_xx", "At_xy", "At_xz", "At_yy", "At_yz", "At_zz"];
 
@@ -18,9 +18,10 @@ const MARGIN: usize = 4;
 /// Inside of this the punctures' own differences are all there is.
 const LEAST_CHI: f64 = 0.25;
 
-/// Root mean square of H = R + ⅔K² − Ã_ij Ã^ij over the points with χ ≥ ¼ that are at least four points from every face
-/// (Baumgarte & Shapiro, "Numerical Relativity", eq. 2.132, in conformal variables). Fields `[z, y, x]` by name, spacing in
-/// units of the mass; the result is in its inverse square. None where a field is missing.
+/// Root mean square of H = R + ⅔K² − Ã_ij Ã^ij over the points with χ ≥ ¼ that are at least four
+/// points from every face (Baumgarte & Shapiro, "Numerical Relativity", eq. 2.132, in conformal
+/// variables). Fields `[z, y, x]` by name, spacing in units of the mass; the result is in its
+/// inverse square. None where a field is missing.
 pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) -> Option<f64> {
     let named = |name: &str| fields.get(name);
     let (chi, k) = (named("chi")?, named("K")?);
@@ -80,7 +81,8 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
     (n > 0.0).then(|| (sum / n).sqrt())
 }
 
-/// Fourth-order central differences along an axis (0 is x, the last of `[z, y, x]`); 0 at the two points next to a face.
+/// Fourth-order central differences along an axis (0 is x, the last of `[z, y, x]`); 0 at the two
+/// points next to a face.
 fn derivative(f: &Array3<f64>, axis: usize, spacing: f64) -> Array3<f64> {
     let axis = Axis(2 - axis);
     let n = f.len_of(axis);
@@ -105,8 +107,8 @@ fn inverse(m: impl Fn(usize, usize) -> f64) -> [[f64; 3]; 3] {
 mod tests {
     use super::*;
 
-    /// A black hole at rest (isotropic coordinates), and an extrinsic curvature Ã = diag(c, −c, 0) that does not belong to it.
-    /// Whatever the spacing, H is taken over 1.5 ≤ x, y, z ≤ 6.
+    /// A black hole at rest (isotropic coordinates), and an extrinsic curvature Ã = diag(c, −c, 0)
+    /// that does not belong to it. Whatever the spacing, H is taken over 1.5 ≤ x, y, z ≤ 6.
     fn fields(n: usize, curvature: f64) -> (BTreeMap<String, Array3<f64>>, [f64; 3]) {
         let h = 4.5 / n as f64;
         let n = n + 1 + 2 * MARGIN;

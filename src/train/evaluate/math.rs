@@ -1,5 +1,5 @@
-//! How good a model is on the math functions: all combinations of their wave numbers, through the codec.
-//! The quality is over all volumes together.
+//! How good a model is on the math functions: all combinations of their wave numbers, through the
+//! codec. The quality is over all volumes together.
 
 use crate::data::{WAVE_NUMBERS, math_volume};
 use anyhow::Result;

@@ -14,7 +14,8 @@ use swae_codec::{Field, FieldView, Model, Models};
 use swae_store::Reader;
 use swae_tool::quality::{middle_slice, quality};
 
-/// One field, over all steps of all runs. Means are those of steps; errors are in units of the field's value range in a step.
+/// One field, over all steps of all runs. Means are those of steps; errors are in units of the
+/// field's value range in a step.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Row {
     /// Its name.
@@ -33,7 +34,8 @@ pub struct Row {
     pub spectrum_error: Vec<f64>,
 }
 
-/// A step's violation of the Hamiltonian constraint, root mean square; see [`constraint::hamiltonian`].
+/// A step's violation of the Hamiltonian constraint, root mean square; see
+/// [`constraint::hamiltonian`].
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Violation {
     /// The run's file.
@@ -63,7 +65,8 @@ pub struct Report {
     pub ratio: f64,
     /// By step, of runs that have the fields for it.
     pub hamiltonian: Vec<Violation>,
-    /// Middle slices `z = nz/2` of the last step of the last run, `[y, x]`: original and reconstruction.
+    /// Middle slices `z = nz/2` of the last step of the last run, `[y, x]`: original and
+    /// reconstruction.
     #[serde(skip)]
     pub pictures: BTreeMap<String, (Array2<f64>, Array2<f64>)>,
 }

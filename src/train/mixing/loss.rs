@@ -1,5 +1,5 @@
-//! The loss of a mixing network: an estimate of the bits that the quantised residual takes, relative
-//! to that of the best candidate prediction.
+//! The loss of a mixing network: an estimate of the bits that the quantised residual takes,
+//! relative to that of the best candidate prediction.
 
 use super::network::MixingNetwork;
 use super::samples::{inputs, labels};
@@ -38,8 +38,8 @@ fn best(candidates: &[Tensor; OTHERS + 1]) -> Tensor {
     candidates[1..].iter().fold(candidates[0].shallow_clone(), |a, b| a.minimum(b))
 }
 
-/// The mean, over rows, of the bits relative to those of the best candidate: small bounds, which take
-/// many bits, count no more than large ones.
+/// The mean, over rows, of the bits relative to those of the best candidate: small bounds, which
+/// take many bits, count no more than large ones.
 pub(super) fn loss(network: &MixingNetwork, rows: &Tensor) -> Tensor {
     let best = no_grad(|| best(&candidates(rows)));
     (bits(&network.weights(&inputs(rows)), rows) / (&best + FEW)).mean(Kind::Float)

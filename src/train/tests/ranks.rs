@@ -37,7 +37,8 @@ fn the_same_batch_gives_the_same_model_to_the_bit_on_1_2_and_4_ranks() {
     }
 }
 
-/// Three ranks do not divide into pairs: their sums are not those of two or four, but the same in every run.
+/// Three ranks do not divide into pairs: their sums are not those of two or four, but the same in
+/// every run.
 #[test]
 fn three_ranks_train_the_same_model_twice() {
     let ((losses, file), (again, file_again)) = (trained(3), trained(3));

@@ -1,5 +1,5 @@
-//! Training works from data to model file, stops and resumes, and reports what is wrong; the built-in model for math
-//! functions has the quality that the documents name.
+//! Training works from data to model file, stops and resumes, and reports what is wrong; the
+//! built-in model for math functions has the quality that the documents name.
 
 use ndarray::Array3;
 use std::path::Path;
@@ -216,7 +216,8 @@ fn a_short_training_on_math_functions_lowers_the_error_and_exports() {
     assert_eq!(again.id(), model.id());
     let mse = again.metadata.provenance["final_mse_of_normalised_blocks"].as_f64().unwrap();
     assert!(mse < 0.8, "the blocks have variance 1, the network left {mse}");
-    // The exported model, through the codec, does what training saw: far better than the mean of each block.
+    // The exported model, through the codec, does what training saw: far better than the mean of
+    // each block.
     let q = evaluate::math::quality(&again, 128, LatentCoding::F16).unwrap();
     assert!(q.correlation > 0.85, "{q:?}");
 }
@@ -367,7 +368,8 @@ fn a_mixing_network_is_trained_on_a_series_and_refined() {
     let mix = |arguments: &[&str]| {
         let shared = ["mix", "run.swae", "--bounds", "1e-3", "--samples", "3000", "--batch", "128"];
         let said = swae_train(dir.path(), &[&shared, &["--test", "run.swae"][..], arguments].concat());
-        // Bits of a block with the mixed prediction, and with the previous step and spatial prediction.
+        // Bits of a block with the mixed prediction, and with the previous step and spatial
+        // prediction.
         let compared = said.split_once("on other runs ").expect("a comparison").1;
         let number = |s: &str| s.split(' ').next().unwrap().trim_end_matches(',').parse::<f64>().unwrap();
         (number(compared), number(compared.split_once("spatial prediction ").unwrap().1))
