@@ -103,7 +103,7 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             assert_eq!(time, 0.5 * step as f64);
             let [(name, Field::F64(values))] = &fields[..] else { panic!("one field of doubles") };
             assert_eq!(name, "chi");
-            // Each rank's data begin at its own first value, that of [0, 0, 0] on one of them.
+            // Both ranks put the same array: each half begins with its first value.
             assert_eq!(values[[0, 0, 1]], 0.001);
             assert_eq!(values[[7, 15, 15]], 0.001 * 2047.0 * 2047.0);
         }

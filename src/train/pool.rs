@@ -8,6 +8,7 @@
 use crate::checkpoint::whole;
 use crate::parallel::World;
 use anyhow::{Context, Result, ensure};
+use ndarray::Array3;
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -126,20 +127,8 @@ fn write(path: &Path, files: &[PathBuf], origin: &Origin) -> Result<()> {
             let names: Vec<String> = fields.map(|(info, _)| info.name.clone()).collect();
             for name in names {
                 let field = swae_store::read_field(reader.as_mut(), index, &name)?.to_f64();
-                let (lo, hi) = field.iter().fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
-                let view = FieldView::of_array(&field)?;
-                let grid = BlockGrid::new(view.count());
-                let blocks: Vec<_> = (0..grid.len())
-                    .into_par_iter()
-                    .filter_map(|i| {
-                        let mut block = gather(&view, grid.block(i));
-                        let deviation = normalise(&mut block) / (hi - lo);
-                        let varies = deviation.is_normal() && deviation >= origin.least_deviation;
-                        varies.then(|| (deviation as f32, block.map(|v| (v as f32).to_le_bytes())))
-                    })
-                    .collect();
-                for (deviation, block) in &blocks {
-                    deviations.push(*deviation);
+                for (deviation, block) in varying_blocks(&field, origin.least_deviation)? {
+                    deviations.push(deviation);
                     out.write_all(block.as_flattened())?;
                 }
             }
@@ -152,6 +141,24 @@ fn write(path: &Path, files: &[PathBuf], origin: &Origin) -> Result<()> {
     out.write_all(&json)?;
     out.write_all(&(json.len() as u64).to_le_bytes())?;
     Ok(out.flush()?)
+}
+
+/// The bytes of a normalised block.
+type BlockBytes = [[u8; 4]; VALUES];
+
+/// The blocks of a field whose deviation, in units of its value range, is not below the least:
+/// normalised, with their deviations.
+fn varying_blocks(field: &Array3<f64>, least_deviation: f64) -> Result<Vec<(f32, BlockBytes)>> {
+    let (lo, hi) = field.iter().fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    let view = FieldView::of_array(field)?;
+    let grid = BlockGrid::new(view.count());
+    let block = |i| {
+        let mut block = gather(&view, grid.block(i));
+        let deviation = normalise(&mut block) / (hi - lo);
+        let varies = deviation.is_normal() && deviation >= least_deviation;
+        varies.then(|| (deviation as f32, block.map(|v| (v as f32).to_le_bytes())))
+    };
+    Ok((0..grid.len()).into_par_iter().filter_map(block).collect())
 }
 
 /// Normalises the block and gives its standard deviation; 0 where it has nothing to normalise.
