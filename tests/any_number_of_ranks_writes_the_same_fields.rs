@@ -1,4 +1,5 @@
 //! The same run on 1, 2, 4 and 8 ranks, in both stores, decodes to the same bits.
+//! So it does with any devices and threads.
 
 use swae_tests::{bits, collision, compile, decode, example, mpirun};
 

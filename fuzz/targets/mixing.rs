@@ -4,11 +4,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use swae_codec::{Bound, FieldView, Models};
 use swae_codec::decode::{advance, decompress_boxes};
 use swae_codec::encode::{Bounded, compress_bounded};
 use swae_codec::history::History;
 use swae_codec::stream::Stream;
+use swae_codec::{Bound, FieldView, Models};
 
 static STEPS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let model = Models::built_in().by_name("gr-mixture").expect("it is built in");

@@ -1,4 +1,5 @@
-//! Two steps of any bytes, one after the other.
+//! Two steps of any bytes, their checksums made right, decoded one after the other with one
+//! history: fields or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
 //! A stream of any bytes, its checksum made right, gives boxes of the declared shapes or an error.
+//! So do its statistics and a region of it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,4 @@
-//! The blocks of many files in one file, for data larger than the memory: written once, read block
-//! by block.
+//! The blocks of many files in one file, for data larger than the memory.
 //!
 //! Normalised blocks `[z, y, x]` in float32, then the standard deviation that each had (in units of
 //! its field's value range, float32), then the files that they are of, as JSON, and its length as

@@ -1,5 +1,4 @@
-//! Training of mixing networks: `swae-train mix` trains one, `swae-train tune` refines one on the
-//! first steps of a run.
+//! Training of mixing networks: `swae-train mix` trains one, `swae-train tune` refines one.
 //!
 //! Every field of every run is encoded as a series, at several bounds and step distances; the
 //! candidate predictions of a block, its context features and its true coefficients are a training

@@ -1,4 +1,5 @@
-//! The mixing network in libtorch: trained here, and written as a model file that the codec runs.
+//! The mixing network in libtorch: three dense layers from context features to weights. It is
+//! written as a model file that the codec runs.
 
 use super::samples::inputs;
 use anyhow::{Context, Result, ensure};

@@ -1,4 +1,5 @@
-//! The training loop of a mixing network, on rows of samples that are in memory.
+//! The training loop of a mixing network, on rows of samples that are in memory. `mix.rs` and
+//! `tune.rs` say for how long, and look at the network meanwhile.
 
 use super::loss::loss;
 use super::network::MixingNetwork;
