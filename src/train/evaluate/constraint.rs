@@ -30,26 +30,8 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
     if chi.shape().iter().any(|&n| n <= 2 * MARGIN) {
         return None;
     }
-    // The physical metric, its derivatives and from them Γ^i_jk, as [i][jk].
     let metric: Vec<Array3<f64>> = tilde.iter().map(|g| *g / chi).collect();
-    let by = |f: &Array3<f64>| [0, 1, 2].map(|axis| derivative(f, axis, spacing[axis]));
-    let d_metric: Vec<[Array3<f64>; 3]> = metric.iter().map(by).collect();
-    let mut gamma: Vec<Vec<Array3<f64>>> = vec![vec![Array3::zeros(chi.dim()); 6]; 3];
-    for (p, _) in chi.indexed_iter() {
-        let inverse = inverse(|i, j| metric[SYMMETRIC[i][j]][p]);
-        for j in 0..3 {
-            for l in j..3 {
-                let lower = [0, 1, 2].map(|m| {
-                    let d = |a: usize, b: usize, by: usize| d_metric[SYMMETRIC[a][b]][by][p];
-                    0.5 * (d(m, j, l) + d(m, l, j) - d(j, l, m))
-                });
-                for i in 0..3 {
-                    gamma[i][SYMMETRIC[j][l]][p] = (0..3).map(|m| inverse[i][m] * lower[m]).sum();
-                }
-            }
-        }
-    }
-    let d_gamma: Vec<Vec<[Array3<f64>; 3]>> = gamma.iter().map(|g| g.iter().map(by).collect()).collect();
+    let connection = Connection::of(&metric, spacing);
     let [nz, ny, nx] = chi.shape()[..] else { return None };
     let (mut sum, mut n) = (0.0, 0.0);
     for (p, &chi) in chi.indexed_iter() {
@@ -58,8 +40,6 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
         if chi < LEAST_CHI || !(inside(x, nx) && inside(y, ny) && inside(z, nz)) {
             continue;
         }
-        let g = |i: usize, j: usize, l: usize| gamma[i][SYMMETRIC[j][l]][p];
-        let dg = |i: usize, j: usize, l: usize, by: usize| d_gamma[i][SYMMETRIC[j][l]][by][p];
         let upper = inverse(|i, j| metric[SYMMETRIC[i][j]][p]);
         let upper_tilde = inverse(|i, j| tilde[SYMMETRIC[i][j]][p]);
         let mixed =
@@ -67,18 +47,55 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
         let mut h = 2.0 / 3.0 * k[p] * k[p];
         for (i, row) in upper.iter().enumerate() {
             for (j, upper) in row.iter().enumerate() {
-                let mut ricci = 0.0;
-                for l in 0..3 {
-                    ricci += dg(l, i, j, l) - dg(l, i, l, j);
-                    ricci += (0..3).map(|m| g(l, l, m) * g(m, i, j) - g(l, j, m) * g(m, i, l)).sum::<f64>();
-                }
-                h += upper * ricci - mixed(i, j) * mixed(j, i);
+                h += upper * connection.ricci(i, j, p) - mixed(i, j) * mixed(j, i);
             }
         }
         sum += h * h;
         n += 1.0;
     }
     (n > 0.0).then(|| (sum / n).sqrt())
+}
+
+/// The Christoffel symbols Γ^i_jk of a metric, and their derivatives, as `[i][jk]`.
+struct Connection {
+    gamma: Vec<Vec<Array3<f64>>>,
+    derivatives: Vec<Vec<[Array3<f64>; 3]>>,
+}
+
+impl Connection {
+    fn of(metric: &[Array3<f64>], spacing: [f64; 3]) -> Self {
+        let by = |f: &Array3<f64>| [0, 1, 2].map(|axis| derivative(f, axis, spacing[axis]));
+        let d_metric: Vec<[Array3<f64>; 3]> = metric.iter().map(by).collect();
+        let mut gamma: Vec<Vec<Array3<f64>>> = vec![vec![Array3::zeros(metric[0].dim()); 6]; 3];
+        for (p, _) in metric[0].indexed_iter() {
+            let inverse = inverse(|i, j| metric[SYMMETRIC[i][j]][p]);
+            for j in 0..3 {
+                for l in j..3 {
+                    let lower = [0, 1, 2].map(|m| {
+                        let d = |a: usize, b: usize, by: usize| d_metric[SYMMETRIC[a][b]][by][p];
+                        0.5 * (d(m, j, l) + d(m, l, j) - d(j, l, m))
+                    });
+                    for i in 0..3 {
+                        gamma[i][SYMMETRIC[j][l]][p] = (0..3).map(|m| inverse[i][m] * lower[m]).sum();
+                    }
+                }
+            }
+        }
+        let derivatives = gamma.iter().map(|g| g.iter().map(by).collect()).collect();
+        Self { gamma, derivatives }
+    }
+
+    /// The component `ij` of the Ricci tensor at a point.
+    fn ricci(&self, i: usize, j: usize, p: (usize, usize, usize)) -> f64 {
+        let g = |i: usize, j: usize, l: usize| self.gamma[i][SYMMETRIC[j][l]][p];
+        let dg = |i: usize, j: usize, l: usize, by: usize| self.derivatives[i][SYMMETRIC[j][l]][by][p];
+        let mut ricci = 0.0;
+        for l in 0..3 {
+            ricci += dg(l, i, j, l) - dg(l, i, l, j);
+            ricci += (0..3).map(|m| g(l, l, m) * g(m, i, j) - g(l, j, m) * g(m, i, l)).sum::<f64>();
+        }
+        ricci
+    }
 }
 
 /// Fourth-order central differences along an axis (0 is x, the last of `[z, y, x]`); 0 at the two
