@@ -1,7 +1,7 @@
 //! SPERR (Li, Lindstrom, Clyne, IPDPS 2023): CDF 9/7 wavelets, SPECK, outlier corrections. Over its
 //! own C interface, with a point-wise error bound.
 
-use crate::{ReferenceCompressor, ReferenceElement, long};
+use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
 use std::ffi::c_void;
 use swae_codec::Dtype;
 

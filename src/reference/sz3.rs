@@ -1,7 +1,7 @@
 //! SZ3 (Liang et al., IEEE TBD 2023): interpolation and Lorenzo prediction, quantisation, Huffman,
 //! zstd. With an absolute error bound.
 
-use crate::{ReferenceCompressor, ReferenceElement, long};
+use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
 use sz3::{Config, DimensionedData, ErrorBound, compress_with_config, decompress};
 
 /// SZ3 with its default algorithm, `interpolation_lorenzo`.

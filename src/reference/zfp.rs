@@ -1,7 +1,7 @@
 //! ZFP (Lindstrom, IEEE TVCG 2014): a block transform of 4³ values. In fixed-accuracy mode, over its
 //! own C interface.
 
-use crate::{ReferenceCompressor, ReferenceElement, long};
+use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
 use swae_codec::Dtype;
 use zfp_sys as z;
 

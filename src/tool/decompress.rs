@@ -25,11 +25,12 @@ pub struct Arguments {
 /// Decodes the selected steps and fields, and gives the files that it wrote.
 ///
 /// `output` with several steps gets each step's number before its ending: `out.vti` becomes
-/// `out.00000010.vti`. A `.npy` file holds one field, so with several fields it gets their names too;
-/// a `.h5` file holds everything. A `.pvti` file refers to pieces in a folder beside it. A `.pvd` file
-/// refers to steps beside it, at their times: `.vti` files or, where fields lie on several levels,
-/// `.vtm` files, with a file for each box in a folder. A series or a list of boxes in a `.swae` file
-/// becomes one `.npy` file of four axes again. Of a region, only the tiles that it touches are decoded.
+/// `out.00000010.vti`. A `.npy` file holds one field, so with several fields it gets their names
+/// too; a `.h5` file holds everything. A `.pvti` file refers to pieces in a folder beside it. A
+/// `.pvd` file refers to steps beside it, at their times: `.vti` files or, where fields lie on
+/// several levels, `.vtm` files, with a file for each box in a folder. A series or a list of boxes
+/// in a `.swae` file becomes one `.npy` file of four axes again. Of a region, only the tiles that
+/// it touches are decoded.
 ///
 /// # Errors
 /// Where nothing is left to write, the ending is unknown, or a file cannot be read or written.

@@ -10,8 +10,8 @@ use swae_plugins::filter::ID;
 pub struct Arguments {
     #[command(flatten)]
     mode: ModeFlags,
-    /// The first axis of the datasets is time: in chunks of several steps, each step is predicted from
-    /// the previous ones
+    /// The first axis of the datasets is time: in chunks of several steps, each step is predicted
+    /// from the previous ones
     #[arg(long)]
     series: bool,
 }

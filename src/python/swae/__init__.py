@@ -70,7 +70,7 @@ class Variable:
 
     @property
     def encoding(self) -> str:
-        """How the field is compressed in its first step: ``rel 1e-4``, ``latent gr-16 f16``, ``raw``."""
+        """The compression in its first step: ``rel 1e-4``, ``latent gr-16 f16``, ``raw``."""
         return self._info["encoding"]
 
     @property

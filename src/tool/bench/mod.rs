@@ -39,8 +39,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let (mut floats, mut doubles) = (Vec::new(), Vec::new());
         for field in sample::names(input, &plan)? {
             match AnySample::load(input, &field, &plan)? {
-                AnySample::F32(sample) => floats.extend(measure(sample, &plan, &mut add)),
-                AnySample::F64(sample) => doubles.extend(measure(sample, &plan, &mut add)),
+                AnySample::F32(sample) => floats.extend(measure_sample(sample, &plan, &mut add)),
+                AnySample::F64(sample) => doubles.extend(measure_sample(sample, &plan, &mut add)),
             }
         }
         run::measure(&floats, &plan, &mut add)?;
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Measures a field by itself, and gives it back where it is measured with others too.
-fn measure<T: ReferenceElement>(
+fn measure_sample<T: ReferenceElement>(
     sample: Sample<T>,
     plan: &Plan<'_>,
     add: &mut impl FnMut(Row),

@@ -46,8 +46,8 @@ mod linked {
     }
 
     impl<T: ReferenceElement> Reference<T> {
-        /// All ways to hand a task over: a series as single steps or, to a library of four axes, whole;
-        /// boxes stacked along z, or on a fourth axis.
+        /// All ways to hand a task over: a series as single steps or, to a library of four axes,
+        /// whole; boxes stacked along z, or on a fourth axis.
         fn calls(&self, task: &Task<'_, T>) -> Vec<Call> {
             let [nx, ny, nz] = task.count;
             let n = task.parts.len();
