@@ -7,6 +7,7 @@ use swae_tool::{bench, compare, compress, decompress, filter, info, models, veri
 
 #[derive(Parser)]
 #[command(
+    name = "swae",
     version = version(),
     about = "Compresses fields of simulations, decompresses, verifies and compares them"
 )]
