@@ -3,10 +3,11 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo test fuzz bench overhead evaluate header ptx train-data train-scaling clean
+.PHONY: help build install python examples demo check circles test fuzz bench overhead evaluate header ptx fit train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
+	echo 'make check   formatting, import circles, header, lints, codec tests: before each commit (minutes)'
 	echo 'make test    sets up everything, runs every test (half an hour the first time)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make install PREFIX=/usr/local   libraries, headers, CMake package, pkg-config file, tool'
@@ -16,6 +17,7 @@ help:
 	echo 'make evaluate  how good the model of math functions is'
 	echo 'make train-scaling  training on one process and on two'
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
+	echo 'make fit     fits the initial tables of the entropy coder again and compares them (half an hour)'
 	echo 'make docs    the site of the documents, in build/site'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
 	echo 'make ptx     compiles the kernel for GPUs again after a change of src/codec/cuda'
@@ -62,8 +64,23 @@ demo: examples
 	$$swae info head_on.h5 | sed -n 1p
 	echo 'for ParaView: demo/head_on.*.vti      pictures: demo/fields.png'
 
+# Before each commit. It builds what `make build` builds, and no more than the codec's tests beside.
+check: export CARGO_TERM_COLOR = never
+check: circles
+	@setup/packages.sh demo
+	. setup/env.sh
+	cargo fmt --all --check
+	cargo test --release -q -p swae-capi --test header
+	cargo clippy --release --all-targets $$SWAE_FEATURES -- -D warnings
+	cargo test --release -q -p swae-codec
+
+# No crate's files import one another in a circle of more than two.
+circles:
+	@python3 setup/import_circles.py --self-test 2>/dev/null || { echo 'setup/import_circles.py --self-test fails' >&2; exit 1; }
+	python3 setup/import_circles.py
+
 test: export CARGO_TERM_COLOR = never
-test:
+test: circles
 	@setup/packages.sh all
 	setup/adios2.sh
 	setup/libtorch.sh
@@ -140,6 +157,10 @@ ptx:
 	@setup/packages.sh all
 	setup/python.sh
 	setup/ptx.sh src/codec/cuda/network.ptx
+
+# What is fitted to data, once more, beside what the tree has: src/codec/entropy/FITTED.md.
+fit: examples
+	@setup/fit.sh
 
 # docs/performance.md's table of math functions.
 evaluate:

@@ -1,10 +1,12 @@
 ! SPDX-License-Identifier: MIT OR Apache-2.0
-!
-! swae for Fortran: a module over swae.h, where everything is explained. Modules are compiled by the compiler that uses them:
-! add this file to the program, or link CMake's target swae::fortran, which does.
-!
-! No procedure stops the program. Each tells its status in an argument of that name, which is optional where the end of the
-! step tells it too; swae_message says what it means. Indices of grids count from 0, as in C.
+
+!> @file swae.f90
+!> @brief swae for Fortran: a module over swae.h, which describes every function and option.
+!>
+!> A module is compiled by the compiler that uses it: add this file to the program, or link the
+!> CMake target swae::fortran. No procedure stops the program. Each returns a status, which is
+!> optional where swae_end_step returns the error too; swae_message is the message of the last
+!> failed call. Indices of grids count from 0, as in C.
 module swae
   use, intrinsic :: iso_c_binding
   use, intrinsic :: iso_fortran_env, only: real32, real64, int64
@@ -16,40 +18,80 @@ module swae
     swae_message
   public :: swae_reader_open, swae_reader_steps, swae_reader_step, swae_reader_read, swae_reader_close
 
+  !> Statuses: swae_status.
   integer, parameter, public :: SWAE_OK = 0, SWAE_ERROR_ARGUMENT = 1, SWAE_ERROR_STATE = 2, SWAE_ERROR_MODEL = 3, &
-    SWAE_ERROR_IO = 4, SWAE_ERROR_DISAGREEMENT = 5, SWAE_ERROR_UNSUPPORTED = 6, SWAE_ERROR_INTERNAL = 7
+    SWAE_ERROR_IO = 4, SWAE_ERROR_MISMATCH = 5, SWAE_ERROR_UNSUPPORTED = 6, SWAE_ERROR_INTERNAL = 7
+  !> How fields are compressed: swae_mode.
   integer, parameter, public :: SWAE_MODE_LATENT = 0, SWAE_MODE_RAW = 1, SWAE_MODE_ABSOLUTE = 2, SWAE_MODE_RELATIVE = 3, &
     SWAE_MODE_POINTWISE_RELATIVE = 4, SWAE_MODE_PSNR = 5
+  !> How latents are stored: swae_latents.
   integer, parameter, public :: SWAE_LATENTS_F16 = 0, SWAE_LATENTS_F32 = 1, SWAE_LATENTS_U8 = 2
 
-  ! One output of a simulation, open on every rank of a communicator.
+  !> @brief One output of a simulation, open on every rank of a communicator.
   type, public :: swae_session
     private
     type(c_ptr) :: handle = c_null_ptr
   end type
 
-  ! A file that is read.
+  !> @brief A file that is read.
   type, public :: swae_reader
     private
     type(c_ptr) :: handle = c_null_ptr
   end type
 
-  ! Opens an output, with a communicator of mpi_f08 or an integer.
+  !> @brief Opens an output (swae_open in swae.h). Collective.
+  !>
+  !> @param[inout] session           the session
+  !> @param[in]  comm                a communicator of mpi_f08, or an integer of the module mpi
+  !> @param[in]  path                the file: .h5 for parallel HDF5, .bp for ADIOS2 BP5
+  !> @param[out] status              SWAE_OK or an error, the same on all ranks
+  !> @param[in]  mode                SWAE_MODE_...; SWAE_MODE_LATENT if absent
+  !> @param[in]  bound               the error bound, or the dB of SWAE_MODE_PSNR
+  !> @param[in]  latents             SWAE_LATENTS_...
+  !> @param[in]  model               name or path of a model
+  !> @param[in]  threads             threads that encode on this rank
+  !> @param[in]  keyframe_interval   steps from one keyframe to the next
+  !> @param[in]  config              path of a TOML file of settings
+  !> @param[in]  settings            settings separated by semicolons
   interface swae_open
     module procedure open_f08, open_integer
   end interface
 
-  ! Hands over an array whose indices are x, y, z; or, of rank 4, a field for each of its last index, with a name each.
+  !> @brief Puts one box of a field into the step (swae_put in swae.h), or of several fields with
+  !> the same box.
+  !>
+  !> @param[in]  session   an open session
+  !> @param[in]  name      name of the field; an array of names for an array of rank 4
+  !> @param[in]  a         values with indices x, y, z, ghost zones included; of rank 4, one field
+  !>                       for each of the last index
+  !> @param[in]  shape     points of the grid; those of the box if absent
+  !> @param[in]  start     first point of the box in the grid, from 0
+  !> @param[in]  ghost_lo  ghost points in memory below the box
+  !> @param[in]  ghost_hi  ghost points in memory above the box
+  !> @param[in]  origin    coordinates of grid point 0
+  !> @param[in]  spacing   distance between grid points
+  !> @param[in]  level     refinement level
+  !> @param[in]  partial   whether boxes need not cover the grid
+  !> @param[out] status    SWAE_OK or the error of this rank
   interface swae_put
     module procedure put_real32, put_real64, put_all_real32, put_all_real64
   end interface
 
-  ! Reads as much of a field as the array has room for, from `start` on.
+  !> @brief Reads the region of a field that has the shape of an array (swae_reader_read in swae.h).
+  !>
+  !> @param[in]    reader  an open reader
+  !> @param[in]    index   index of the step, from 0
+  !> @param[in]    name    name of the field
+  !> @param[inout] a       the values, of the file's type
+  !> @param[in]    start   first point of the region in the grid, from 0
+  !> @param[out]   status  SWAE_OK or an error
   interface swae_reader_read
     module procedure read_real32, read_real64
   end interface
 
-  ! What the last failed call of a session or a reader said.
+  !> @brief Message of the last failed call on a session or a reader.
+  !>
+  !> @return the message; empty where no call failed
   interface swae_message
     module procedure message_of_session, message_of_reader
   end interface
@@ -160,7 +202,8 @@ contains
     integer, intent(in), optional :: mode, latents, threads, keyframe_interval
     real(real64), intent(in), optional :: bound
     character(len=*), intent(in), optional :: model, config, settings
-    call open_integer(session, comm%MPI_VAL, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings)
+    call open_integer(session, comm%MPI_VAL, path, status, mode, bound, latents, model, threads, keyframe_interval, config, &
+      settings)
   end subroutine
 
   subroutine open_integer(session, comm, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings)
@@ -200,31 +243,49 @@ contains
     status = c_open(comm, c_loc(c_path), options, session%handle)
   end subroutine
 
+  !> @brief Begins an output step. Collective: all ranks pass the same step and time.
+  !>
+  !> @param[in]  session  an open session
+  !> @param[in]  step     number of the step, greater than that of the previous one
+  !> @param[in]  time     time of the step
+  !> @param[out] status   SWAE_OK, or the error of an earlier step in the background
   subroutine swae_begin_step(session, step, time, status)
     type(swae_session), intent(in) :: session
     integer(int64), intent(in) :: step
     real(real64), intent(in) :: time
     integer, intent(out), optional :: status
-    call tell(c_begin_step(session%handle, step, time), status)
+    call set(status, c_begin_step(session%handle, step, time))
   end subroutine
 
+  !> @brief Ends the step: it is written by all ranks, or, where any rank had an error, by none.
+  !> Collective.
+  !>
+  !> @param[in]  session  an open session
+  !> @param[out] status   SWAE_OK, or the same error on all ranks
   subroutine swae_end_step(session, status)
     type(swae_session), intent(in) :: session
     integer, intent(out) :: status
     status = c_end_step(session%handle)
   end subroutine
 
-  ! Waits for steps in the background.
+  !> @brief Waits until all steps that have ended are in the file. Collective.
+  !>
+  !> @param[in]  session  an open session
+  !> @param[out] status   SWAE_OK, or the first error that no call has returned yet
   subroutine swae_flush(session, status)
     type(swae_session), intent(in) :: session
     integer, intent(out), optional :: status
-    call tell(c_flush(session%handle), status)
+    call set(status, c_flush(session%handle))
   end subroutine
 
+  !> @brief Closes the output and frees the session. Collective.
+  !>
+  !> @param[inout] session  the session
+  !> @param[out]   status   SWAE_OK, or the first error that no call has returned yet
   subroutine swae_close(session, status)
     type(swae_session), intent(inout) :: session
     integer, intent(out), optional :: status
-    call tell(c_close(session%handle), status)
+    call set(status, c_close(session%handle))
     session%handle = c_null_ptr
   end subroutine
 
@@ -239,9 +300,9 @@ contains
     character(kind=c_char), target :: c_name(len_trim(name) + 1)
     type(c_field) :: f
     c_name = text(name)
-    f = field(c_loc(c_name), 0, 4, int(ubound(a)), places_real32(a), &
+    f = field(c_loc(c_name), 0, 4, int(ubound(a)), addresses_real32(a), &
       shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial)
-    call tell(c_put(session%handle, f), status)
+    call set(status, c_put(session%handle, f))
   end subroutine
 
   subroutine put_real64(session, name, a, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial, status)
@@ -255,9 +316,9 @@ contains
     character(kind=c_char), target :: c_name(len_trim(name) + 1)
     type(c_field) :: f
     c_name = text(name)
-    f = field(c_loc(c_name), 1, 8, int(ubound(a)), places_real64(a), &
+    f = field(c_loc(c_name), 1, 8, int(ubound(a)), addresses_real64(a), &
       shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial)
-    call tell(c_put(session%handle, f), status)
+    call set(status, c_put(session%handle, f))
   end subroutine
 
   subroutine put_all_real32(session, names, a, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial, status)
@@ -276,7 +337,7 @@ contains
         partial, found)
       if (first == SWAE_OK) first = found
     end do
-    call tell(first, status)
+    call set(status, first)
   end subroutine
 
   subroutine put_all_real64(session, names, a, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial, status)
@@ -295,9 +356,14 @@ contains
         partial, found)
       if (first == SWAE_OK) first = found
     end do
-    call tell(first, status)
+    call set(status, first)
   end subroutine
 
+  !> @brief Opens a file for reading.
+  !>
+  !> @param[inout] reader  the reader
+  !> @param[in]    path    the file: .h5, .bp, .swae, .npy or .vti
+  !> @param[out]   status  SWAE_OK or an error
   subroutine swae_reader_open(reader, path, status)
     type(swae_reader), intent(inout) :: reader
     character(len=*), intent(in) :: path
@@ -307,19 +373,30 @@ contains
     status = c_reader_open(c_loc(c_path), reader%handle)
   end subroutine
 
+  !> @brief Number of steps in the file.
+  !>
+  !> @param[in]  reader  an open reader
+  !> @param[out] count   the number of steps
+  !> @param[out] status  SWAE_OK or an error
   subroutine swae_reader_steps(reader, count, status)
     type(swae_reader), intent(in) :: reader
     integer, intent(out) :: count
     integer, intent(out), optional :: status
     integer(c_size_t) :: found
-    integer :: came_to
+    integer :: result_of_call
     found = 0
-    came_to = c_reader_steps(reader%handle, found)
+    result_of_call = c_reader_steps(reader%handle, found)
     count = int(found)
-    call tell(came_to, status)
+    call set(status, result_of_call)
   end subroutine
 
-  ! Number and time of the step at an index, which counts from 0.
+  !> @brief Number and time of a step.
+  !>
+  !> @param[in]  reader  an open reader
+  !> @param[in]  index   index of the step, from 0
+  !> @param[out] step    the number that the simulation gave it
+  !> @param[out] time    its time
+  !> @param[out] status  SWAE_OK or an error
   subroutine swae_reader_step(reader, index, step, time, status)
     type(swae_reader), intent(in) :: reader
     integer, intent(in) :: index
@@ -329,7 +406,7 @@ contains
     integer(c_size_t) :: fields
     step = -1
     time = 0
-    call tell(c_reader_step(reader%handle, int(index, c_size_t), step, time, fields), status)
+    call set(status, c_reader_step(reader%handle, int(index, c_size_t), step, time, fields))
   end subroutine
 
   subroutine read_real32(reader, index, name, a, start, status)
@@ -342,7 +419,7 @@ contains
     character(kind=c_char), target :: c_name(len_trim(name) + 1)
     c_name = text(name)
     status = c_reader_read(reader%handle, int(index, c_size_t), &
-      field(c_loc(c_name), 0, 4, int(ubound(a)), places_real32(a), start=start))
+      field(c_loc(c_name), 0, 4, int(ubound(a)), addresses_real32(a), start=start))
   end subroutine
 
   subroutine read_real64(reader, index, name, a, start, status)
@@ -355,41 +432,44 @@ contains
     character(kind=c_char), target :: c_name(len_trim(name) + 1)
     c_name = text(name)
     status = c_reader_read(reader%handle, int(index, c_size_t), &
-      field(c_loc(c_name), 1, 8, int(ubound(a)), places_real64(a), start=start))
+      field(c_loc(c_name), 1, 8, int(ubound(a)), addresses_real64(a), start=start))
   end subroutine
 
+  !> @brief Closes the file and frees the reader.
+  !>
+  !> @param[inout] reader  the reader
   subroutine swae_reader_close(reader)
     type(swae_reader), intent(inout) :: reader
     call c_reader_close(reader%handle)
     reader%handle = c_null_ptr
   end subroutine
 
-  ! Where an array's first value lies, and the second along each axis, or the first again where there is none: this is how an
-  ! assumed-shape array tells its strides.
-  function places_real32(a) result(places)
+  ! Addresses of an array's first value and of its neighbour along each axis, from which the strides
+  ! follow.
+  function addresses_real32(a) result(addresses)
     real(real32), intent(in), target :: a(:, :, :)
-    type(c_ptr) :: places(4)
-    places = c_null_ptr
+    type(c_ptr) :: addresses(4)
+    addresses = c_null_ptr
     if (size(a) == 0) return
-    places = c_loc(a(1, 1, 1))
-    if (size(a, 1) > 1) places(2) = c_loc(a(2, 1, 1))
-    if (size(a, 2) > 1) places(3) = c_loc(a(1, 2, 1))
-    if (size(a, 3) > 1) places(4) = c_loc(a(1, 1, 2))
+    addresses = c_loc(a(1, 1, 1))
+    if (size(a, 1) > 1) addresses(2) = c_loc(a(2, 1, 1))
+    if (size(a, 2) > 1) addresses(3) = c_loc(a(1, 2, 1))
+    if (size(a, 3) > 1) addresses(4) = c_loc(a(1, 1, 2))
   end function
 
-  function places_real64(a) result(places)
+  function addresses_real64(a) result(addresses)
     real(real64), intent(in), target :: a(:, :, :)
-    type(c_ptr) :: places(4)
-    places = c_null_ptr
+    type(c_ptr) :: addresses(4)
+    addresses = c_null_ptr
     if (size(a) == 0) return
-    places = c_loc(a(1, 1, 1))
-    if (size(a, 1) > 1) places(2) = c_loc(a(2, 1, 1))
-    if (size(a, 2) > 1) places(3) = c_loc(a(1, 2, 1))
-    if (size(a, 3) > 1) places(4) = c_loc(a(1, 1, 2))
+    addresses = c_loc(a(1, 1, 1))
+    if (size(a, 1) > 1) addresses(2) = c_loc(a(2, 1, 1))
+    if (size(a, 2) > 1) addresses(3) = c_loc(a(1, 2, 1))
+    if (size(a, 3) > 1) addresses(4) = c_loc(a(1, 1, 2))
   end function
 
-  function field(name, dtype, bytes, extent, places, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial) result(f)
-    type(c_ptr), intent(in) :: name, places(4)
+  function field(name, dtype, bytes, extent, addresses, shape, start, ghost_lo, ghost_hi, origin, spacing, level, partial) result(f)
+    type(c_ptr), intent(in) :: name, addresses(4)
     integer, intent(in) :: dtype, bytes, extent(3)
     integer, intent(in), optional :: shape(3), start(3), ghost_lo(3), ghost_hi(3), level
     real(real64), intent(in), optional :: origin(3), spacing(3)
@@ -401,7 +481,7 @@ contains
     f%name = name
     f%dtype = dtype
     f%order = 0
-    f%data = places(1)
+    f%data = addresses(1)
     f%ghost_lo = 0
     f%ghost_hi = 0
     f%start = 0
@@ -419,21 +499,21 @@ contains
     f%count = extent - f%ghost_lo - f%ghost_hi
     f%shape = f%count
     if (present(shape)) f%shape = shape
-    first = transfer(places(1), first)
+    first = transfer(addresses(1), first)
     do axis = 1, 3
-      f%stride(axis) = (transfer(places(axis + 1), first) - first) / bytes
-      ! Along an axis of one point it does not matter.
+      f%stride(axis) = (transfer(addresses(axis + 1), first) - first) / bytes
+      ! Along an axis of one point any stride will do.
       if (f%stride(axis) == 0) f%stride(axis) = 1
     end do
   end function
 
-  subroutine tell(found, status)
-    integer(c_int), intent(in) :: found
+  subroutine set(status, found)
     integer, intent(out), optional :: status
+    integer(c_int), intent(in) :: found
     if (present(status)) status = found
   end subroutine
 
-  ! Text as C has it.
+  ! A string that ends with NUL, without trailing blanks.
   function text(fortran) result(c)
     character(len=*), intent(in) :: fortran
     character(kind=c_char) :: c(len_trim(fortran) + 1)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//
-// swae for C++17: sessions and readers that close themselves, errors as exceptions, views of arrays. Header alone, over
-// swae.h, where everything is explained.
+
+/// @file swae.hpp
+/// @brief swae for C++17: sessions and readers that close themselves, exceptions, array views.
+///
+/// A header-only wrapper of swae.h, which describes each function, struct and option. Shapes,
+/// positions and strides are x, y, z. Functions throw swae::error unless they are noexcept.
 
 #ifndef SWAE_HPP
 #define SWAE_HPP
@@ -18,18 +21,26 @@
 
 namespace swae {
 
-// What a failed call says.
+/// @brief Exception of a failed call; what() is the library's message.
 class error : public std::runtime_error {
   public:
+    /// @param status  the status of the call
+    /// @param text    the message
     error(swae_status status, const std::string& text) : std::runtime_error(text), status_(status) {}
+    /// @return the status of the call
     swae_status status() const noexcept { return status_; }
 
   private:
     swae_status status_;
 };
 
+/// @brief Three numbers along x, y, z.
 using triple = std::array<std::size_t, 3>;
 
+/// @brief The swae_dtype of float or double.
+///
+/// @tparam T  float or double, const or not
+/// @return a swae_dtype
 template <typename T>
 constexpr int32_t dtype_of() {
     using value = std::remove_cv_t<T>;
@@ -37,31 +48,44 @@ constexpr int32_t dtype_of() {
     return std::is_same_v<value, float> ? SWAE_FLOAT32 : SWAE_FLOAT64;
 }
 
-// Values in memory: where the first of them lies, ghost zones included, and how; every triple is x, y, z.
+/// @brief A box of values in the caller's memory.
+///
+/// @tparam T  float or double; const for values that are only read
 template <typename T>
 struct view {
-    T* data = nullptr;
-    triple count{};                          // without ghost zones
-    triple ghost_lo{}, ghost_hi{};
-    std::array<std::ptrdiff_t, 3> stride{};  // in values; all 0 for a contiguous array, x fastest
+    T* data = nullptr;                       ///< first value of the memory, ghost zones included
+    triple count{};                          ///< points of the box, without ghost zones
+    triple ghost_lo{};                       ///< ghost points in memory below the box
+    triple ghost_hi{};                       ///< ghost points in memory above the box
+    std::array<std::ptrdiff_t, 3> stride{};  ///< in values; all 0 for a contiguous array, x fastest
 
     view() = default;
+
+    /// @brief A contiguous array, x fastest.
+    ///
+    /// @param data      first value of the memory, ghost zones included
+    /// @param count     points of the box, without ghost zones
+    /// @param ghost_lo  ghost points in memory below the box
+    /// @param ghost_hi  ghost points in memory above the box
     view(T* data, triple count, triple ghost_lo = {}, triple ghost_hi = {})
         : data(data), count(count), ghost_lo(ghost_lo), ghost_hi(ghost_hi) {}
 
-    // Of anything like std::mdspan of rank 3, whose indices are x, y, z.
+    /// @brief The elements of a std::mdspan of rank 3, or of a type like it.
+    ///
+    /// @param m  its indices are x, y, z
     template <typename M, typename = decltype(std::declval<const M&>().data_handle())>
     view(const M& m) : data(m.data_handle()) {
         for (int a = 0; a < 3; ++a) count[a] = m.extent(a), stride[a] = static_cast<std::ptrdiff_t>(m.stride(a));
     }
 };
 
-// The grid of a field, or of one of its levels.
+/// @brief The grid of a field, or of one of its refinement levels.
 struct grid {
-    triple shape{};
-    std::array<double, 3> origin{}, spacing{1, 1, 1};
-    int level = 0;
-    bool partial = false;  // boxes need not cover it
+    triple shape{};                          ///< points
+    std::array<double, 3> origin{};          ///< coordinates of point 0
+    std::array<double, 3> spacing{1, 1, 1};  ///< distance between points
+    int level = 0;                           ///< refinement level
+    bool partial = false;                    ///< boxes need not cover the grid
 };
 
 namespace detail {
@@ -84,11 +108,16 @@ swae_field field(const std::string& name, const grid& g, triple start, const vie
 
 }  // namespace detail
 
-// Boxes on one level, described once for all fields that live on them. `data` of each view is not looked at.
-class layout {
+/// @brief A rank's boxes on one refinement level, described once for all fields on them.
+class boxes {
   public:
-    explicit layout(const grid& g) : grid_(g) {}
+    /// @param g  the grid of the level
+    explicit boxes(const grid& g) : grid_(g) {}
 
+    /// @brief Adds a box.
+    ///
+    /// @param start  its first point in the grid
+    /// @param v      its count, ghost zones and strides; data is ignored
     template <typename T>
     void add(triple start, const view<T>& v) {
         swae_box b{};
@@ -99,14 +128,15 @@ class layout {
         boxes_.push_back(b);
     }
 
-    swae_layout c() const {
-        swae_layout l{};
-        l.size = sizeof l;
-        l.boxes = boxes_.data(), l.box_count = boxes_.size(), l.box_size = sizeof(swae_box);
+    /// @return the same as the C struct, which points into this object
+    swae_boxes c() const {
+        swae_boxes b{};
+        b.size = sizeof b;
+        b.boxes = boxes_.data(), b.box_count = boxes_.size(), b.box_size = sizeof(swae_box);
         for (int a = 0; a < 3; ++a)
-            l.shape[a] = grid_.shape[a], l.origin[a] = grid_.origin[a], l.spacing[a] = grid_.spacing[a];
-        l.level = grid_.level, l.partial = grid_.partial;
-        return l;
+            b.shape[a] = grid_.shape[a], b.origin[a] = grid_.origin[a], b.spacing[a] = grid_.spacing[a];
+        b.level = grid_.level, b.partial = grid_.partial;
+        return b;
     }
 
   private:
@@ -114,17 +144,34 @@ class layout {
     std::vector<swae_box> boxes_;
 };
 
-// How a session works.
+/// @brief Options of a session; the members are those of swae_options.
 struct options {
+    /// How fields are compressed
     swae_mode mode = SWAE_MODE_LATENT;
+    /// The error bound, or the dB of SWAE_MODE_PSNR
     double bound = 0;
+    /// How latents are stored
     swae_latents latents = SWAE_LATENTS_F16;
-    int threads = 0, keyframe_interval = 0;
-    std::string model, devices, config, settings;
+    /// Threads that encode on this rank; 0 for automatic
+    int threads = 0;
+    /// Steps from one keyframe to the next; 0 for 16
+    int keyframe_interval = 0;
+    /// Name or path of a model; empty for "gr-16"
+    std::string model;
+    /// "auto", "cpu", "cpu:N", "cuda", "cuda:0,1"
+    std::string devices;
+    /// Path of a TOML file; empty for none
+    std::string config;
+    /// Settings separated by semicolons
+    std::string settings;
+    /// Which work continues in the background
     swae_asynchronous asynchronous = SWAE_ASYNCHRONOUS_OFF;
+    /// Bytes to copy at most; 0 for 2^30
     std::uint64_t memory = 0;
+    /// Continue an existing file
     bool append = false;
 
+    /// @return the same as the C struct, which points into this object
     swae_options c() const {
         swae_options o{};
         o.size = sizeof o;
@@ -138,9 +185,14 @@ struct options {
     }
 };
 
-// One output of a simulation, open on every rank of a communicator.
+/// @brief One output of a simulation, open on every rank of a communicator.
 class session {
   public:
+    /// @brief Opens an output (swae_open). Collective.
+    ///
+    /// @param comm  a communicator, which is duplicated
+    /// @param path  the file: `.h5` for parallel HDF5, `.bp` for ADIOS2 BP5
+    /// @param o     the options
     session(MPI_Comm comm, const std::string& path, const options& o = {}) {
         const swae_options c = o.c();
         const swae_status status = swae_open(comm, path.c_str(), &c, &handle_);
@@ -155,38 +207,56 @@ class session {
         std::swap(handle_, other.handle_);
         return *this;
     }
-    // Closes as close() does, but keeps the error to itself.
+
+    /// @brief Closes as close() does, and ignores the error. Collective.
     ~session() { swae_close(handle_); }
 
-    // Whatever goes wrong before end_step, on whichever rank, end_step throws it on all: these do not throw, for a rank that
-    // left early would let the others wait there.
+    /// @brief Begins a step (swae_begin_step). Collective.
+    ///
+    /// It does not throw, and neither does put: end_step throws the first error of any rank on all
+    /// ranks. A rank that left the step early would block the others.
+    ///
+    /// @param step  number of the step
+    /// @param time  time of the step
     void begin_step(std::int64_t step, double time) noexcept { swae_begin_step(handle_, step, time); }
 
+    /// @brief Puts one box of a field (swae_put).
+    ///
+    /// @param name   name of the field
+    /// @param g      the grid
+    /// @param start  first point of the box in the grid
+    /// @param v      the values
     template <typename T>
     void put(const std::string& name, const grid& g, triple start, const view<T>& v) noexcept {
         const swae_field f = detail::field(name, g, start, v);
         swae_put(handle_, &f);
     }
 
-    // A field on all boxes of a layout; `data` leads to the values of each.
+    /// @brief Puts a field on many boxes (swae_put_boxes).
+    ///
+    /// @param name  name of the field
+    /// @param b     the boxes
+    /// @param data  for each box the first value of its memory
     template <typename T>
-    void put(const std::string& name, const layout& l, const std::vector<T*>& data) noexcept {
-        const swae_layout c = l.c();
+    void put(const std::string& name, const boxes& b, const std::vector<T*>& data) noexcept {
+        const swae_boxes c = b.c();
         const std::vector<const void*> pointers(data.begin(), data.end());
         swae_put_boxes(handle_, name.c_str(), dtype_of<T>(), &c, pointers.data());
     }
 
+    /// @brief Ends the step (swae_end_step). Collective; throws the same error on all ranks.
     void end_step() {
         const swae_status status = swae_end_step(handle_);
         if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
     }
 
-    // Waits for steps in the background.
+    /// @brief Waits for steps in the background (swae_flush). Collective.
     void flush() {
         const swae_status status = swae_flush(handle_);
         if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
     }
 
+    /// @return the statistics of this rank so far
     swae_statistics statistics() {
         swae_statistics s{};
         s.size = sizeof s;
@@ -195,35 +265,39 @@ class session {
         return s;
     }
 
+    /// @brief Closes the output (swae_close). Collective.
     void close() {
         const swae_status status = swae_close(std::exchange(handle_, nullptr));
-        if (status != SWAE_OK) throw error(status, "the output did not close well; its last steps may be missing");
+        if (status != SWAE_OK) throw error(status, "closing the output failed; its last steps may be missing");
     }
 
+    /// @return the C handle, which this object owns
     swae_session* c() const noexcept { return handle_; }
 
   private:
     swae_session* handle_ = nullptr;
 };
 
-// What a file says of a field of a step.
+/// @brief A field of a step, as the file describes it.
 struct field_info {
-    std::string name, encoding;
-    swae_dtype dtype;
-    swae::grid grid;
-    std::uint64_t stored_bytes;
+    std::string name;            ///< followed by @level above level 0
+    std::string encoding;        ///< how it is compressed, for display
+    swae_dtype dtype;            ///< type of its values
+    swae::grid grid;             ///< its grid
+    std::uint64_t stored_bytes;  ///< bytes of its streams in the file
 };
 
-// What a file says of a step.
+/// @brief A step, as the file describes it.
 struct step_info {
-    std::int64_t step;
-    double time;
-    std::vector<field_info> fields;
+    std::int64_t step;               ///< the number that the simulation gave it
+    double time;                     ///< its time
+    std::vector<field_info> fields;  ///< its fields, sorted by name
 };
 
-// The fields of a file.
+/// @brief A file that is read.
 class reader {
   public:
+    /// @param path  the file: .h5, .bp, .swae, .npy or .vti
     explicit reader(const std::string& path) {
         const swae_status status = swae_reader_open(path.c_str(), &handle_);
         if (status != SWAE_OK) {
@@ -239,13 +313,15 @@ class reader {
     }
     ~reader() { swae_reader_close(handle_); }
 
+    /// @return the number of steps in the file
     std::size_t steps() const {
         std::size_t count = 0;
         check(swae_reader_steps(handle_, &count));
         return count;
     }
 
-    // The step at an index, which counts from 0.
+    /// @param index  index of a step, from 0
+    /// @return the step
     step_info step(std::size_t index) const {
         step_info info{};
         std::size_t fields = 0;
@@ -263,7 +339,12 @@ class reader {
         return info;
     }
 
-    // Reads the region of `v.count` points that begins at `start`, into the view.
+    /// @brief Reads a region of v.count points of a field into a view (swae_reader_read).
+    ///
+    /// @param index  index of the step, from 0
+    /// @param name   name of the field
+    /// @param start  first point of the region in the grid
+    /// @param v      the memory that the values are written to
     template <typename T>
     void read(std::size_t index, const std::string& name, triple start, const view<T>& v) const {
         const swae_field f = detail::field(name, grid{}, start, v);
@@ -277,7 +358,11 @@ class reader {
     swae_reader* handle_ = nullptr;
 };
 
-// Compresses an array; no session, no MPI.
+/// @brief Compresses an array (swae_compress); no session, no MPI.
+///
+/// @param v  the values
+/// @param o  the options
+/// @return the stream
 template <typename T>
 std::vector<unsigned char> compress(const view<T>& v, const options& o) {
     const swae_field f = detail::field("", grid{}, {}, v);
@@ -291,7 +376,10 @@ std::vector<unsigned char> compress(const view<T>& v, const options& o) {
     return out;
 }
 
-// Decompresses into an array of the stream's shape.
+/// @brief Decompresses a stream (swae_decompress).
+///
+/// @param stream  the stream
+/// @param v       an array of the stream's type and shape, which the values are written to
 template <typename T>
 void decompress(const std::vector<unsigned char>& stream, const view<T>& v) {
     const swae_field f = detail::field("", grid{}, {}, v);

@@ -32,14 +32,14 @@ fn on_any_number_of_ranks_and_wherever_it_starts() {
         // From an earlier time, in the background, on other ranks; then behind all; then from the very beginning.
         for (ranks, range, kept) in [(3, [4, 8], 4), (1, [8, 9], 8), (4, [10, 12], 9), (2, [0, 2], 0)] {
             let before = runs(&dir.join(&file));
-            let mode = ["off", "coding", "writing"][ranks % 3];
+            let mode = ["off", "encode", "write"][ranks % 3];
             let settings = format!("append = true; asynchronous = {mode}");
             steps(dir, ranks, &file, range, &settings).expect_success();
             let expected: Vec<_> =
                 before[..kept].iter().copied().chain((range[0]..range[1]).map(|n| (n, range[0]))).collect();
             assert_eq!(runs(&dir.join(&file)), expected, "{store} from step {}", range[0]);
         }
-        // The first step leans on nothing that is gone.
+        // The first step depends on nothing that is gone.
         swae(dir, &["decompress", &file, "-o", &format!("{store}.npy")]).expect_success();
     }
 }

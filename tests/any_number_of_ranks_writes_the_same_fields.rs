@@ -53,7 +53,7 @@ fn the_devices_of_a_node_change_no_byte_of_the_file() {
     for ranks in [1, 3, 4] {
         let mut first = None;
         for devices in ["auto", "cpu", "cpu:3", "cpu:8", "cpu:8; threads = 2"] {
-            for asynchronous in ["off", "coding"] {
+            for asynchronous in ["off", "encode"] {
                 let settings = format!(
                     "threads = 0; devices = {devices}; asynchronous = {asynchronous}; \
                      fields.K.mode = rel; fields.chi.mode = latent"

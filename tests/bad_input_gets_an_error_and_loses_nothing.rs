@@ -65,8 +65,8 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("outside", 1, "along x the box begins at 4 and has 16 points, but the grid has 16"),
             ("empty grid", 1, "along y"),
             ("one rank's null data", 1, "rank 1: field 'chi': data is NULL"),
-            ("ranks disagree on type", 5, "field 'phi': rank 0 says float32"),
-            ("ranks disagree on fields", 5, "rank 0 put field 'K', rank 1 did not"),
+            ("mismatched types", 5, "field 'phi': rank 0 says float32"),
+            ("mismatched fields", 5, "rank 0 put field 'K', rank 1 did not"),
             ("unknown type", 1, "dtype 9 is none of swae_dtype"),
             ("size of field", 1, "swae_field.size is 8"),
             ("no name", 1, "name is NULL"),
@@ -82,7 +82,7 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("end after close", 2, "the handle is closed"),
             ("close twice", 2, "the handle is closed"),
             ("read after close", 2, "the handle is closed"),
-            ("a reader is no session", 2, "the handle is closed, or never was one"),
+            ("a reader is no session", 2, "the handle is closed, or was never opened"),
             ("close null", 0, ""),
         ];
         for (what, status, words) in expected {

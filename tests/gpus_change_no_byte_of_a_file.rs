@@ -33,7 +33,7 @@ fn on_any_number_of_ranks_and_gpus() {
     for ranks in [1, 2, 4, 8] {
         steps(dir.path(), ranks, "cores.h5", "devices = cpu", &[]).expect_success();
         for devices in ["cuda", "cuda:0", "cuda:1,0", "cuda; threads = 2"] {
-            for asynchronous in ["off", "coding"] {
+            for asynchronous in ["off", "encode"] {
                 let settings = format!("devices = {devices}; asynchronous = {asynchronous}");
                 _ = std::fs::remove_file(dir.path().join("log"));
                 let log = ["CUDA_ON_CORES_LOG=log"];

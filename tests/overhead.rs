@@ -67,13 +67,13 @@ fn main() {
     let ways = [
         ("a.h5 raw 8", "", "raw, HDF5"),
         ("a.h5 rel:1e-4 8", "", "1e-4, HDF5"),
-        ("a.h5 rel:1e-4 8", "asynchronous=coding", "1e-4, HDF5, coding"),
-        ("a.h5 rel:1e-4 8", "asynchronous=writing", "1e-4, HDF5, writing"),
+        ("a.h5 rel:1e-4 8", "asynchronous=encode", "1e-4, HDF5, encode"),
+        ("a.h5 rel:1e-4 8", "asynchronous=write", "1e-4, HDF5, write"),
         ("a.bp rel:1e-4 8", "", "1e-4, BP5"),
-        ("a.bp rel:1e-4 8", "asynchronous=coding", "1e-4, BP5, coding"),
+        ("a.bp rel:1e-4 8", "asynchronous=encode", "1e-4, BP5, encode"),
     ];
     println!(
-        "| ranks | output | run time | inside | encoding | agreeing | writing | MB |\n|---|---|---|---|---|---|---|---|"
+        "| ranks | output | run time | inside | encoding | communication | writing | MB |\n|---|---|---|---|---|---|---|---|"
     );
     let mut messages = Vec::new();
     for ranks in [1, 2, 4] {
@@ -111,12 +111,12 @@ fn main() {
         }
     }
     println!(
-        "\n| ranks | points | inside | encoding | agreeing | writing | in the background: inside |\n|---|---|---|---|---|---|---|"
+        "\n| ranks | points | inside | encoding | communication | writing | in the background: inside |\n|---|---|---|---|---|---|---|"
     );
     // As many points a rank as 48³ on one.
     for (ranks, points) in [(1, 48), (2, 60), (4, 76), (8, 96)] {
         let run = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "");
-        let behind = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "asynchronous=coding");
+        let behind = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "asynchronous=encode");
         let part = |seconds: f64| 100.0 * seconds / run.total;
         println!(
             "| {ranks} | {points}³ | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % |",

@@ -17,7 +17,8 @@ fn write_data(dir: &Path) {
         "output=run.bp rel:1e-4 1",
     ];
     mpirun(dir, 2, &example("bssn/bssn"), &arguments).expect_success();
-    let arguments = [&collision()[..], "end_time=1", "swae=layout=datasets", "output=datasets.h5 rel:1e-4 1"];
+    let arguments =
+        [&collision()[..], "end_time=1", "swae=storage=datasets", "output=datasets.h5 rel:1e-4 1"];
     mpirun(dir, 4, &example("bssn/bssn"), &arguments).expect_success();
     compile(dir, "boxes.c", "", "boxes");
     mpirun(dir, 2, &dir.join("boxes"), &["boxes.h5"]).expect_success();
@@ -88,16 +89,16 @@ fn datasets_of_a_run_open_in_hdf5_programs_and_in_our_own() {
     let dir = tempfile::tempdir().unwrap();
     for (ranks, mode, asynchronous) in [
         (1, "abs:1e-5", "off"),
-        (2, "rel:1e-3", "coding"),
-        (4, "psnr:60", "writing"),
+        (2, "rel:1e-3", "encode"),
+        (4, "psnr:60", "write"),
         (8, "latent", "off"),
-        (2, "pwrel:1e-3", "writing"),
+        (2, "pwrel:1e-3", "write"),
     ] {
         let arguments = [
             &collision()[..],
             "output=raw.h5 raw 1",
             &format!("output=a.h5 {mode} 1"),
-            &format!("swae=layout=datasets; asynchronous={asynchronous}"),
+            &format!("swae=storage=datasets; asynchronous={asynchronous}"),
         ];
         mpirun(dir.path(), ranks, &example("bssn/bssn"), &arguments).expect_success();
         let verified = swae(dir.path(), &["verify", "raw.h5", "a.h5"]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use swae_tests::{bits, collision, compile, decode, example, mpirun, run};
 
-const MODES: [&str; 3] = ["off", "coding", "writing"];
+const MODES: [&str; 3] = ["off", "encode", "write"];
 
 fn build(dir: &Path) {
     // The library writes through the program's functions.
@@ -36,12 +36,12 @@ fn the_file_is_the_same_wherever_it_is_encoded_and_written() {
             }
             let expected = all_bits(&dir.join(path("off")));
             assert_eq!(expected.len(), 6);
-            for mode in ["coding", "writing"] {
+            for mode in ["encode", "write"] {
                 assert!(all_bits(&dir.join(path(mode))) == expected, "{mode} on {ranks} ranks, {store}");
             }
             if store == "h5" {
                 let read = |mode| std::fs::read(dir.join(path(mode))).unwrap();
-                assert!(read("off") == read("coding") && read("off") == read("writing"), "{ranks} ranks");
+                assert!(read("off") == read("encode") && read("off") == read("write"), "{ranks} ranks");
             }
         }
     }
@@ -77,7 +77,7 @@ fn no_memory_is_no_error() {
     let dir = dir.path();
     build(dir);
     background(dir, 2, "output.off.h5", "asynchronous = off; fields.K.mode = rel", "same");
-    for mode in ["coding", "writing"] {
+    for mode in ["encode", "write"] {
         // Enough for one of two fields, and for none.
         for memory in [60_000, 0] {
             let settings = format!("asynchronous = {mode}; memory = {memory}; fields.K.mode = rel");
@@ -94,10 +94,10 @@ fn a_step_ends_on_a_disk_that_has_stalled() {
     let dir = dir.path();
     build(dir);
     for store in ["h5", "bp"] {
-        for mode in ["coding", "writing"] {
+        for mode in ["encode", "write"] {
             let file = format!("output.{mode}.{store}");
             let said = background(dir, 2, &file, &format!("asynchronous = {mode}"), "stalled");
-            let writing = if mode == "writing" { "a write waits\n" } else { "" };
+            let writing = if mode == "write" { "a write waits\n" } else { "" };
             assert_eq!(said, format!("step 0 has ended on a stalled disk\n{writing}close: 0\n"), "{file}");
             assert_eq!(decode(&dir.join(&file)).len(), 6);
         }
@@ -110,7 +110,7 @@ fn steps_wait_where_the_memory_for_copies_ends() {
     let dir = dir.path();
     build(dir);
     // Two steps of two fields of 24³ doubles on two ranks.
-    let settings = format!("asynchronous = writing; memory = {}", 2 * 2 * 24 * 24 * 24 * 8 / 2);
+    let settings = format!("asynchronous = write; memory = {}", 2 * 2 * 24 * 24 * 24 * 8 / 2);
     for file in ["output.h5", "output.bp"] {
         let said = background(dir, 2, file, &settings, "ceiling");
         let expected =
@@ -166,7 +166,7 @@ fn a_full_disk_loses_the_steps_that_do_not_fit_and_says_which() {
             assert_eq!(all, [0, 1, 2, 3, 4, 5], "{file}: {there:?} are there, {lost:?} are told of\n{said}");
             assert!(there.contains(&0) && there.contains(&5), "{file}: {there:?}");
             // A thread of its own may find the room that is made before the last step.
-            assert!(mode == "writing" || !lost.is_empty(), "{file}: {there:?}");
+            assert!(mode == "write" || !lost.is_empty(), "{file}: {there:?}");
         }
     }
 }

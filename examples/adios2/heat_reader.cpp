@@ -1,5 +1,5 @@
-// Reads what heat_writer has written, on any number of ranks, and prints the largest error of each variable; it, too, has never
-// heard of swae: heat_reader [OUTPUT].
+// Reads what heat_writer has written, on any number of ranks, and prints the largest error of each variable; it does
+// not know swae either: heat_reader [OUTPUT].
 #include "heat.hpp"
 
 #include <adios2.h>

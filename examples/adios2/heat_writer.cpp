@@ -1,5 +1,5 @@
-// An ADIOS2 program that has never heard of swae: heat_writer [OUTPUT [CONFIG]]. What is compressed, and how, is said in
-// adios2.xml alone. Run it with ADIOS2_PLUGIN_PATH where libswae_adios2.so is.
+// An ADIOS2 program that does not know swae: heat_writer [OUTPUT [CONFIG]]. adios2.xml alone says what is compressed, and how.
+// Run it with ADIOS2_PLUGIN_PATH where libswae_adios2.so is.
 #include "heat.hpp"
 
 #include <adios2.h>

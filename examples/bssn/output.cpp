@@ -25,8 +25,8 @@ OutputFile::~OutputFile() {
 
 void OutputFile::write(const State& u, int step, double time) {
     if (step % every_ != 0) return;
-    // No status is looked at before the end of the step: whatever went wrong, on whichever rank, swae_end_step tells all
-    // ranks of it. A rank that stopped earlier would leave the others waiting there.
+    // No status is checked before the end of the step: swae_end_step returns the error of any rank on all ranks. A rank that
+    // left the step earlier would block the others.
     swae_begin_step(session_, step, time);
     for (int v = 0; v < FIELDS; ++v) {
         swae_field field{};
@@ -58,6 +58,6 @@ void OutputFile::report() {
     MPI_Allreduce(MPI_IN_PLACE, bytes, 2, MPI_DOUBLE, MPI_SUM, grid_.comm());
     MPI_Allreduce(MPI_IN_PLACE, seconds, 4, MPI_DOUBLE, MPI_MAX, grid_.comm());
     if (grid_.rank() == 0)
-        std::printf("%s: %d steps, %.3f of %.1f MB; inside swae %.3f s; encoding %.3f s, agreeing %.3f s, writing %.3f s\n",
+        std::printf("%s: %d steps, %.3f of %.1f MB; inside swae %.3f s; encoding %.3f s, communication %.3f s, writing %.3f s\n",
                     path_.c_str(), int(s.steps), bytes[1] / 1e6, bytes[0] / 1e6, seconds[0], seconds[1], seconds[2], seconds[3]);
 }

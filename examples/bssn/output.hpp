@@ -17,7 +17,7 @@ class OutputFile {
     /// Writes all fields if this time step is one of its own. Collective.
     void write(const State& u, int step, double time);
 
-    /// Waits until everything is in the file, and says on rank 0 what it took. Collective.
+    /// Waits until everything is in the file, and prints sizes and times on rank 0. Collective.
     void report();
 
   private:

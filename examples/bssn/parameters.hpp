@@ -33,7 +33,7 @@ struct Parameters {
     double mask_edge = 3;    ///< … and further than this from the outer boundary
     int report_every = 8;    ///< time steps between reports
     std::string model;       ///< swae's model; empty for its default
-    std::string swae;        ///< more of swae's options, `asynchronous = coding; fields.K.mode = off` (see swae_options.settings)
+    std::string swae;        ///< more of swae's options, `asynchronous = encode; fields.K.mode = off` (see swae_options.settings)
     std::vector<Puncture> punctures;
     std::vector<Output> outputs;
 };

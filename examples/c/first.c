@@ -1,4 +1,4 @@
-// The least that a simulation needs; the README shows it.
+// The minimum of a simulation's output, as in the README.
 #include <stdio.h>
 #include <swae.h>
 
@@ -19,7 +19,7 @@ int main(int argc, char **argv) {
                 for (size_t x = 0; x < 64; ++x) phi[i++] = x * (63.0f - x) + y * (63.0f - y) + z * (step + 1.0f);
         swae_begin_step(out, step, 0.5 * step);
         swae_put(out, &field);
-        bad = swae_end_step(out); // tells every rank of any rank's error
+        bad = swae_end_step(out); // returns the error of any rank on all ranks
     }
     if (bad) fprintf(stderr, "swae: %s\n", swae_last_error(out));
     swae_close(out);

@@ -29,7 +29,7 @@ program first
     end do
     call swae_begin_step(out, int(step, int64), 0.5_real64 * step)
     call swae_put(out, 'phi', phi, shape=[64, 64, 64], start=[0, 0, lo])
-    call swae_end_step(out, status)  ! tells every rank of any rank's error
+    call swae_end_step(out, status)  ! returns the error of any rank on all ranks
   end do
   if (status /= SWAE_OK) write (error_unit, '(2a)') 'swae: ', swae_message(out)
   call swae_close(out)

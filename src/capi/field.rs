@@ -1,4 +1,5 @@
-//! Boxes of a field as the caller describes them.
+//! Boxes of a field as the caller describes them, and the views over the caller's memory that they
+//! become.
 
 use crate::status::{Failure, argument};
 use std::ffi::{CStr, c_char, c_void};
@@ -6,7 +7,7 @@ use swae_codec::view::{Order, contiguous, reach};
 use swae_codec::{Dtype, Element, FieldView};
 use swae_insitu::Grid;
 
-/// Types of values.
+/// @brief Types of values.
 #[repr(C)]
 pub enum swae_dtype {
     /// IEEE binary32: C's float, Fortran's real32.
@@ -15,7 +16,7 @@ pub enum swae_dtype {
     SWAE_FLOAT64 = 1,
 }
 
-/// Which axis runs fastest in memory.
+/// @brief Which axis is contiguous in memory.
 #[repr(C)]
 pub enum swae_order {
     /// x: Fortran's a(nx, ny, nz), C's a[i + nx*(j + ny*k)].
@@ -24,9 +25,9 @@ pub enum swae_order {
     SWAE_ORDER_C = 1,
 }
 
-/// One rank's box of a field. Every triple is x, y, z; zero means the default.
+/// @brief One rank's box of a field.
 ///
-/// `data` points at the first value of the memory, ghost zones included.
+/// Every triple is x, y, z; zero means the default.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_field {
@@ -36,9 +37,9 @@ pub struct swae_field {
     pub name: *const c_char,
     /// A swae_dtype.
     pub dtype: i32,
-    /// A swae_order; it counts where the strides are left 0.
+    /// A swae_order; used where all strides are 0.
     pub order: i32,
-    /// The values. They are read during the call only.
+    /// First value of the memory, ghost zones included. Read during the call only.
     pub data: *const c_void,
     /// Points of the whole grid.
     pub shape: [usize; 3],
@@ -46,23 +47,25 @@ pub struct swae_field {
     pub start: [usize; 3],
     /// Points of this box, without ghost zones. A box without points is allowed.
     pub count: [usize; 3],
-    /// Ghost points in memory before the box along each axis.
+    /// Ghost points in memory below the box along each axis.
     pub ghost_lo: [usize; 3],
-    /// Ghost points in memory behind the box along each axis.
+    /// Ghost points in memory above the box along each axis.
     pub ghost_hi: [usize; 3],
-    /// Distance in values between neighbours; all 0 for a contiguous array.
+    /// Distance in memory between neighbouring points, in values; all 0 for a contiguous array.
     pub stride: [isize; 3],
-    /// Coordinates of the grid's point 0.
+    /// Coordinates of grid point 0.
     pub origin: [f64; 3],
-    /// Distance between points; all 0 for 1.
+    /// Distance between grid points; all 0 for 1.
     pub spacing: [f64; 3],
-    /// Level of refinement; the grid is this level's. In the file the field of a level above 0 is called name@level.
+    /// Refinement level; the grid is this level's. In the file the field of a level above 0 is
+    /// called name@level.
     pub level: i32,
-    /// Not 0: boxes need not cover the grid; where none lies, readers give NaN. Above level 0 they never need.
+    /// Not 0: boxes need not cover the grid; readers give NaN where there is none. Above level 0
+    /// they never need to.
     pub partial: i32,
 }
 
-/// One of the boxes of a swae_layout, as in swae_field.
+/// @brief One box of a swae_boxes; members as in swae_field.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_box {
@@ -70,37 +73,38 @@ pub struct swae_box {
     pub start: [usize; 3],
     /// Points of the box, without ghost zones.
     pub count: [usize; 3],
-    /// Ghost points in memory before the box along each axis.
+    /// Ghost points in memory below the box along each axis.
     pub ghost_lo: [usize; 3],
-    /// Ghost points in memory behind the box along each axis.
+    /// Ghost points in memory above the box along each axis.
     pub ghost_hi: [usize; 3],
-    /// Distance in values between neighbours; all 0 for a contiguous array.
+    /// Distance in memory between neighbouring points, in values; all 0 for a contiguous array.
     pub stride: [isize; 3],
 }
 
-/// A rank's boxes on one level, described once for all fields that live on them; as in swae_field.
+/// @brief A rank's boxes on one refinement level, described once for all fields on them; members as
+/// in swae_field.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct swae_layout {
-    /// sizeof(swae_layout), so that the struct can grow.
+pub struct swae_boxes {
+    /// sizeof(swae_boxes), so that the struct can grow.
     pub size: usize,
-    /// The boxes.
+    /// Array of box_count boxes, box_size bytes each.
     pub boxes: *const swae_box,
-    /// How many.
+    /// Number of boxes.
     pub box_count: usize,
     /// sizeof(swae_box), so that the struct can grow.
     pub box_size: usize,
     /// Points of the whole grid.
     pub shape: [usize; 3],
-    /// Coordinates of the grid's point 0.
+    /// Coordinates of grid point 0.
     pub origin: [f64; 3],
-    /// Distance between points; all 0 for 1.
+    /// Distance between grid points; all 0 for 1.
     pub spacing: [f64; 3],
-    /// Level of refinement.
+    /// Refinement level.
     pub level: i32,
     /// Not 0: boxes need not cover the grid.
     pub partial: i32,
-    /// A swae_order; it counts where a box's strides are left 0.
+    /// A swae_order; used where all strides of a box are 0.
     pub order: i32,
 }
 
@@ -110,12 +114,12 @@ pub struct swae_layout {
 /// Where it is NULL, or smaller than this library's.
 ///
 /// # Safety
-/// `at` is NULL or leads to a struct whose first member is its size.
+/// `at` is NULL or points to a struct whose first member is its size.
 pub(crate) unsafe fn sized<'a, T>(at: *const T, name: &str) -> Result<&'a T, Failure> {
     if at.is_null() {
         return Err(argument(format!("{name} is NULL")));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     let size = unsafe { *at.cast::<usize>() };
     let known = size_of::<T>();
     if size < known {
@@ -125,7 +129,7 @@ pub(crate) unsafe fn sized<'a, T>(at: *const T, name: &str) -> Result<&'a T, Fai
     Ok(unsafe { &*at })
 }
 
-/// A name out of a call.
+/// The field name that a caller passed.
 ///
 /// # Safety
 /// `name` is NULL or a string.
@@ -158,7 +162,7 @@ fn grid(
     Ok(Grid { level, partial: partial != 0, shape, origin, spacing })
 }
 
-impl swae_layout {
+impl swae_boxes {
     pub(crate) fn grid(&self) -> Result<Grid, Failure> {
         grid(self.level, self.partial, self.shape, self.origin, self.spacing)
     }
@@ -166,19 +170,19 @@ impl swae_layout {
     /// The boxes.
     ///
     /// # Safety
-    /// `boxes` leads to as many structs as `box_count` says, `box_size` bytes apart.
+    /// `boxes` points to `box_count` structs, `box_size` bytes apart.
     pub(crate) unsafe fn boxes(&self) -> Result<Vec<swae_box>, Failure> {
         if self.box_count > 0 && self.boxes.is_null() {
-            return Err(argument("swae_layout.boxes is NULL"));
+            return Err(argument("swae_boxes.boxes is NULL"));
         }
         if self.box_count > 0 && self.box_size < size_of::<swae_box>() {
             return Err(argument(format!(
-                "swae_layout.box_size is {}, expected sizeof(swae_box) = {}",
+                "swae_boxes.box_size is {}, expected sizeof(swae_box) = {}",
                 self.box_size,
                 size_of::<swae_box>()
             )));
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         let at = |i: usize| unsafe { *self.boxes.byte_add(i * self.box_size) };
         Ok((0..self.box_count).map(at).collect())
     }
@@ -189,18 +193,18 @@ impl swae_field {
         grid(self.level, self.partial, self.shape, self.origin, self.spacing)
     }
 
-    /// The box alone.
-    pub(crate) fn place(&self) -> swae_box {
+    /// The box without the field.
+    pub(crate) fn as_box(&self) -> swae_box {
         let Self { start, count, ghost_lo, ghost_hi, stride, .. } = *self;
         swae_box { start, count, ghost_lo, ghost_hi, stride }
     }
 }
 
-/// Where a box's values lie from the pointer on, in values.
+/// Where a box's values lie relative to the pointer, in values.
 struct Memory {
-    /// The lowest one that a negative stride leads to, 0 or less.
+    /// The lowest one that a negative stride reaches, 0 or less.
     below: isize,
-    /// From there, the first one of the box, and the one behind all that are reached.
+    /// From there, the first value of the box, and the end of all that are reached.
     first: usize,
     end: usize,
     stride: [isize; 3],
@@ -228,7 +232,7 @@ impl swae_box {
             let at = usize::try_from(first - below).ok();
             match (at, isize::try_from(below).ok()) {
                 (Some(at), Some(below)) => (at, self.stride, below),
-                _ => return Err(format!("strides {:?} lead outside the memory", self.stride)),
+                _ => return Err(format!("strides {:?} reach outside the memory", self.stride)),
             }
         };
         let end = reach(first, self.count, stride).map_err(|e| e.to_string())?.end;
@@ -248,7 +252,7 @@ impl swae_box {
     /// The box as a view.
     ///
     /// # Safety
-    /// `data` holds the values that count, ghost zones and strides lead to, of type `T`.
+    /// `data` holds the values that count, ghost zones and strides reach, of type `T`.
     pub(crate) unsafe fn view<'a, T: Element>(
         &self,
         order: i32,
@@ -259,7 +263,7 @@ impl swae_box {
         }
         let Memory { below, first, end, stride } = self.memory(order)?;
         Self::check::<T>(data)?;
-        // SAFETY: the caller's promise covers every index from `below` to `end`.
+        // SAFETY: the caller's contract covers every index from `below` to `end`.
         let data = unsafe { std::slice::from_raw_parts(data.cast::<T>().offset(below), end) };
         FieldView::new(data, first, self.count, stride).map_err(|e| e.to_string())
     }
@@ -267,7 +271,7 @@ impl swae_box {
     /// Writes values, x fastest, into the box.
     ///
     /// # Safety
-    /// As [`swae_box::view`], and nobody else uses the memory meanwhile.
+    /// As [`swae_box::view`], and no other thread uses the memory meanwhile.
     pub(crate) unsafe fn fill<T: Element>(
         &self,
         order: i32,
@@ -283,7 +287,8 @@ impl swae_box {
         for (i, value) in values.take(self.count.iter().product()).enumerate() {
             let at = [i % nx, i / nx % ny, i / (nx * ny)];
             let steps: isize = (0..3).map(|a| at[a] as isize * stride[a]).sum();
-            // SAFETY: `reach` has found every point of the box inside, and the caller promises the memory.
+            // SAFETY: `reach` has found every point of the box inside; the memory is the caller's
+            // contract.
             unsafe { data.cast::<T>().offset(below + first as isize + steps).write(value) };
         }
         Ok(())

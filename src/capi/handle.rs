@@ -1,5 +1,6 @@
-//! Handles: what a program holds of a session or a reader. They are numbers in the shape of pointers, never used twice and never
-//! followed, so that one that is closed, or none at all, or inside another thread's call, is an error and not a crash.
+//! Handles: what a program holds of a session or a reader. A handle is a number in the shape of a
+//! pointer, never reused and never dereferenced. A closed handle, NULL, or one that is inside
+//! another thread's call is therefore an error, not a crash.
 
 use crate::status::swae_status;
 use std::collections::BTreeMap;
@@ -7,10 +8,10 @@ use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-type Known<T> = BTreeMap<usize, Arc<Mutex<T>>>;
+type Open<T> = BTreeMap<usize, Arc<Mutex<T>>>;
 
 /// The objects of one kind that are open.
-pub(crate) struct Handles<T>(Mutex<Known<T>>);
+pub(crate) struct Handles<T>(Mutex<Open<T>>);
 
 /// Why there is no object behind a handle.
 #[derive(Clone, Copy)]
@@ -31,7 +32,7 @@ impl Absent {
     pub(crate) fn message(self) -> *const c_char {
         let text: &'static CStr = match self {
             Self::Null => c"the handle is NULL",
-            Self::Closed => c"the handle is closed, or never was one",
+            Self::Closed => c"the handle is closed, or was never opened",
             Self::Busy => c"another thread is inside a call with the same handle",
         };
         text.as_ptr()
@@ -43,24 +44,24 @@ impl<T> Handles<T> {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    fn known(&self) -> MutexGuard<'_, Known<T>> {
+    fn open(&self) -> MutexGuard<'_, Open<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add(&self, object: T) -> *mut T {
-        // One count for all kinds: a reader is no session.
+        // One counter for all kinds: a reader's handle is never a session's.
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.known().insert(number, Arc::new(Mutex::new(object)));
+        self.open().insert(number, Arc::new(Mutex::new(object)));
         std::ptr::without_provenance_mut(number)
     }
 
-    /// Does something with the object.
+    /// Calls back with the object, locked.
     pub(crate) fn with<R>(&self, handle: *const T, call: impl FnOnce(&mut T) -> R) -> Result<R, Absent> {
         if handle.is_null() {
             return Err(Absent::Null);
         }
-        let object = self.known().get(&handle.addr()).cloned().ok_or(Absent::Closed)?;
+        let object = self.open().get(&handle.addr()).cloned().ok_or(Absent::Closed)?;
         let mut held = match object.try_lock() {
             Ok(held) => held,
             Err(TryLockError::Poisoned(held)) => held.into_inner(),
@@ -69,11 +70,11 @@ impl<T> Handles<T> {
         Ok(call(&mut held))
     }
 
-    /// Forgets the handle. The object is gone when its last call is.
+    /// Removes the handle. The object is dropped when its last call returns.
     pub(crate) fn remove(&self, handle: *const T) -> Result<Arc<Mutex<T>>, Absent> {
         if handle.is_null() {
             return Err(Absent::Null);
         }
-        self.known().remove(&handle.addr()).ok_or(Absent::Closed)
+        self.open().remove(&handle.addr()).ok_or(Absent::Closed)
     }
 }

@@ -1,44 +1,52 @@
-//! The library itself: versions, what this build has, and where its messages go.
+//! The library itself: versions, features of this build, and the log callback.
 
 use crate::status::swae_status;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-/// How much is told.
+/// @brief Which messages are logged.
 #[repr(C)]
 pub enum swae_log_level {
-    /// Nothing: the default.
-    SWAE_LOG_NOTHING = 0,
-    /// What went wrong.
+    /// None: the default.
+    SWAE_LOG_OFF = 0,
+    /// Failures.
     SWAE_LOG_ERROR = 1,
-    /// What somebody should look at.
+    /// Failures, and what needs attention.
     SWAE_LOG_WARNING = 2,
-    /// What happens.
+    /// Also normal operation.
     SWAE_LOG_INFO = 3,
-    /// For those who work on swae.
+    /// Also details for developers of swae.
     SWAE_LOG_DEBUG = 4,
 }
 
-/// Takes a message: its swae_log_level, its text, and the pointer that swae_set_log was given. Called from any thread.
+/// @brief Receives a log message. It may be called from any thread.
+///
+/// @param level  a swae_log_level
+/// @param text   the message, valid during the call only
+/// @param user   the pointer that was passed to swae_set_log
 pub type swae_log_callback = Option<unsafe extern "C" fn(level: i32, text: *const c_char, user: *mut c_void)>;
 
-/// The library's version, "major.minor.patch".
+/// @brief Version of the library.
+///
+/// @return "major.minor.patch"; a static string
 #[unsafe(no_mangle)]
 pub extern "C" fn swae_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The version of the streams that this library writes, and the newest that it reads.
+/// @brief Version of the stream format.
+///
+/// @return the format version that this library writes, which is the newest that it reads
 #[unsafe(no_mangle)]
 pub extern "C" fn swae_format_version() -> u32 {
     swae_codec::stream::FORMAT_VERSION.into()
 }
 
-/// Whether this build has a feature: "hdf5", "adios2", "mpi", "cuda". 0 also where nobody knows the name.
+/// @brief Queries a feature of this build.
 ///
-/// # Safety
-/// `feature` is NULL or a string.
+/// @param feature  "hdf5", "adios2", "mpi" or "cuda"; NULL and unknown names are allowed
+/// @return 1 if this build has the feature, 0 if it does not or the name is unknown
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_has(feature: *const c_char) -> i32 {
     if feature.is_null() {
@@ -60,7 +68,8 @@ struct Target {
     user: *mut c_void,
 }
 
-// SAFETY: the caller of swae_set_log promises that callback and pointer may be used from any thread.
+// SAFETY: the caller of swae_set_log promises that callback and pointer may be used from any
+// thread.
 unsafe impl Send for Target {}
 // SAFETY: as above.
 unsafe impl Sync for Target {}
@@ -84,18 +93,22 @@ impl Log for Messages {
             _ => 4,
         };
         let text = CString::new(record.args().to_string().replace('\0', " ")).unwrap_or_default();
-        // SAFETY: the promise of who set it.
+        // SAFETY: the contract of swae_set_log.
         unsafe { callback(level, text.as_ptr(), target.user) };
     }
 
     fn flush(&self) {}
 }
 
-/// Where messages go, up to a swae_log_level; NULL for nowhere, as at the start. The library never prints.
+/// @brief Sets the log callback. Without one, as at the start, messages are dropped: the library
+/// never prints.
 ///
-/// # Safety
-/// The callback and `user` may be used from any thread until another call replaces them; the callback does not call
-/// swae_set_log.
+/// @param callback  receives the messages until another call replaces it, from any thread; it must
+///                  not call swae_set_log. NULL to log nothing
+/// @param user      passed to the callback unchanged; must be usable from any thread
+/// @param level     a swae_log_level; messages above it are dropped
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT where the level is invalid, SWAE_ERROR_STATE where a Rust
+///         program has installed a logger of its own
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_set_log(
     callback: swae_log_callback,
@@ -103,7 +116,7 @@ pub unsafe extern "C" fn swae_set_log(
     level: i32,
 ) -> swae_status {
     static SET: OnceLock<bool> = OnceLock::new();
-    let most = match level {
+    let max = match level {
         0 => LevelFilter::Off,
         1 => LevelFilter::Error,
         2 => LevelFilter::Warn,
@@ -114,7 +127,7 @@ pub unsafe extern "C" fn swae_set_log(
     *TARGET.write().unwrap_or_else(PoisonError::into_inner) = Target { callback, user };
     // In a Rust program that has a logger of its own, that one stays.
     if *SET.get_or_init(|| log::set_logger(&Messages).is_ok()) {
-        log::set_max_level(if callback.is_some() { most } else { LevelFilter::Off });
+        log::set_max_level(if callback.is_some() { max } else { LevelFilter::Off });
         return swae_status::SWAE_OK;
     }
     swae_status::SWAE_ERROR_STATE

@@ -1,32 +1,35 @@
-//! Readers: the fields of a file, for restarts and analysis. No MPI is needed; each process opens the file for itself.
+//! Readers: the fields of a file, for restarts and analysis. No MPI is needed: each process opens
+//! the file for itself.
 
 use crate::field::{name, sized, swae_box, swae_field};
 use crate::handle::{Absent, Handles};
-use crate::status::{Failure, Told, argument, fenced, swae_status};
-use crate::stream::give;
+use crate::status::{Failure, LastError, argument, catch_panics, swae_status};
+use crate::stream::copy_out;
 use std::ffi::{CString, c_char};
 use std::path::Path;
 use swae_insitu::Error;
 use swae_store::{Decoder, FieldInfo, Reader};
 
-/// A file that is read: .h5, .bp, .swae, .npy or .vti.
+/// @brief A file that is read: .h5, .bp, .swae, .npy or .vti. A handle is used by one thread at a
+/// time.
 pub struct swae_reader {
     reader: Option<Box<dyn Reader>>,
     decoder: Decoder,
-    /// Names and encodings that were handed out; they stay until the reader closes.
+    /// Names and encodings that callers have pointers to; they live as long as the reader.
     texts: Vec<CString>,
-    told: Told,
+    last_error: LastError,
 }
 
-/// What a file says of a field of a step.
+/// @brief A field of a step, as the file describes it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_field_info {
     /// sizeof(swae_field_info), set by the caller, so that the struct can grow.
     pub size: usize,
-    /// Its name, with @level behind it above level 0. It belongs to the reader, as `encoding` does.
+    /// Name of the field, followed by @level above level 0. It belongs to the reader, as `encoding`
+    /// does.
     pub name: *const c_char,
-    /// How it is coded, for people: "rel 1e-4", "latent gr-16 f16", "raw".
+    /// How it is compressed, for display: "rel 1e-4", "latent gr-16 f16", "raw".
     pub encoding: *const c_char,
     /// A swae_dtype.
     pub dtype: i32,
@@ -34,11 +37,11 @@ pub struct swae_field_info {
     pub partial: i32,
     /// Points of the grid along x, y, z.
     pub shape: [usize; 3],
-    /// Coordinates of point 0.
+    /// Coordinates of grid point 0.
     pub origin: [f64; 3],
-    /// Distance between points.
+    /// Distance between grid points.
     pub spacing: [f64; 3],
-    /// Bytes that it takes in the file.
+    /// Bytes of its streams in the file.
     pub stored_bytes: u64,
 }
 
@@ -48,8 +51,8 @@ impl swae_reader {
     /// A call that the program makes with a handle.
     fn call(handle: *const Self, call: impl FnOnce(&mut Self) -> Result<(), Failure>) -> swae_status {
         let made = READERS.with(handle, |reader| {
-            let outcome = fenced(|| call(reader));
-            reader.told.settle(outcome)
+            let outcome = catch_panics(|| call(reader));
+            reader.last_error.record(outcome)
         });
         made.unwrap_or_else(Absent::status)
     }
@@ -58,7 +61,7 @@ impl swae_reader {
         match &mut self.reader {
             Some(reader) => Ok(reader.as_mut()),
             None => {
-                let text = "the file did not open; only swae_reader_close is left";
+                let text = "the file did not open; only swae_reader_close is allowed";
                 Err(Failure(swae_status::SWAE_ERROR_STATE, text.into()))
             }
         }
@@ -66,15 +69,15 @@ impl swae_reader {
 
     fn step(&mut self, index: usize) -> Result<&[(FieldInfo, u64)], Failure> {
         let steps = self.open()?.steps();
-        let step = steps
-            .get(index)
-            .ok_or_else(|| argument(format!("step {index} of {}; they count from 0", steps.len())))?;
+        let step = steps.get(index).ok_or_else(|| {
+            argument(format!("step index {index} of {}; indices count from 0", steps.len()))
+        })?;
         Ok(&step.fields)
     }
 
-    /// A text that stays as long as the reader.
+    /// A text that lives as long as the reader.
     fn keep(&mut self, text: &str) -> *const c_char {
-        let kept = self.texts.iter().position(|known| known.to_bytes() == text.as_bytes());
+        let kept = self.texts.iter().position(|kept| kept.to_bytes() == text.as_bytes());
         let at = kept.unwrap_or_else(|| {
             self.texts.push(CString::new(text.replace('\0', " ")).unwrap_or_default());
             self.texts.len() - 1
@@ -87,37 +90,40 @@ fn failure(e: swae_store::Error) -> Failure {
     Error::from(e).into()
 }
 
-/// Opens a file. `*reader` is set even where that fails: swae_reader_error then says why, and swae_reader_close frees it.
+/// @brief Opens a file for reading.
 ///
-/// # Safety
-/// `path` is a string, `reader` valid.
+/// @param path         the file: .h5, .bp, .swae, .npy or .vti
+/// @param[out] reader  the reader; set also where the call fails (unless it is NULL):
+///                     swae_reader_error then says why, and swae_reader_close frees it
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_IO or SWAE_ERROR_UNSUPPORTED
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_open(path: *const c_char, reader: *mut *mut swae_reader) -> swae_status {
     if reader.is_null() {
         return swae_status::SWAE_ERROR_ARGUMENT;
     }
     let decoder = Decoder::remembering();
-    let mut made = swae_reader { reader: None, decoder, texts: Vec::new(), told: Told::default() };
-    let outcome = fenced(|| {
-        // SAFETY: the caller's promise.
+    let mut made = swae_reader { reader: None, decoder, texts: Vec::new(), last_error: LastError::default() };
+    let outcome = catch_panics(|| {
+        // SAFETY: the caller's contract.
         let path =
             unsafe { crate::session::text(path) }.ok_or_else(|| argument("path is NULL or not UTF-8"))?;
         made.reader = Some(swae_store::open(Path::new(path)).map_err(failure)?);
         Ok(())
     });
-    let status = made.told.settle(outcome);
-    // SAFETY: not null, and valid by the caller's promise.
+    let status = made.last_error.record(outcome);
+    // SAFETY: not null, and valid by the caller's contract.
     unsafe { *reader = READERS.add(made) };
     status
 }
 
-/// How many steps the file holds.
+/// @brief Number of steps in the file.
 ///
-/// # Safety
-/// `reader` is open, `count` valid.
+/// @param reader      an open reader
+/// @param[out] count  the number of steps
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT or SWAE_ERROR_STATE
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_steps(reader: *mut swae_reader, count: *mut usize) -> swae_status {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     let Some(count) = (unsafe { count.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
     swae_reader::call(reader, |reader| {
         *count = reader.open()?.steps().len();
@@ -125,11 +131,14 @@ pub unsafe extern "C" fn swae_reader_steps(reader: *mut swae_reader, count: *mut
     })
 }
 
-/// Of the step at an index, which counts from 0: the number and the time that the simulation gave it, and how many fields it
-/// has.
+/// @brief Describes a step.
 ///
-/// # Safety
-/// `reader` is open; `step`, `time` and `fields` are NULL or valid.
+/// @param reader       an open reader
+/// @param index        index of the step in the file, from 0
+/// @param[out] step    the number that the simulation gave the step; may be NULL
+/// @param[out] time    its time; may be NULL
+/// @param[out] fields  its number of fields; may be NULL
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT or SWAE_ERROR_STATE
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_step(
     reader: *mut swae_reader,
@@ -151,10 +160,13 @@ pub unsafe extern "C" fn swae_reader_step(
     })
 }
 
-/// What a step says of one of its fields; `field` counts from 0. They are sorted by name.
+/// @brief Describes a field of a step.
 ///
-/// # Safety
-/// `reader` is open, `info` valid, and its size set.
+/// @param reader        an open reader
+/// @param index         index of the step, from 0
+/// @param field         index of the field, from 0; fields are sorted by name
+/// @param[in,out] info  the description; the caller sets its size
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT or SWAE_ERROR_STATE
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_field(
     reader: *mut swae_reader,
@@ -163,13 +175,14 @@ pub unsafe extern "C" fn swae_reader_field(
     info: *mut swae_field_info,
 ) -> swae_status {
     swae_reader::call(reader, |reader| {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         let size = unsafe { sized(info.cast_const(), "swae_field_info")?.size };
         let fields = reader.step(index)?;
         let found = fields.get(field).cloned();
-        let (found, stored_bytes) =
-            found.ok_or_else(|| argument(format!("field {field} of {}; they count from 0", fields.len())))?;
-        let told = swae_field_info {
+        let (found, stored_bytes) = found.ok_or_else(|| {
+            argument(format!("field index {field} of {}; indices count from 0", fields.len()))
+        })?;
+        let described = swae_field_info {
             size,
             name: reader.keep(&found.name),
             encoding: reader.keep(&found.encoding),
@@ -180,17 +193,21 @@ pub unsafe extern "C" fn swae_reader_field(
             spacing: found.spacing,
             stored_bytes,
         };
-        // SAFETY: as large as ours, and the caller's.
-        unsafe { *info = told };
+        // SAFETY: as large as ours, by its size.
+        unsafe { *info = described };
         Ok(())
     })
 }
 
-/// The boxes that a field of a step was written in: how many, and, where `boxes` is not NULL, up to `capacity` of them, with
-/// start and count alone.
+/// @brief The boxes in which a field of a step was written.
 ///
-/// # Safety
-/// `reader` is open, `field` a string, `count` valid, `boxes` NULL or room for `capacity` boxes.
+/// @param reader      an open reader
+/// @param index       index of the step, from 0
+/// @param field       name of the field
+/// @param[out] boxes  up to `capacity` boxes, of which start and count are set; may be NULL
+/// @param capacity    boxes that `boxes` has room for
+/// @param[out] count  the number of boxes, which may exceed `capacity`
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_STATE or SWAE_ERROR_IO
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_boxes(
     reader: *mut swae_reader,
@@ -200,10 +217,10 @@ pub unsafe extern "C" fn swae_reader_boxes(
     capacity: usize,
     count: *mut usize,
 ) -> swae_status {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     let Some(count) = (unsafe { count.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
     swae_reader::call(reader, |reader| {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         let field = unsafe { name(field)? };
         reader.step(index)?;
         let open = reader.open()?;
@@ -214,7 +231,7 @@ pub unsafe extern "C" fn swae_reader_boxes(
         if !boxes.is_null() {
             for (i, (start, count)) in rows.into_iter().take(capacity).enumerate() {
                 let (ghosts, stride) = ([0; 3], [0; 3]);
-                // SAFETY: the caller has room for it.
+                // SAFETY: `boxes` has room for `capacity`, by the caller's contract.
                 unsafe {
                     boxes.add(i).write(swae_box { start, count, ghost_lo: ghosts, ghost_hi: ghosts, stride });
                 }
@@ -224,12 +241,17 @@ pub unsafe extern "C" fn swae_reader_boxes(
     })
 }
 
-/// Reads a region of a field of a step: `name` (with @level, or `level` set), `dtype` as in the file, `start` and `count` in
-/// the grid; `data`, ghost zones, order and strides say where its values go, as in swae_put. What no box covers is NaN.
-/// Steps read one after the other are decoded once each.
+/// @brief Reads a region of a field of a step.
 ///
-/// # Safety
-/// `reader` is open, `field` valid, and its memory can be written.
+/// Steps that are read in their order are decoded once each, even where they are predicted from
+/// earlier ones.
+///
+/// @param reader  an open reader
+/// @param index   index of the step, from 0
+/// @param field   name (with @level, or level set) and dtype as in the file; start and count of the
+///                region in the grid; data, ghost zones, order and strides describe the memory that
+///                the values are written to, as in swae_put. Points that no box covers become NaN
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_STATE, SWAE_ERROR_MODEL or SWAE_ERROR_IO
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_read(
     reader: *mut swae_reader,
@@ -237,9 +259,9 @@ pub unsafe extern "C" fn swae_reader_read(
     field: *const swae_field,
 ) -> swae_status {
     swae_reader::call(reader, |reader| {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         let field = unsafe { sized(field, "swae_field")? };
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         let mut name = unsafe { name(field.name)? }.to_owned();
         if field.level > 0 {
             name = format!("{name}@{}", field.level);
@@ -251,35 +273,36 @@ pub unsafe extern "C" fn swae_reader_read(
         let swae_reader { reader: Some(open), decoder, .. } = reader else { return Ok(()) };
         let info = swae_store::find(open.as_ref(), index, &name).map_err(failure)?;
         if (0..3).any(|a| region[a].end > info.shape[a]) {
-            let text = format!("the region {region:?} leaves its grid of {:?}", info.shape);
+            let text = format!("the region {region:?} is not inside its grid of {:?}", info.shape);
             return Err(argument(text).of(&name));
         }
-        // To remember a step takes all of it: only who reads whole fields will want the next one so.
+        // A cached reference step is a whole step: only after whole fields is the next one likely
+        // to need it.
         let whole = region == info.shape.map(|n| 0..n);
         let mut once = Decoder::default();
         let decoder = if whole { decoder } else { &mut once };
         let decoded = decoder.read_field(open.as_mut(), index, &name, Some(region)).map_err(failure)?;
-        // SAFETY: the caller's promise.
-        unsafe { give(&decoded, field) }.map_err(|e| e.of(&name))
+        // SAFETY: the caller's contract.
+        unsafe { copy_out(&decoded, field) }.map_err(|e| e.of(&name))
     })
 }
 
-/// What went wrong in the last failed call on this reader; it belongs to the reader and stays until the next failure.
+/// @brief Message of the last failed call on a reader.
 ///
-/// # Safety
-/// `reader` is NULL or came from swae_reader_open.
+/// @param reader  the reader; NULL is allowed
+/// @return the message, which belongs to the reader and is valid until its next failed call
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_error(reader: *const swae_reader) -> *const c_char {
-    READERS.with(reader, |reader| reader.told.message()).unwrap_or_else(Absent::message)
+    READERS.with(reader, |reader| reader.last_error.message()).unwrap_or_else(Absent::message)
 }
 
-/// Closes the file and frees the reader. NULL is allowed. Whoever uses the handle again gets SWAE_ERROR_STATE.
+/// @brief Closes the file and frees the reader. Any later call with the handle returns
+/// SWAE_ERROR_STATE.
 ///
-/// # Safety
-/// `reader` is NULL or came from swae_reader_open.
+/// @param reader  the reader; NULL is allowed
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_close(reader: *mut swae_reader) {
-    let _ = fenced(|| {
+    let _ = catch_panics(|| {
         drop(READERS.remove(reader));
         Ok(())
     });

@@ -1,29 +1,30 @@
-//! Statuses, and the fence that no panic passes.
+//! Statuses, and the wrapper that no panic passes.
 
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use swae_insitu::Error;
 
-/// What a call came to. The numbers never change.
+/// @brief Result of a call. The numbers never change.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum swae_status {
-    /// It worked.
+    /// Success.
     SWAE_OK = 0,
-    /// An argument says something impossible: a null pointer, a shape, a name.
+    /// An argument is invalid: a null pointer, a shape, a name.
     SWAE_ERROR_ARGUMENT = 1,
-    /// The call is not allowed now: a put outside a step, a step inside a step, anything after the close, or while another thread
-    /// is inside a call with the same handle.
+    /// The call is not allowed now: a put outside a step, a step inside a step, any call after the
+    /// close, or while another thread is inside a call with the same handle.
     SWAE_ERROR_STATE = 2,
-    /// The model is not known, or its file is damaged.
+    /// The model is unknown, or its file is damaged.
     SWAE_ERROR_MODEL = 3,
-    /// The file cannot be made or written.
+    /// The file cannot be created, read or written.
     SWAE_ERROR_IO = 4,
-    /// The ranks do not agree on the fields of a step, or boxes overlap or leave holes.
-    SWAE_ERROR_DISAGREEMENT = 5,
-    /// This build, or the path's ending, does not allow it.
+    /// Ranks, fields or boxes do not fit together: ranks pass different arguments, boxes overlap or
+    /// leave gaps.
+    SWAE_ERROR_MISMATCH = 5,
+    /// This build, or the extension of the path, does not support it.
     SWAE_ERROR_UNSUPPORTED = 6,
-    /// A defect of the library; the message says where.
+    /// An internal error of the library; the message says where.
     SWAE_ERROR_INTERNAL = 7,
 }
 
@@ -34,7 +35,7 @@ impl From<&Error> for swae_status {
             Error::State(_) => Self::SWAE_ERROR_STATE,
             Error::Model(_) => Self::SWAE_ERROR_MODEL,
             Error::Io(_) => Self::SWAE_ERROR_IO,
-            Error::Disagreement(_) => Self::SWAE_ERROR_DISAGREEMENT,
+            Error::Disagreement(_) => Self::SWAE_ERROR_MISMATCH,
             Error::Unsupported(_) => Self::SWAE_ERROR_UNSUPPORTED,
             _ => Self::SWAE_ERROR_INTERNAL,
         }
@@ -61,12 +62,13 @@ pub(crate) fn argument(text: impl Into<String>) -> Failure {
     Failure(swae_status::SWAE_ERROR_ARGUMENT, text.into())
 }
 
-/// What an object keeps of its last failure.
+/// The message of an object's last failed call.
 #[derive(Default)]
-pub(crate) struct Told(CString);
+pub(crate) struct LastError(CString);
 
-impl Told {
-    pub(crate) fn settle(&mut self, outcome: Result<(), Failure>) -> swae_status {
+impl LastError {
+    /// Keeps the message of a failure; the status of the call.
+    pub(crate) fn record(&mut self, outcome: Result<(), Failure>) -> swae_status {
         match outcome {
             Ok(()) => swae_status::SWAE_OK,
             Err(Failure(status, text)) => {
@@ -82,11 +84,11 @@ impl Told {
 }
 
 /// Runs the body of an exported function; a panic becomes `SWAE_ERROR_INTERNAL`.
-pub(crate) fn fenced<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn catch_panics<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         let text = text.unwrap_or_else(|| "unknown".into());
-        Err(Failure(swae_status::SWAE_ERROR_INTERNAL, format!("a defect of swae, please report it: {text}")))
+        Err(Failure(swae_status::SWAE_ERROR_INTERNAL, format!("internal error, please report it: {text}")))
     })
 }

@@ -1,8 +1,9 @@
-//! Streams in the caller's memory: no session, no file, no MPI. These functions may be called from any thread.
+//! Streams in the caller's memory: no session, no file, no MPI. These functions may be called from
+//! any thread.
 
 use crate::field::{dtype, name, sized, swae_box, swae_field};
 use crate::session::{read_options, swae_options, text};
-use crate::status::{Failure, argument, fenced, swae_status};
+use crate::status::{Failure, argument, catch_panics, swae_status};
 use std::ffi::{c_char, c_void};
 use swae_codec::decode::decompress_box;
 use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box};
@@ -10,61 +11,65 @@ use swae_codec::stream::header;
 use swae_codec::{Dtype, Element, Field, FieldView, Models};
 use swae_insitu::{Coding, Options};
 
-/// What went wrong in a call without a session, as text that ends with NUL.
+/// @brief Error message of a call without a session.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_message {
-    /// Empty where nothing went wrong.
+    /// The text, which ends with NUL; empty where the call succeeded.
     pub text: [c_char; 512],
 }
 
-/// Tells what came of a call.
+/// The status of a call, whose message the caller gets.
 ///
 /// # Safety
 /// `message` is NULL or valid.
-unsafe fn tell(message: *mut swae_message, outcome: Result<(), Failure>) -> swae_status {
-    let (status, said) = match outcome {
+unsafe fn report(message: *mut swae_message, outcome: Result<(), Failure>) -> swae_status {
+    let (status, text) = match outcome {
         Ok(()) => (swae_status::SWAE_OK, String::new()),
-        Err(Failure(status, said)) => (status, said),
+        Err(Failure(status, text)) => (status, text),
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     if let Some(message) = unsafe { message.as_mut() } {
         message.text.fill(0);
-        let fits = (0..message.text.len().min(said.len() + 1)).rev().find(|&n| said.is_char_boundary(n));
-        for (to, from) in message.text.iter_mut().zip(said.bytes().take(fits.unwrap_or(0))) {
+        let fits = (0..message.text.len().min(text.len() + 1)).rev().find(|&n| text.is_char_boundary(n));
+        for (to, from) in message.text.iter_mut().zip(text.bytes().take(fits.unwrap_or(0))) {
             *to = from as c_char;
         }
     }
     status
 }
 
-/// Bytes that swae_compress never exceeds for this field; 0 where the field says something impossible.
+/// @brief The largest size of a stream that swae_compress makes of a field.
 ///
-/// # Safety
-/// `field` is NULL or valid; its data are not read.
+/// @param field  the field; its data are not read
+/// @return bytes; 0 where the field is NULL or invalid
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_compress_bound(field: *const swae_field) -> usize {
-    let bound = fenced(|| {
-        // SAFETY: the caller's promise.
+    let bound = catch_panics(|| {
+        // SAFETY: the caller's contract.
         let field = unsafe { sized(field, "swae_field")? };
         let size = dtype(field.dtype)?.size();
         let bytes = field.count.iter().try_fold(size, |n, &c| n.checked_mul(c));
-        Ok(bytes.and_then(most).unwrap_or(0))
+        Ok(bytes.and_then(max_compressed_size).unwrap_or(0))
     });
     bound.unwrap_or(0)
 }
 
-/// The most that a stream of so many bytes of values takes: they themselves, and a header.
-fn most(bytes: usize) -> Option<usize> {
+/// The largest stream of so many bytes of values: the values themselves and a header.
+fn max_compressed_size(bytes: usize) -> Option<usize> {
     bytes.checked_add(64)
 }
 
-/// Compresses a box into `out`, by the options (NULL for the default). Of the field, `shape` and `start` do not matter; a
-/// relative bound is one of the box's own range. Threads of the options: 0 for all cores.
+/// @brief Compresses a box into the caller's memory. It may be called from any thread.
 ///
-/// # Safety
-/// `field` is valid and its data as large as it says, `options` NULL or valid, `out` has `capacity` bytes, `length` is valid,
-/// `message` NULL or valid.
+/// @param field         the box, whose data are as large as it says; shape and start are ignored
+/// @param options       the options, NULL for the defaults; a relative bound refers to the value
+///                      range of the box, and threads = 0 means all cores
+/// @param[out] out      the stream
+/// @param capacity      bytes of `out`; swae_compress_bound is always enough
+/// @param[out] length   bytes of the stream
+/// @param[out] message  the error message; may be NULL
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT or SWAE_ERROR_MODEL
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_compress(
     field: *const swae_field,
@@ -74,13 +79,13 @@ pub unsafe extern "C" fn swae_compress(
     length: *mut usize,
     message: *mut swae_message,
 ) -> swae_status {
-    let outcome = fenced(|| {
-        // SAFETY: the caller's promise.
+    let outcome = catch_panics(|| {
+        // SAFETY: the caller's contract.
         let (field, options) = unsafe { (sized(field, "swae_field")?, read_options(options)?) };
         if out.is_null() || length.is_null() {
             return Err(argument("out or length is NULL"));
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         let bytes = unsafe {
             match dtype(field.dtype)? {
                 Dtype::F32 => encode::<f32>(field, &options)?,
@@ -89,7 +94,7 @@ pub unsafe extern "C" fn swae_compress(
         };
         if bytes.len() > capacity {
             return Err(argument(format!(
-                "{} bytes do not fit into {capacity}; swae_compress_bound says how many always do",
+                "{} bytes exceed the capacity of {capacity}; swae_compress_bound is always enough",
                 bytes.len()
             )));
         }
@@ -100,8 +105,8 @@ pub unsafe extern "C" fn swae_compress(
         }
         Ok(())
     });
-    // SAFETY: the caller's promise.
-    unsafe { tell(message, outcome) }
+    // SAFETY: the caller's contract.
+    unsafe { report(message, outcome) }
 }
 
 /// # Safety
@@ -110,11 +115,11 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
     let name = if field.name.is_null() {
         ""
     } else {
-        // SAFETY: a string, by the caller's promise.
+        // SAFETY: a string, by the caller's contract.
         unsafe { name(field.name)? }
     };
-    // SAFETY: the caller's promise.
-    let view = unsafe { field.place().view::<T>(field.order, field.data) }.map_err(argument)?;
+    // SAFETY: the caller's contract.
+    let view = unsafe { field.as_box().view::<T>(field.order, field.data) }.map_err(argument)?;
     let coding = options.of(name).coding.unwrap_or(Coding::Raw);
     let code = || -> Result<Vec<u8>, swae_codec::Error> {
         let bytes = match coding {
@@ -125,9 +130,9 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
             }
             Coding::Bounded { bound, .. } => compress_bounded(&[view], &Bounded::new(bound), None)?.0,
         };
-        // What cannot be compressed is kept as it is.
-        let most = most(view.count().iter().product::<usize>() * T::DTYPE.size());
-        if most.is_some_and(|most| bytes.len() > most) { compress_box(&view, Method::Raw) } else { Ok(bytes) }
+        // What cannot be compressed is stored uncompressed.
+        let max = max_compressed_size(view.count().iter().product::<usize>() * T::DTYPE.size());
+        if max.is_some_and(|max| bytes.len() > max) { compress_box(&view, Method::Raw) } else { Ok(bytes) }
     };
     let coded = match options.threads {
         0 => code(),
@@ -139,10 +144,14 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
     coded.map_err(|e| swae_insitu::Error::from(e).into())
 }
 
-/// What a stream holds: a swae_dtype, and the points of its box along x, y, z.
+/// @brief Type and shape of a stream. It may be called from any thread.
 ///
-/// # Safety
-/// `stream` has `length` bytes; `dtype`, `count` and `message` are NULL or valid.
+/// @param stream        the stream
+/// @param length        its bytes
+/// @param[out] dtype    a swae_dtype; may be NULL
+/// @param[out] count    points of its box along x, y, z; may be NULL
+/// @param[out] message  the error message; may be NULL
+/// @return SWAE_OK; SWAE_ERROR_ARGUMENT where the stream is damaged or holds more than one box
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_stream_shape(
     stream: *const c_void,
@@ -151,8 +160,8 @@ pub unsafe extern "C" fn swae_stream_shape(
     count: *mut [usize; 3],
     message: *mut swae_message,
 ) -> swae_status {
-    let outcome = fenced(|| {
-        // SAFETY: the caller's promise.
+    let outcome = catch_panics(|| {
+        // SAFETY: the caller's contract.
         let header = header(unsafe { bytes(stream, length)? }).map_err(swae_insitu::Error::from)?;
         let [only] = header.boxes[..] else {
             return Err(argument(format!("the stream holds {} boxes, not one", header.boxes.len())));
@@ -168,17 +177,21 @@ pub unsafe extern "C" fn swae_stream_shape(
         }
         Ok(())
     });
-    // SAFETY: the caller's promise.
-    unsafe { tell(message, outcome) }
+    // SAFETY: the caller's contract.
+    unsafe { report(message, outcome) }
 }
 
-/// Decompresses a stream into the memory that `field` describes: `data`, `dtype`, `count` as in the stream, ghost zones,
-/// order and strides as in swae_put; ghost zones are left alone. `model` is the path of the model's file where the stream
-/// needs one that is not built in, or NULL.
+/// @brief Decompresses a stream into the caller's memory. It may be called from any thread.
 ///
-/// # Safety
-/// `stream` has `length` bytes, `model` is NULL or a string, `field` is valid and its memory can be written, `message` is NULL
-/// or valid.
+/// @param stream        the stream
+/// @param length        its bytes
+/// @param model         path of a model file where the stream needs a model that is not built in;
+///                      may be NULL
+/// @param field         dtype and count as in the stream; data, ghost zones, order and strides
+///                      describe the memory that the values are written to. Ghost zones are not
+///                      written
+/// @param[out] message  the error message; may be NULL
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, or SWAE_ERROR_MODEL where the model is missing
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_decompress(
     stream: *const c_void,
@@ -187,46 +200,46 @@ pub unsafe extern "C" fn swae_decompress(
     field: *const swae_field,
     message: *mut swae_message,
 ) -> swae_status {
-    let outcome = fenced(|| {
-        // SAFETY: the caller's promise.
+    let outcome = catch_panics(|| {
+        // SAFETY: the caller's contract.
         let (field, stream) = unsafe { (sized(field, "swae_field")?, bytes(stream, length)?) };
         let mut models = Models::built_in();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         if let Some(path) = unsafe { text(model) } {
             models.add((*Models::named_or_file(path).map_err(swae_insitu::Error::from)?).clone());
         }
         let decoded = decompress_box(stream, &models).map_err(swae_insitu::Error::from)?;
-        // SAFETY: the caller's promise.
-        unsafe { give(&decoded, field) }
+        // SAFETY: the caller's contract.
+        unsafe { copy_out(&decoded, field) }
     });
-    // SAFETY: the caller's promise.
-    unsafe { tell(message, outcome) }
+    // SAFETY: the caller's contract.
+    unsafe { report(message, outcome) }
 }
 
 /// Writes a decoded box into the caller's memory.
 ///
 /// # Safety
 /// The field's memory can be written.
-pub(crate) unsafe fn give(decoded: &Field, field: &swae_field) -> Result<(), Failure> {
+pub(crate) unsafe fn copy_out(decoded: &Field, field: &swae_field) -> Result<(), Failure> {
     let wanted = dtype(field.dtype)?;
     if (decoded.dtype(), decoded.count()) != (wanted, field.count) {
         return Err(argument(format!(
-            "the values are {} {:?}, asked for are {} {:?}",
+            "the values are {} {:?}, not {} {:?}",
             decoded.dtype().name(),
             decoded.count(),
             wanted.name(),
             field.count
         )));
     }
-    let (place, data): (swae_box, *mut c_void) = (field.place(), field.data.cast_mut());
-    // SAFETY: the caller's promise.
+    let (part, data): (swae_box, *mut c_void) = (field.as_box(), field.data.cast_mut());
+    // SAFETY: the caller's contract.
     let filled = unsafe {
         match decoded {
             Field::F32(a) => {
-                place.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
+                part.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
             }
             Field::F64(a) => {
-                place.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
+                part.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
             }
         }
     };
@@ -243,6 +256,6 @@ unsafe fn bytes<'a>(stream: *const c_void, length: usize) -> Result<&'a [u8], Fa
     if stream.is_null() {
         return Err(argument("stream is NULL"));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     Ok(unsafe { std::slice::from_raw_parts(stream.cast(), length) })
 }

@@ -1,9 +1,10 @@
-//! Arrays of any rank, each coded by itself into a payload that says everything: what plugins and scripts hand over, which know
-//! of no grid. This file and docs/format.md are the only places that know its layout.
+//! Arrays of any rank, each coded by itself into a payload that says everything: what plugins and
+//! scripts hand over, which know of no grid. This file and docs/format.md are the only places that
+//! know its layout.
 //!
-//! Axes are in C order, the last one fastest. Blocks have three axes: of four and more, all but the last three count boxes; a
-//! plane's rows are taken eight at a time, a line's values 64 at a time, so that a block is smooth along all of its axes where
-//! the array is.
+//! Axes are in C order, the last one fastest. Blocks have three axes: of four and more, all but the
+//! last three count boxes; a plane's rows are taken eight at a time, a line's values 64 at a time,
+//! so that a block is smooth along all of its axes where the array is.
 
 use crate::bound::ValueRange;
 use crate::config::{Compression, Layout};
@@ -88,8 +89,8 @@ pub fn max_compressed_size(bytes: usize, axes: usize) -> usize {
 /// Codes an array; what would become larger than the values themselves is kept as it is.
 ///
 /// # Errors
-/// [`Error::Shape`] where the shape does not fit the values, or has more than [`MOST_AXES`] axes; those of
-/// [`compress_box`].
+/// [`Error::Shape`] where the shape does not fit the values, or has more than [`MOST_AXES`] axes;
+/// those of [`compress_box`].
 pub fn compress<T: Element>(
     values: &[T],
     shape: &[usize],
@@ -240,8 +241,8 @@ fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: 
 /// Decodes an array.
 ///
 /// # Errors
-/// [`Error::Stream`] where the bytes are damaged or no payload of an array, [`Error::Version`] where they are of a later
-/// version, and those of [`decompress_boxes`].
+/// [`Error::Stream`] where the bytes are damaged or no payload of an array, [`Error::Version`]
+/// where they are of a later version, and those of [`decompress_boxes`].
 pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
     let damaged = |text: &str| Error::Stream(text.into());
     let mut reader = ByteReader::new(payload);

@@ -1,8 +1,9 @@
 //! Cutting a box into 8×8×8 blocks, and putting them back.
 //!
-//! Blocks are counted with x fastest, as values are within a block. Where an edge of the box is not a multiple of
-//! 8 the last block is padded by odd reflection about its last value (`2·v[n−1] − v[2(n−1)−i]`), which continues a
-//! smooth field with a continuous slope; a jump would cost latents.
+//! Blocks are counted with x fastest, as values are within a block. Where an edge of the box is not
+//! a multiple of 8 the last block is padded by odd reflection about its last value (`2·v[n−1] −
+//! v[2(n−1)−i]`), which continues a smooth field with a continuous slope; a jump would cost
+//! latents.
 
 use crate::element::Element;
 use crate::view::FieldView;
@@ -125,8 +126,9 @@ pub fn values<T: Element>(view: &FieldView<'_, T>, place: BlockBox, block: &mut 
     }
 }
 
-/// Reads the ends of each of a block's lines along x, so that the processor fetches them from memory while it is busy with
-/// something else: their addresses follow no pattern that it would foresee.
+/// Reads the ends of each of a block's lines along x, so that the processor fetches them from
+/// memory while it is busy with something else: their addresses follow no pattern that it would
+/// foresee.
 pub(crate) fn fetch<T: Element>(view: &FieldView<'_, T>, place: BlockBox) {
     let ([x, y, z], [nx, ny, nz]) = (place.start, place.count);
     let mut sum = 0u64;
@@ -159,7 +161,8 @@ pub fn mean(block: &[f64; VALUES]) -> f64 {
     block.iter().sum::<f64>() / VALUES as f64
 }
 
-/// Standard deviation of a block about a given value: what normalisation divides by, in training and in the codec.
+/// Standard deviation of a block about a given value: what normalisation divides by, in training
+/// and in the codec.
 pub fn deviation(block: &[f64; VALUES], about: f64) -> f64 {
     let variance = block.iter().map(|v| (v - about) * (v - about)).sum::<f64>() / VALUES as f64;
     variance.sqrt()

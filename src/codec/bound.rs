@@ -4,7 +4,14 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::view::FieldView;
 
-/// What a user asks for.
+/// The error that a caller allows.
+///
+/// ```
+/// use swae_codec::{Bound, Compression};
+///
+/// assert_eq!(Compression::relative(1e-4).bound(), Some(Bound::Relative(1e-4)));
+/// assert!(Bound::Absolute(-1.0).check().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// |decoded − true| ≤ this, everywhere.
@@ -59,8 +66,8 @@ impl Bound {
         }
     }
 
-    /// What a box must keep, given the range of the whole field. For [`Bound::Psnr`] that is where a search starts: errors
-    /// spread evenly over the tolerance would just meet it.
+    /// What a box must keep, given the range of the whole field. For [`Bound::Psnr`] that is where
+    /// a search starts: errors spread evenly over the tolerance would just meet it.
     pub fn tolerance(self, range: ValueRange) -> Tolerance {
         match self {
             Self::Absolute(e) => Tolerance::Absolute(e),

@@ -1,8 +1,9 @@
 //! How a field is compressed: one type behind every way to say it.
 //!
-//! A program builds a [`Compression`]. People write settings (`mode = rel; bound = 1e-4`), in a text, a TOML file, a command line
-//! or the parameters of a plugin: [`Settings`] holds what was said, lets later settings override earlier ones, and gives the
-//! [`Compression`] that they come to. HDF5 hands its filter numbers: [`Compression::to_cd_values`].
+//! A program builds a [`Compression`]. People write settings (`mode = rel; bound = 1e-4`), in a
+//! text, a TOML file, a command line or the parameters of a plugin: [`Settings`] holds what was
+//! said, lets later settings override earlier ones, and gives the [`Compression`] that they come
+//! to. HDF5 hands its filter numbers: [`Compression::to_cd_values`].
 
 use crate::bound::Bound;
 use crate::error::{Error, Result};
@@ -69,10 +70,12 @@ impl Layout {
 pub struct Compression {
     /// What is stored.
     pub mode: Mode,
-    /// Name of a built-in model, or path of a model file; none for [`DEFAULT_MODEL`] in latent mode, and for no network within a
-    /// bound. A mixing model ("gr-mixture") makes series within a bound smaller, and slower.
+    /// Name of a built-in model, or path of a model file; none for [`DEFAULT_MODEL`] in latent
+    /// mode, and for no network within a bound. A mixing model ("gr-mixture") makes series within a
+    /// bound smaller, and slower.
     pub model: Option<String>,
-    /// Steps from one keyframe, which is predicted from no other step, to the next; 1 makes every step one.
+    /// Steps from one keyframe, which is predicted from no other step, to the next; 1 makes every
+    /// step one.
     pub keyframe_interval: u32,
     /// What the slowest axis of an array is; of no meaning for boxes of a session.
     pub layout: Layout,
@@ -164,8 +167,9 @@ impl Compression {
         }
     }
 
-    /// The numbers that an HDF5 filter takes: version, mode (as `swae_mode` of swae.h), low and high half of the bound's bits,
-    /// layout. A filter's latents are those of the default model in binary16.
+    /// The numbers that an HDF5 filter takes: version, mode (as `swae_mode` of swae.h), low and
+    /// high half of the bound's bits, layout. A filter's latents are those of the default model in
+    /// binary16.
     pub fn to_cd_values(&self) -> [u32; Self::CD_COUNT] {
         let bits = self.bound().map_or(0, |bound| bound.number().to_bits());
         let name = ModeName::of(self.mode);
@@ -273,7 +277,8 @@ impl ModeName {
     }
 }
 
-/// What was said of how a field is compressed; what was not said is left to earlier settings or to the default.
+/// What was said of how a field is compressed; what was not said is left to earlier settings or to
+/// the default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -304,7 +309,8 @@ impl Settings {
     /// Sets what a key says.
     ///
     /// # Errors
-    /// [`Error::Config`] for an unknown key, with the nearest known one, or for a value that the key does not take.
+    /// [`Error::Config`] for an unknown key, with the nearest known one, or for a value that the
+    /// key does not take.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let number = |what: &str| Error::Config(format!("{key} '{value}' is not a {what}"));
         match key {
@@ -337,8 +343,8 @@ impl Settings {
     /// What the settings come to.
     ///
     /// # Errors
-    /// [`Error::Config`] without a mode, with [`ModeName::Off`], or without the bound that the mode needs; [`Error::Bound`] for a
-    /// bound that means nothing.
+    /// [`Error::Config`] without a mode, with [`ModeName::Off`], or without the bound that the mode
+    /// needs; [`Error::Bound`] for a bound that means nothing.
     pub fn compression(&self) -> Result<Compression> {
         let bounded = |make: fn(f64) -> Bound| {
             let bound = self.bound.ok_or_else(|| Error::Config("this mode needs a 'bound'".into()))?;
@@ -402,7 +408,8 @@ impl From<Compression> for Settings {
     }
 }
 
-/// The pairs of a text of `key = value` settings, one on each line or behind each semicolon; quotes around a value are taken off.
+/// The pairs of a text of `key = value` settings, one on each line or behind each semicolon; quotes
+/// around a value are taken off.
 ///
 /// # Errors
 /// [`Error::Config`] where a setting has no `=`.

@@ -30,11 +30,12 @@ impl Device {
         Err(crate::Error::Device("this build has no CUDA".into()))
     }
 
-    /// The GPU of this number, from 0 in the order of the driver, ready to run the encoder of a model.
+    /// The GPU of this number, from 0 in the order of the driver, ready to run the encoder of a
+    /// model.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where there is no such GPU, where it fails, and where it does not give the same bits as the cores;
-    /// [`crate::Error::Model`] where the model has no encoder.
+    /// [`crate::Error::Device`] where there is no such GPU, where it fails, and where it does not
+    /// give the same bits as the cores; [`crate::Error::Model`] where the model has no encoder.
     pub fn gpu(number: usize, model: Arc<Model>) -> Result<Self> {
         #[cfg(feature = "cuda")]
         return Ok(Self::Cuda(Arc::new(Gpu::new(number, model)?)));
@@ -45,8 +46,8 @@ impl Device {
         }
     }
 
-    /// The latents of so many blocks, one block after the other; `normal` gives a block's values, x fastest. None where the cores
-    /// have to make them.
+    /// The latents of so many blocks, one block after the other; `normal` gives a block's values, x
+    /// fastest. None where the cores have to make them.
     pub(crate) fn latents(
         &self,
         model: &Model,

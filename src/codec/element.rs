@@ -61,7 +61,8 @@ pub trait Element:
     fn bits(self) -> u64;
     /// The value of these IEEE bits; those beyond the type's size are ignored.
     fn of_bits(bits: u64) -> Self;
-    /// Whether it is NaN, infinite, denormal or −0: what a bounded stream always gives back to the bit.
+    /// Whether it is NaN, infinite, denormal or −0: what a bounded stream always gives back to the
+    /// bit.
     fn is_special(self) -> bool;
     /// Whether both have the same bits (so −0 differs from 0, and a NaN equals itself).
     fn same_bits(self, other: Self) -> bool {

@@ -1,11 +1,11 @@
 //! The CPU engines: one kernel, compiled for several instruction sets.
 //!
-//! A vector's lanes are blocks, 16 side by side, so each output of each block is its own chain of fused
-//! multiply-adds in the fixed order of [`crate::network`], and every instruction set gives the same bits.
+//! A vector's lanes are blocks, 16 side by side, so each output of each block is its own chain of
+//! fused multiply-adds in the fixed order of [`crate::network`], and every instruction set gives
+//! the same bits.
 
 use crate::model::Activation;
 use crate::network::Layer;
-use std::hint::black_box;
 use std::sync::OnceLock;
 
 /// Blocks that run side by side.
@@ -24,7 +24,8 @@ impl Lanes {
 /// An instruction set to run the network with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// Whatever the compiler's base target has; there `fma` may be a slow call, with the same result.
+    /// Whatever the compiler's base target has; there `fma` may be a slow call, with the same
+    /// result.
     Scalar,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
@@ -54,8 +55,9 @@ impl Engine {
         engines
     }
 
-    /// The engine that everything runs on: the fastest one, or the one that the environment variable `SWAE_ENGINE`
-    /// names (`scalar`, `avx2`, `avx512`) where this machine can run it. All give the same bytes.
+    /// The engine that everything runs on: the fastest one, or the one that the environment
+    /// variable `SWAE_ENGINE` names (`scalar`, `avx2`, `avx512`) where this machine can run it. All
+    /// give the same bytes.
     pub fn best() -> Self {
         static BEST: OnceLock<Engine> = OnceLock::new();
         *BEST.get_or_init(|| {
@@ -77,24 +79,11 @@ impl Engine {
         }
     }
 
-    /// Fused multiply-adds of float32 that this engine's instructions can do in a second on one core, measured: what the
-    /// speed of a network is compared with.
-    pub fn multiply_adds_s(self) -> f64 {
-        const ROUNDS: usize = 100_000;
-        let mut best = 0.0f64;
-        for _ in 0..50 {
-            let begin = std::time::Instant::now();
-            black_box(multiply_add(self, black_box(ROUNDS), black_box(&Lanes([1e-3; LANES]))));
-            let done = (ROUNDS * CHAINS * LANES) as f64;
-            best = best.max(done / begin.elapsed().as_secs_f64());
-        }
-        best
-    }
-
     pub(crate) fn layer(self, layer: &Layer, input: &[Lanes]) -> Vec<Lanes> {
         let mut out = vec![Lanes::ZERO; layer.gathers.len() * layer.cout];
         run(self, layer, input, &mut out);
-        // Not where the sums are: with more than one `max` there the compiler keeps fewer of them in registers (15 % slower).
+        // Not where the sums are: with more than one `max` there the compiler keeps fewer of them
+        // in registers (15 % slower).
         if layer.activation == Some(Activation::HardSwish) {
             hard_swish(self, &mut out);
         }
@@ -102,7 +91,8 @@ impl Engine {
     }
 }
 
-/// Compiles a function once for each engine, and puts the engine to run it with in front of its arguments.
+/// Compiles a function once for each engine, and puts the engine to run it with in front of its
+/// arguments.
 macro_rules! for_engines {
     ($(#[$meta:meta])* $vis:vis fn $name:ident$(<$t:ident: $bound:path>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -134,32 +124,9 @@ macro_rules! for_engines {
 }
 pub(crate) use for_engines;
 
-/// Sums side by side: more hide how long one takes, until there are no registers left.
-const CHAINS: usize = 6;
-
-for_engines! {
-    fn multiply_add(rounds: usize, x: &Lanes) -> Lanes {
-        let mut sums = [x.0; CHAINS];
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                for l in 0..LANES {
-                    sum[l] = x.0[l].mul_add(x.0[l], sum[l]);
-                }
-            }
-        }
-        let mut all = Lanes::ZERO;
-        for sum in &sums {
-            for l in 0..LANES {
-                all.0[l] += sum[l];
-            }
-        }
-        all
-    }
-}
-
-/// Output channels that stay in registers at a time. It changes no output's own chain. 8 measured fastest (`swae-train bench`):
-/// 92 % of the most that AVX-512 can do, 50 % with AVX2; 4 reaches 63 and 26 %, and at 16 the compiler leaves the accumulators
-/// in memory, at a fiftieth of the speed.
+/// Output channels that stay in registers at a time. It changes no output's own chain. 8 measured
+/// fastest (`swae-train bench`): 92 % of the most that AVX-512 can do, 50 % with AVX2; 4 reaches 63
+/// and 26 %, and at 16 the compiler leaves the accumulators in memory, at a fiftieth of the speed.
 const CHUNK: usize = 8;
 
 for_engines! {
@@ -214,7 +181,8 @@ fn chunk<const C: usize>(
     }
     let relu = layer.activation == Some(Activation::Relu);
     for (o, a) in out.iter_mut().zip(acc) {
-        // `max` of IEEE: a NaN cannot occur, for weights and inputs are finite; −0 becomes 0 in every engine.
+        // `max` of IEEE: a NaN cannot occur, for weights and inputs are finite; −0 becomes 0 in
+        // every engine.
         o.0 = if relu { a.map(|v| if v > 0.0 { v } else { 0.0 }) } else { a };
     }
 }

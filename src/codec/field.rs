@@ -5,6 +5,15 @@ use ndarray::Array3;
 use std::any::Any;
 
 /// A decoded box, `[z, y, x]`.
+///
+/// ```
+/// use ndarray::Array3;
+/// use swae_codec::{Dtype, Field};
+///
+/// let field = Field::from_array(Array3::<f32>::zeros((2, 3, 4)));
+/// assert_eq!((field.dtype(), field.count()), (Dtype::F32, [4, 3, 2]));
+/// assert!(field.as_array::<f64>().is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
     /// Of float32 values.

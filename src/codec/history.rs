@@ -35,7 +35,8 @@ impl Last {
 }
 
 impl History {
-    /// With a keyframe every so many steps; 0 or 1 makes every step one. A reader's may be anything.
+    /// With a keyframe every so many steps; 0 or 1 makes every step one. A reader's may be
+    /// anything.
     pub fn new(keyframe_interval: u32) -> Self {
         Self { keyframe_interval, last: [None, None], references: Vec::new() }
     }
@@ -81,8 +82,9 @@ impl History {
         })
     }
 
-    /// Lets the next step be predicted from another field of the same boxes, whose last step is of the same time: an encoder may
-    /// do so, a decoder must where the step's [`Preamble::reference_fields`] name it. Those of earlier steps are forgotten.
+    /// Lets the next step be predicted from another field of the same boxes, whose last step is of
+    /// the same time: an encoder may do so, a decoder must where the step's
+    /// [`Preamble::reference_fields`] name it. Those of earlier steps are forgotten.
     pub fn add_reference(&mut self, name: &str, field: &Self) {
         let alone = Self { keyframe_interval: 0, last: field.last.clone(), references: Vec::new() };
         self.references.push((name.into(), alone));

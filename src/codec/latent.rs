@@ -1,9 +1,10 @@
-//! Latent mode: a block is stored as the encoder's latents and its mean and standard deviation, nothing else.
+//! Latent mode: a block is stored as the encoder's latents and its mean and standard deviation,
+//! nothing else.
 //!
-//! The rate is fixed (with 16 latents in f16: 40 bytes a block of float32, 44 of float64) and no error is
-//! promised. Blocks that the network has no business with keep their values: constant blocks by their one value, blocks
-//! with NaN, infinities or a value range outside the range of float32 by all of them. The bytes are laid out in
-//! docs/format.md.
+//! The rate is fixed (with 16 latents in f16: 40 bytes a block of float32, 44 of float64) and no
+//! error is promised. Blocks that the network has no business with keep their values: constant
+//! blocks by their one value, blocks with NaN, infinities or a value range outside the range of
+//! float32 by all of them. The bytes are laid out in docs/format.md.
 
 use crate::blocks::{BlockGrid, VALUES, deviation, gather, mean};
 use crate::device::Device;
@@ -151,7 +152,8 @@ pub fn encode<T: Element>(
     Ok(out)
 }
 
-/// The latents of so many blocks, one block after the other; `normal` gives a block's values, x fastest.
+/// The latents of so many blocks, one block after the other; `normal` gives a block's values, x
+/// fastest.
 fn latents(
     model: &Model,
     count: usize,
@@ -240,7 +242,8 @@ pub(crate) fn preamble(reader: &mut ByteReader<'_>) -> Result<(LatentCoding, Mod
 /// Decodes what [`encode`] gave into `out`: the values of the box, x fastest.
 ///
 /// # Errors
-/// [`Error::Stream`] where the bytes are damaged, [`Error::MissingModel`] where the model is not known.
+/// [`Error::Stream`] where the bytes are damaged, [`Error::MissingModel`] where the model is not
+/// known.
 ///
 /// # Panics
 /// Where `out` has another size than the box.
@@ -264,7 +267,8 @@ pub(crate) fn decode<T: Element>(
     let coded = kinds.iter().filter(|&&k| k == Kind::Coded).count();
     let latents = read_latents(&mut reader, coded, latent, coding)?;
 
-    // One slab of blocks at a time: slabs are contiguous in the output, and each can be filled on its own.
+    // One slab of blocks at a time: slabs are contiguous in the output, and each can be filled on
+    // its own.
     let [nx, ny, _] = count;
     let slab_blocks = nx.div_ceil(8) * ny.div_ceil(8);
     let mut slabs = Vec::new();

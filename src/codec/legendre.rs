@@ -1,7 +1,9 @@
-//! Blocks as polynomials: the orthonormal discrete Legendre (Gram) basis on 8 points, along each axis.
+//! Blocks as polynomials: the orthonormal discrete Legendre (Gram) basis on 8 points, along each
+//! axis.
 //!
-//! Smooth fields have few coefficients in it, and, unlike a cosine transform, it asks nothing of the block's edges.
-//! Coefficient `(i, j, k)` of degrees along x, y, z lies at `(k·8 + j)·8 + i`, as values do.
+//! Smooth fields have few coefficients in it, and, unlike a cosine transform, it asks nothing of
+//! the block's edges. Coefficient `(i, j, k)` of degrees along x, y, z lies at `(k·8 + j)·8 + i`,
+//! as values do.
 
 use crate::blocks::{Block, EDGE, VALUES};
 use crate::engine::{Engine, for_engines};
@@ -13,8 +15,9 @@ use std::sync::LazyLock;
 /// `[degree][point]`, of the first four points: even degrees are symmetric, odd ones antisymmetric.
 type Half<F> = [[F; EDGE / 2]; EDGE];
 
-/// The Gram polynomials on 8 points in integers, the first half of each, and the squares of their lengths: every machine
-/// gets the same numbers from them with one square root and one division, both correctly rounded.
+/// The Gram polynomials on 8 points in integers, the first half of each, and the squares of their
+/// lengths: every machine gets the same numbers from them with one square root and one division,
+/// both correctly rounded.
 const ROWS: [([i32; EDGE / 2], f64); EDGE] = [
     ([1, 1, 1, 1], 8.0),
     ([-7, -5, -3, -1], 168.0),
@@ -26,7 +29,8 @@ const ROWS: [([i32; EDGE / 2], f64); EDGE] = [
     ([-1, 7, -21, 35], 3432.0),
 ];
 
-/// The basis in one precision: by degree, and the same once more as rows of eight points and of eight degrees.
+/// The basis in one precision: by degree, and the same once more as rows of eight points and of
+/// eight degrees.
 pub(crate) struct Basis<F> {
     half: Half<F>,
     points: [Row<F>; EDGE],
@@ -84,22 +88,25 @@ impl Real for f32 {
     }
 }
 
-/// Coefficients of a block, in the canonical arithmetic: along z, then y, then x, from v[i] + v[7−i] for even degrees and
-/// v[i] − v[7−i] for odd ones, i from 0 to 3, each sum starts as its first product and goes on with fused multiply-adds.
+/// Coefficients of a block, in the canonical arithmetic: along z, then y, then x, from v[i] +
+/// v[7−i] for even degrees and v[i] − v[7−i] for odd ones, i from 0 to 3, each sum starts as its
+/// first product and goes on with fused multiply-adds.
 pub(crate) fn forward<F: Real>(engine: Engine, block: &Block<F>, out: &mut Block<F>) {
     to_coefficients(engine, F::basis(), block, out);
 }
 
-/// Values of a block, in the canonical arithmetic: along z, then y, then x, the sum of the even degrees and that of the odd
-/// ones each start as their first product and go on with fused multiply-adds in ascending degree; the first four points are
-/// their sums, the last four, from the end, their differences.
+/// Values of a block, in the canonical arithmetic: along z, then y, then x, the sum of the even
+/// degrees and that of the odd ones each start as their first product and go on with fused
+/// multiply-adds in ascending degree; the first four points are their sums, the last four, from the
+/// end, their differences.
 pub(crate) fn inverse<F: Real>(engine: Engine, coefficients: &Block<F>, out: &mut Block<F>) {
     to_values(engine, F::basis(), coefficients, out);
 }
 
 type Row<F> = [F; EDGE];
 
-/// Eight rows, so many values from one to the next. Written out, for otherwise the compiler copies them with calls.
+/// Eight rows, so many values from one to the next. Written out, for otherwise the compiler copies
+/// them with calls.
 #[inline(always)]
 fn rows<F: Real>(block: &Block<F>, first: usize, step: usize) -> [Row<F>; EDGE] {
     let row = |i: usize| *block[first + i * step..].first_chunk().expect("rows lie in their block");
@@ -175,10 +182,10 @@ fn points<F: Real>(half: &Half<F>, c: &[Row<F>; EDGE]) -> [Row<F>; EDGE] {
     ]
 }
 
-// Along x, the compiler must not know how many rows are summed up: it would take single values out of vectors one by one,
-// at many times the cost of reading them. Nor do closures go into `from_fn` or `map` here: those are compiled for no engine.
-// For the same reason the two functions do not share their passes along z and y: with a closure for what differs they take
-// ten times as long.
+// Along x, the compiler must not know how many rows are summed up: it would take single values out
+// of vectors one by one, at many times the cost of reading them. Nor do closures go into `from_fn`
+// or `map` here: those are compiled for no engine. For the same reason the two functions do not
+// share their passes along z and y: with a closure for what differs they take ten times as long.
 
 for_engines! {
     fn to_coefficients<F: Real>(basis: &Basis<F>, block: &Block<F>, out: &mut Block<F>) {

@@ -1,10 +1,12 @@
-//! Error-bounded lossy compression of 3-D simulation fields, with a pretrained sliced-Wasserstein autoencoder at hand.
+//! Error-bounded lossy compression of 3-D simulation fields, with a pretrained sliced-Wasserstein
+//! autoencoder at hand.
 //!
-//! The way of the data: a [`FieldView`] over the caller's memory is cut into 8×8×8 [`blocks`]; each is predicted ([`predict`]) from
-//! its neighbours, from the steps before, from other fields or by a network, and what is left is quantised, verified against the
-//! bound, and entropy-coded ([`encode`]); the [`stream`] holds it with a version and a checksum. Or, in latent mode, a block becomes
-//! a few latents of an autoencoder ([`latent`]). Decoding ([`decode`]) runs in one canonical arithmetic ([`engine`]), so that a stream
-//! decodes to the same bytes on every machine.
+//! The way of the data: a [`FieldView`] over the caller's memory is cut into 8×8×8 [`blocks`]; each
+//! is predicted ([`predict`]) from its neighbours, from the steps before, from other fields or by a
+//! network, and what is left is quantised, verified against the bound, and entropy-coded
+//! ([`encode`]); the [`stream`] holds it with a version and a checksum. Or, in latent mode, a block
+//! becomes a few latents of an autoencoder ([`latent`]). Decoding ([`decode`]) runs in one
+//! canonical arithmetic ([`engine`]), so that a stream decodes to the same bytes on every machine.
 //!
 //! ```
 //! use swae_codec::{Compression, FieldView, compress, decompress};
@@ -16,12 +18,15 @@
 //! # Ok::<(), swae_codec::Error>(())
 //! ```
 //!
-//! Axis order throughout: shapes, strides and positions are `[x, y, z]`; an `ndarray` array is `[z, y, x]`, with x fastest in memory.
+//! Axis order throughout: shapes, strides and positions are `[x, y, z]`; an `ndarray` array is `[z,
+//! y, x]`, with x fastest in memory.
 //!
-//! Features: `models` (default) brings the pretrained weights; `cuda` runs encoders on NVIDIA GPUs; `training` gives samples to
-//! trainers. The crate needs no MPI, no I/O library and no libtorch.
+//! Features: `models` (default) brings the pretrained weights; `cuda` runs encoders on NVIDIA GPUs;
+//! `training` gives samples to trainers. The crate needs no MPI, no I/O library and no libtorch.
 
 pub mod array;
+#[cfg(feature = "training")]
+pub mod benchmark;
 pub mod blocks;
 pub mod bound;
 pub mod config;

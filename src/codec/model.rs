@@ -1,9 +1,9 @@
 //! Models as data: what a trained network is, and the file that holds it.
 //!
-//! A model file is a `.safetensors` file. Its tensors are `encoder.N.weight`, `encoder.N.bias`, `decoder.N.weight`,
-//! `decoder.N.bias` in float32, in PyTorch's layouts, with batch normalisation folded in; the key `swae` of its
-//! metadata holds [`Metadata`] as JSON. A file without the encoder still decodes: such a file travels inside an
-//! output whose model is not built in.
+//! A model file is a `.safetensors` file. Its tensors are `encoder.N.weight`, `encoder.N.bias`,
+//! `decoder.N.weight`, `decoder.N.bias` in float32, in PyTorch's layouts, with batch normalisation
+//! folded in; the key `swae` of its metadata holds [`Metadata`] as JSON. A file without the encoder
+//! still decodes: such a file travels inside an output whose model is not built in.
 
 use crate::blocks::{EDGE, VALUES};
 use crate::error::{Error, Result};
@@ -23,7 +23,8 @@ const METADATA_KEY: &str = "swae";
 pub enum Activation {
     /// `max(0, x)`.
     Relu,
-    /// `x · min(max(x + 3, 0), 6) / 6`, of straight pieces near SiLU (Howard et al., "Searching for MobileNetV3").
+    /// `x · min(max(x + 3, 0), 6) / 6`, of straight pieces near SiLU (Howard et al., "Searching for
+    /// MobileNetV3").
     HardSwish,
 }
 
@@ -35,18 +36,20 @@ pub enum Normalisation {
     MeanStd,
 }
 
-/// The shape of the autoencoder: one strided stage per entry of `channels`, then a linear layer to the latents,
-/// and the mirror image back (AE-SZ, section III); or linear layers alone.
+/// The shape of the autoencoder: one strided stage per entry of `channels`, then a linear layer to
+/// the latents, and the mirror image back (AE-SZ, section III); or linear layers alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
     /// Values along the edge of a block; 8.
     pub block: usize,
-    /// Channels after each stage; three stages halve 8 to 1. Where the network is dense, what each hidden layer gives.
+    /// Channels after each stage; three stages halve 8 to 1. Where the network is dense, what each
+    /// hidden layer gives.
     pub channels: Vec<usize>,
     /// Numbers per block that are stored.
     pub latent: usize,
-    /// 1: a strided convolution alone; 2: one more of stride 1 before it (behind it in the decoder).
+    /// 1: a strided convolution alone; 2: one more of stride 1 before it (behind it in the
+    /// decoder).
     pub convolutions_per_stage: usize,
     /// The non-linearity.
     pub activation: Activation,
@@ -78,7 +81,8 @@ pub enum Kind {
         /// 1 or 2.
         stride: usize,
     },
-    /// A transposed convolution of stride 2 that doubles the edge (output padding 1); weight `[in, out, kz, ky, kx]`.
+    /// A transposed convolution of stride 2 that doubles the edge (output padding 1); weight `[in,
+    /// out, kz, ky, kx]`.
     Transposed,
 }
 

@@ -1,4 +1,5 @@
-//! The models that are at hand: the built-in ones, loaded when they are first asked for, and those that were given.
+//! The models that are at hand: the built-in ones, loaded when they are first asked for, and those
+//! that were given.
 
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelId};
@@ -44,6 +45,14 @@ fn built_in() -> impl Iterator<Item = &'static BuiltIn> {
 }
 
 /// The models that a reader or writer knows: the built-in ones, and those that were given.
+///
+/// ```
+/// use swae_codec::Models;
+///
+/// let model = Models::built_in().by_name("gr-16")?;
+/// assert_eq!(model.metadata.architecture.latent, 16);
+/// # Ok::<(), swae_codec::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Models {
     given: Vec<Arc<Model>>,
@@ -88,7 +97,8 @@ impl Models {
     /// A built-in model by name, or one from a model file: what options and command lines take.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] where there is neither, [`Error::Model`] where the file cannot be read or is damaged.
+    /// [`Error::UnknownModel`] where there is neither, [`Error::Model`] where the file cannot be
+    /// read or is damaged.
     pub fn named_or_file(name: &str) -> Result<Arc<Model>> {
         let known = Self::built_in().by_name(name);
         let path = Path::new(name);

@@ -1,9 +1,10 @@
-//! A network as the engine runs it: every layer, whatever its kind, is a list of sites, each of which gathers from
-//! the sites of the layer before it.
+//! A network as the engine runs it: every layer, whatever its kind, is a list of sites, each of
+//! which gathers from the sites of the layer before it.
 //!
-//! This is the whole of the canonical arithmetic (all in IEEE binary32): an output starts as its bias; then, over
-//! the taps in ascending `(kz, ky, kx)` whose input lies inside the block, and within a tap over the input channels
-//! in ascending order, `acc = fma(input, weight, acc)`; then the activation. Nothing else happens.
+//! This is the whole of the canonical arithmetic (all in IEEE binary32): an output starts as its
+//! bias; then, over the taps in ascending `(kz, ky, kx)` whose input lies inside the block, and
+//! within a tap over the input channels in ascending order, `acc = fma(input, weight, acc)`; then
+//! the activation. Nothing else happens.
 
 use crate::blocks::EDGE;
 use crate::engine::{Engine, Lanes};
@@ -59,7 +60,8 @@ impl Network {
         Self { layers: specs.iter().zip(parameters).map(layer).collect() }
     }
 
-    /// The same network without its last layer's channels beyond the first `count`: of a dense one, its outputs.
+    /// The same network without its last layer's channels beyond the first `count`: of a dense one,
+    /// its outputs.
     pub fn first_outputs(mut self, count: usize) -> Self {
         let last = self.layers.last_mut().expect("an architecture has layers");
         let kept = count.min(last.cout);

@@ -1,7 +1,9 @@
-//! The coding order: in what order a tile's blocks are coded, and which coded blocks each can be predicted from.
+//! The coding order: in what order a tile's blocks are coded, and which coded blocks each can be
+//! predicted from.
 //!
-//! Coarse to fine: first every 2ⁿ-th block, then the ones half-way between, and so on, as in interpolating compressors (SZ3,
-//! Zhao et al., ICDE 2021), but with blocks in place of points. Almost every block then lies between two coded ones.
+//! Coarse to fine: first every 2ⁿ-th block, then the ones half-way between, and so on, as in
+//! interpolating compressors (SZ3, Zhao et al., ICDE 2021), but with blocks in place of points.
+//! Almost every block then lies between two coded ones.
 
 use crate::blocks::{BlockBox, BlockGrid, EDGE};
 
@@ -41,7 +43,8 @@ impl OrderEntry {
     }
 }
 
-/// Which of a level's coordinates are odd multiples of its distance: a block comes after all that it lies between.
+/// Which of a level's coordinates are odd multiples of its distance: a block comes after all that
+/// it lies between.
 const PASSES: [[usize; 3]; 7] = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]];
 
 /// The order of a box of blocks.

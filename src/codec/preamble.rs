@@ -29,8 +29,8 @@ fn stored(v: f64) -> f64 {
     from_upper_half(upper_half(v))
 }
 
-/// A tolerance as the header holds it, and the quantum that goes with it: twice the tolerance, or for one relative to each
-/// value twice what is allowed of the `largest` magnitude.
+/// A tolerance as the header holds it, and the quantum that goes with it: twice the tolerance, or
+/// for one relative to each value twice what is allowed of the `largest` magnitude.
 pub(crate) fn with_quantum(tolerance: Tolerance, largest: f64) -> (Tolerance, f64) {
     match tolerance {
         Tolerance::Absolute(e) => {

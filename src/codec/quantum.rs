@@ -6,7 +6,7 @@ pub(crate) fn quarter_octaves(quarters: i32) -> f64 {
     f64::from_bits(((1023 + (quarters >> 2)) as u64) << 52) * PARTS[(quarters & 3) as usize]
 }
 
-/// 2^(step_exponent/2).
+/// 2^(step exponent/2).
 pub(crate) fn half_octaves(step_exponent: i32) -> f64 {
     quarter_octaves(2 * step_exponent)
 }

@@ -1,4 +1,5 @@
-//! A series of steps of one field: an encoder and a decoder that keep what the next step is predicted from.
+//! A series of steps of one field: an encoder and a decoder that keep what the next step is
+//! predicted from.
 
 use crate::config::{Compression, Mode};
 use crate::decode::decompress_boxes;
@@ -13,7 +14,8 @@ use crate::view::FieldView;
 use ndarray::Array3;
 use std::sync::Arc;
 
-/// Compresses the steps of a field, each into a stream of its own that is predicted from the steps before.
+/// Compresses the steps of a field, each into a stream of its own that is predicted from the steps
+/// before.
 ///
 /// ```
 /// use swae_codec::{Compression, FieldView, SeriesDecoder, SeriesEncoder};
@@ -40,7 +42,8 @@ impl SeriesEncoder {
     /// An encoder whose first step is a keyframe.
     ///
     /// # Errors
-    /// [`Error::Bound`] for a bound that means nothing, [`Error::UnknownModel`] or [`Error::Model`] for a model that is not there.
+    /// [`Error::Bound`] for a bound that means nothing, [`Error::UnknownModel`] or [`Error::Model`]
+    /// for a model that is not there.
     pub fn new(compression: Compression) -> Result<Self> {
         let model = compression.load_model()?;
         Method::new(&compression, model.as_deref())?;
@@ -56,7 +59,8 @@ impl SeriesEncoder {
         self.encode_boxes(std::slice::from_ref(view))
     }
 
-    /// Compresses the next step of a list of boxes; where the boxes differ from the previous step's, it becomes a keyframe.
+    /// Compresses the next step of a list of boxes; where the boxes differ from the previous
+    /// step's, it becomes a keyframe.
     ///
     /// # Errors
     /// Those of [`compress_boxes`].
@@ -99,7 +103,8 @@ impl SeriesDecoder {
     /// Decompresses the next step of one box: an array, `[z, y, x]`.
     ///
     /// # Errors
-    /// Those of [`decompress`](crate::decompress); [`Error::Stream`] where the step is predicted from one that was not decoded.
+    /// Those of [`decompress`](crate::decompress); [`Error::Stream`] where the step is predicted
+    /// from one that was not decoded.
     pub fn decode<T: Element>(&mut self, bytes: &[u8]) -> Result<Array3<T>> {
         let mut boxes = self.decode_boxes(bytes)?;
         match boxes.pop() {

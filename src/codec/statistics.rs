@@ -5,13 +5,15 @@ use crate::predict::Predictor;
 
 /// Blocks that are coded in one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct PredictorStatistics {
     /// How many.
     pub blocks: u64,
     /// The bits that they took.
     pub bits: f64,
-    /// An estimate of the bits that they would have taken more with the best of the other predictors or, where there is no
-    /// other, as they are. [`crate::decode::block_statistics`] alone makes it; 0 in an encoder's report.
+    /// An estimate of the bits that they would have taken more with the best of the other
+    /// predictors or, where there is no other, as they are. [`crate::decode::block_statistics`]
+    /// alone makes it; 0 in an encoder's report.
     pub saved: f64,
 }
 

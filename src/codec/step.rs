@@ -1,4 +1,5 @@
-//! The fields of one step, together: each may be predicted from others ([`History::add_reference`]).
+//! The fields of one step, together: each may be predicted from others
+//! ([`History::add_reference`]).
 
 use crate::decode::decompress_boxes;
 use crate::element::Element;
@@ -36,8 +37,9 @@ pub struct StepStream<'a> {
     pub history: &'a mut History,
 }
 
-/// Groups of a step's fields such that each comes after all that it depends on: the fields of a group may be coded side by side.
-/// `dependencies` are, for each field, the numbers of the fields that it is predicted from.
+/// Groups of a step's fields such that each comes after all that it depends on: the fields of a
+/// group may be coded side by side. `dependencies` are, for each field, the numbers of the fields
+/// that it is predicted from.
 ///
 /// # Errors
 /// The numbers of the fields that depend on one another in a circle.
@@ -68,9 +70,36 @@ fn side_by_side<A: Send, B: Send>(
     taken.into_par_iter().map(|(i, field)| (i, each(i, field))).collect()
 }
 
-/// Encodes the fields of a step, each as [`compress_bounded`] does. Before, it is found out which of them predict which: they can
-/// be decoded in any order in which each comes after its [`Header::reference_fields`](crate::stream::Header::reference_fields).
-/// Keyframes are predicted from no other field.
+/// Encodes the fields of a step, each as [`compress_bounded`] does. Before, it is found out which
+/// of them predict which: they can be decoded in any order in which each comes after its
+/// [`Header::reference_fields`](crate::stream::Header::reference_fields). Keyframes are predicted
+/// from no other field.
+///
+/// ```
+/// use swae_codec::encode::Bounded;
+/// use swae_codec::history::History;
+/// use swae_codec::step::{StepField, StepStream, compress_step, decompress_step};
+/// use swae_codec::stream::Stream;
+/// use swae_codec::{Bound, FieldView, Models};
+///
+/// let (u, v) = (vec![1.0f64; 512], vec![2.0f64; 512]);
+/// let views = [[FieldView::dense(&u, [8; 3])?], [FieldView::dense(&v, [8; 3])?]];
+/// let settings = Bounded::new(Bound::Absolute(1e-3));
+/// let mut histories = [History::new(16), History::new(16)];
+/// let fields = ["u", "v"].iter().zip(&views).zip(&mut histories);
+/// let fields = fields.map(|((name, views), history)| StepField { name, views, settings, history });
+/// let streams: Vec<Vec<u8>> =
+///     compress_step(fields.collect()).into_iter().map(|made| Ok(made?.0)).collect::<Result<_, swae_codec::Error>>()?;
+///
+/// let mut histories = [History::default(), History::default()];
+/// let fields = ["u", "v"].iter().zip(&streams).zip(&mut histories);
+/// let fields = fields.map(|((name, bytes), history)| {
+///     Ok(StepStream { name, stream: Stream::open(&bytes[..])?, history })
+/// });
+/// let decoded = decompress_step(fields.collect::<Result<_, swae_codec::Error>>()?, &Models::built_in());
+/// assert!(decoded.iter().all(Result::is_ok));
+/// # Ok::<(), swae_codec::Error>(())
+/// ```
 pub fn compress_step<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(Vec<u8>, Report)>> {
     let references = reference_fields(&fields);
     let needed = |i: usize| references.iter().flatten().any(|&other| other == i);
@@ -99,10 +128,12 @@ pub fn compress_step<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(V
     results.into_iter().flatten().collect()
 }
 
-/// Decodes the fields of a step, in whatever order they are given: each after those that it is predicted from.
+/// Decodes the fields of a step, in whatever order they are given: each after those that it is
+/// predicted from.
 ///
 /// # Errors
-/// For each field those of [`decompress_boxes`]; [`Error::Stream`] where fields are predicted from one another in a circle.
+/// For each field those of [`decompress_boxes`]; [`Error::Stream`] where fields are predicted from
+/// one another in a circle.
 pub fn decompress_step(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Result<Vec<Field>>> {
     let names: Vec<_> = fields.iter().map(|field| field.name).collect();
     let number = |name: &str| names.iter().position(|known| *known == name);

@@ -1,7 +1,7 @@
 //! The stream: boxes of one field as bytes, with a version, shapes and a checksum.
 //!
-//! This file, `preamble.rs`, `latent.rs`, `array.rs`, the folders of the bounded mode and docs/format.md are the only places that
-//! know the layout.
+//! This file, `preamble.rs`, `latent.rs`, `array.rs`, the folders of the bounded mode and
+//! docs/format.md are the only places that know the layout.
 
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
@@ -64,7 +64,8 @@ impl Header {
 /// A part of a box, `[x, y, z]`.
 pub type Region = [Range<usize>; 3];
 
-/// A stream whose checksum and header were verified: it is checked once, however often it is decoded.
+/// A stream whose checksum and header were verified: it is checked once, however often it is
+/// decoded.
 #[derive(Clone, Debug)]
 pub struct Stream<'a> {
     bytes: Cow<'a, [u8]>,
@@ -76,7 +77,8 @@ impl<'a> Stream<'a> {
     /// Verifies bytes, borrowed or owned.
     ///
     /// # Errors
-    /// [`Error::Stream`] where they are damaged or no stream, [`Error::Version`] where they are of another format.
+    /// [`Error::Stream`] where they are damaged or no stream, [`Error::Version`] where they are of
+    /// another format.
     pub fn open(bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self> {
         let bytes = bytes.into();
         let mut reader = ByteReader::new(&bytes);

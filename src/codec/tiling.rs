@@ -123,7 +123,8 @@ impl<T: Copy> Window<'_, T> {
     }
 }
 
-/// The windows of all pieces of [`tiles`], tile by tile, on a part of each box: `out` holds the values of the regions.
+/// The windows of all pieces of [`tiles`], tile by tile, on a part of each box: `out` holds the
+/// values of the regions.
 pub(crate) fn windows<'a, T>(
     tiles: &[Vec<Piece>],
     boxes: &[[usize; 3]],

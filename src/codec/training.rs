@@ -1,4 +1,5 @@
-//! What training takes from the encoder: samples for a mixing network, and the tables that tiles end with.
+//! What training takes from the encoder: samples for a mixing network, and the tables that tiles
+//! end with.
 //!
 //! Behind the feature `training`; nothing here is in the way of a field.
 
@@ -22,7 +23,8 @@ use std::sync::Mutex;
 /// Coefficients that a training sample holds.
 pub const SAMPLE_COEFFICIENTS: usize = 84;
 
-/// A training sample: what one block shows. Numbers are in quanta; coefficients are the first [`SAMPLE_COEFFICIENTS`] of the scan.
+/// A training sample: what one block shows. Numbers are in quanta; coefficients are the first
+/// [`SAMPLE_COEFFICIENTS`] of the scan.
 #[derive(Clone, Debug)]
 pub struct TrainingSample {
     /// What the network sees.
@@ -70,8 +72,8 @@ impl<T: Element> Observer<T> for Samples<'_> {
     }
 }
 
-/// Encodes a step as [`compress_bounded`](crate::encode::compress_bounded) does, and gives what each of its blocks shows a mixing
-/// network; samples begin with the third step of a history.
+/// Encodes a step as [`compress_bounded`](crate::encode::compress_bounded) does, and gives what
+/// each of its blocks shows a mixing network; samples begin with the third step of a history.
 ///
 /// # Errors
 /// Those of [`compress_bounded`](crate::encode::compress_bounded).
@@ -87,7 +89,8 @@ pub fn training_samples<T: Element>(
 /// Averages the adaptive models that tiles end with: what initial tables are made of.
 #[derive(Default)]
 pub struct TableFit {
-    /// Of each model how many decisions were seen, and the sum of the probabilities that they ended with, times that.
+    /// Of each model how many decisions were seen, and the sum of the probabilities that they ended
+    /// with, times that.
     sums: Mutex<Vec<(f64, f64)>>,
 }
 

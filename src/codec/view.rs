@@ -17,6 +17,17 @@ pub enum Order {
 /// A box of a field in the caller's memory.
 ///
 /// `count` is `[nx, ny, nz]`, `stride` the distance in values between neighbours along x, y, z.
+///
+/// ```
+/// use swae_codec::FieldView;
+/// use swae_codec::view::Order;
+///
+/// // An array of 10³ values with a ghost zone of 1 on each side: the view is the 8³ values inside.
+/// let data = vec![0.0f64; 10 * 10 * 10];
+/// let view = FieldView::inside_ghosts(&data, [8; 3], [1; 3], [1; 3], Order::Fortran)?;
+/// assert_eq!(view.count(), [8, 8, 8]);
+/// # Ok::<(), swae_codec::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct FieldView<'a, T> {
     data: &'a [T],
@@ -45,8 +56,8 @@ impl<'a, T: Element> FieldView<'a, T> {
         Ok(Self { data, first, count, stride })
     }
 
-    /// A contiguous array of `count` plus ghost zones (`lo` before and `hi` behind along each axis); the view is
-    /// the inside.
+    /// A contiguous array of `count` plus ghost zones (`lo` before and `hi` behind along each
+    /// axis); the view is the inside.
     ///
     /// # Errors
     /// [`Error::Shape`] where `data` is too short.
@@ -132,8 +143,8 @@ impl<'a, T: Element> FieldView<'a, T> {
     }
 }
 
-/// Whether a box of this shape can exist: its size in bytes fits the address space, and would even if axes without
-/// values had one.
+/// Whether a box of this shape can exist: its size in bytes fits the address space, and would even
+/// if axes without values had one.
 ///
 /// # Errors
 /// [`Error::Shape`] where it does not.

@@ -1,4 +1,5 @@
-//! Bytes as streams hold them: numbers of variable length, a reader that never reads too far, checksums.
+//! Bytes as streams hold them: numbers of variable length, a reader that never reads too far,
+//! checksums.
 //!
 //! A leaf of the crate: what the bytes mean is for those who call it.
 
@@ -36,8 +37,8 @@ pub(crate) fn unseal(bytes: &[u8]) -> Result<&[u8]> {
     Ok(body)
 }
 
-/// The checksum that sealed bytes end with: what names a stream to the step after. (A CRC of a stream together with its own
-/// CRC is the same number for all streams.)
+/// The checksum that sealed bytes end with: what names a stream to the step after. (A CRC of a
+/// stream together with its own CRC is the same number for all streams.)
 pub(crate) fn checksum(sealed: &[u8]) -> u32 {
     sealed.last_chunk().map_or(0, |sum| u32::from_le_bytes(*sum))
 }

@@ -1,4 +1,5 @@
-//! The pretrained models of swae, as bytes of model files. `swae-codec` loads a model when it is first asked for.
+//! The pretrained models of swae, as bytes of model files. `swae-codec` loads a model when it is
+//! first asked for.
 
 /// A model file.
 #[derive(Debug)]
@@ -39,7 +40,8 @@ pub static AUTOENCODERS: [ModelFile; 4] = [
     },
 ];
 
-/// Mixing networks of bounded mode. Streams name them by their number in this list, so none is ever taken out.
+/// Mixing networks of bounded mode. Streams name them by their number in this list, so none is ever
+/// taken out.
 pub static MIXING_NETWORKS: [ModelFile; 1] = [ModelFile {
     name: "gr-mixture",
     id: id(0x8a2669256274d9b0f4e12b3238355b43),

@@ -1,4 +1,4 @@
-// Steps that go on while the program computes, on a disk that the program can stall: it stands between the library and the
+// Steps in the background, on a disk that the program can stall: it stands between the library and the
 // kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles) [BALLAST]
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -81,7 +81,7 @@ int main(int argc, char **argv) {
     int size, provided;
     if (argc < 4) return 2;
     // MPI is asked for threads where the library is to use them.
-    MPI_Init_thread(&argc, &argv, strstr(argv[2], "writing") ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED, &provided);
+    MPI_Init_thread(&argc, &argv, strstr(argv[2], "write") ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED, &provided);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank), MPI_Comm_size(MPI_COMM_WORLD, &size);
     const char *scenario = argv[3];
     swae_options o = {.size = sizeof o, .mode = SWAE_MODE_ABSOLUTE, .bound = 1e-3, .threads = 1, .settings = argv[2]};
@@ -93,7 +93,7 @@ int main(int argc, char **argv) {
         stalled = 1;
         write_step(s, size, step++);  // waits for ever if it writes now
         if (rank == 0) printf("step 0 has ended on a stalled disk\n");
-        if (strstr(argv[2], "writing") && rank == 0) {
+        if (strstr(argv[2], "write") && rank == 0) {
             // The other thread is at it by now.
             for (int i = 0; i < 60000 && !waiting; ++i) usleep(1000);
             if (waiting) printf("a write waits\n");
@@ -111,7 +111,7 @@ int main(int argc, char **argv) {
         pthread_join(thread, NULL);
     }
     for (; step < STEPS; ++step) {
-        // Somebody makes room before the last step.
+        // Space is freed before the last step.
         if (!strcmp(scenario, "fills") && step == STEPS - 1 && rank == 0) unlink(argv[4]);
         MPI_Barrier(MPI_COMM_WORLD);
         // The last rank's disk takes nothing, or not the first thing alone.

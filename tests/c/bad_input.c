@@ -111,8 +111,8 @@ int main(int argc, char **argv) {
     f = half("chi"), f.data = rank == 1 ? NULL : data;
     step("one rank's null data", s, f);
     f = half("phi"), f.dtype = rank;
-    step("ranks disagree on type", s, f);
-    step("ranks disagree on fields", s, half(rank ? "chi" : "K"));
+    step("mismatched types", s, f);
+    step("mismatched fields", s, half(rank ? "chi" : "K"));
     f = half("chi"), f.dtype = 9;
     step("unknown type", s, f);
     f = half("chi"), f.size = 8;

@@ -1,5 +1,5 @@
 // A hierarchy of boxes on two levels, as AMR codes have them: put, written by two ranks, read back by each, and compared. Also
-// settings as text, codes without a session, and messages. Ends with status 0 where all is as it should be.
+// settings as text, streams without a session, and log messages. Exits with 0 if everything is right.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static double truth(int field, int step, int level, size_t i, size_t j, size_t k
 }
 
 typedef struct {
-    swae_layout layout;
+    swae_boxes level_boxes;
     swae_box boxes[MOST];
     double *data[2][MOST]; // of each field
 } hierarchy;
@@ -34,7 +34,7 @@ typedef struct {
 // diagonal, all of them on rank 1.
 static void make(hierarchy *h, int level) {
     int n = 0, edge = level ? 64 : 32, along = edge / EDGE;
-    h->layout = (swae_layout){.size = sizeof h->layout, .boxes = h->boxes, .box_size = sizeof(swae_box), .level = level,
+    h->level_boxes = (swae_boxes){.size = sizeof h->level_boxes, .boxes = h->boxes, .box_size = sizeof(swae_box), .level = level,
                               .shape = {edge, edge, edge}, .spacing = {level ? .05 : .1, level ? .05 : .1, level ? .05 : .1}};
     for (int b = 0; b < along * along * along; ++b) {
         size_t at[3] = {b % along, b / along % along, b / along / along};
@@ -48,21 +48,21 @@ static void make(hierarchy *h, int level) {
         for (int f = 0; f < 2; ++f) h->data[f][n] = malloc(MEMORY * sizeof(double));
         ++n;
     }
-    h->layout.box_count = n;
+    h->level_boxes.box_count = n;
 }
 
 static void fill(hierarchy *h, int step) {
-    for (size_t b = 0; b < h->layout.box_count; ++b)
+    for (size_t b = 0; b < h->level_boxes.box_count; ++b)
         for (int f = 0; f < 2; ++f)
-            for (int m = 0; m < MEMORY; ++m) h->data[f][b][m] = NAN; // ghosts are not looked at
-    for (size_t b = 0; b < h->layout.box_count; ++b)
+            for (int m = 0; m < MEMORY; ++m) h->data[f][b][m] = NAN; // ghosts are not read
+    for (size_t b = 0; b < h->level_boxes.box_count; ++b)
         for (int f = 0; f < 2; ++f)
             for (int k = 0; k < EDGE; ++k)
                 for (int j = 0; j < EDGE; ++j)
                     for (int i = 0; i < EDGE; ++i) {
                         const size_t *s = h->boxes[b].start;
                         h->data[f][b][((k + GHOSTS) * WIDTH + j + GHOSTS) * WIDTH + i + GHOSTS] =
-                            truth(f, step, h->layout.level, s[0] + i, s[1] + j, s[2] + k);
+                            truth(f, step, h->level_boxes.level, s[0] + i, s[1] + j, s[2] + k);
                     }
 }
 
@@ -158,21 +158,21 @@ int main(int argc, char **argv) {
             fill(&levels[level], step);
             const char *names[] = {"chi", "K"};
             for (int f = 0; f < 2; ++f)
-                EXPECT(swae_put_boxes(s, names[f], SWAE_FLOAT64, &levels[level].layout,
+                EXPECT(swae_put_boxes(s, names[f], SWAE_FLOAT64, &levels[level].level_boxes,
                                       (const void *const *)levels[level].data[f]) == SWAE_OK);
         }
         swae_status ended = swae_end_step(s);
         if (ended) printf("%s\n", swae_last_error(s));
         EXPECT(ended == SWAE_OK);
     }
-    // A layout that is wrong fails the step on all ranks, and says so.
+    // Boxes that are wrong fail the step on all ranks, with a message.
     swae_begin_step(s, 100, 0);
-    levels[0].layout.box_size = 4;
-    if (rank == 0) swae_put_boxes(s, "chi", SWAE_FLOAT64, &levels[0].layout, (const void *const *)levels[0].data[0]);
+    levels[0].level_boxes.box_size = 4;
+    if (rank == 0) swae_put_boxes(s, "chi", SWAE_FLOAT64, &levels[0].level_boxes, (const void *const *)levels[0].data[0]);
     EXPECT(swae_end_step(s) == SWAE_ERROR_ARGUMENT && strstr(swae_last_error(s), "box_size is 4"));
     swae_begin_step(s, 101, 0);
     if (rank == 1) swae_put_boxes(s, "chi", SWAE_FLOAT64, NULL, NULL);
-    EXPECT(swae_end_step(s) == SWAE_ERROR_ARGUMENT && strstr(swae_last_error(s), "swae_layout is NULL"));
+    EXPECT(swae_end_step(s) == SWAE_ERROR_ARGUMENT && strstr(swae_last_error(s), "swae_boxes is NULL"));
     EXPECT(swae_close(s) == SWAE_OK);
     o.settings = "fields.chi.bund = 1";
     EXPECT(swae_open(MPI_COMM_WORLD, argv[1], &o, &s) == SWAE_ERROR_ARGUMENT);
@@ -184,9 +184,9 @@ int main(int argc, char **argv) {
     MPI_Barrier(MPI_COMM_WORLD);
     read_back(argv[1]);
     streams();
-    EXPECT(swae_set_log(NULL, NULL, SWAE_LOG_NOTHING) == SWAE_OK);
+    EXPECT(swae_set_log(NULL, NULL, SWAE_LOG_OFF) == SWAE_OK);
     for (int level = 0; level < 2; ++level)
-        for (size_t b = 0; b < levels[level].layout.box_count; ++b) free(levels[level].data[0][b]), free(levels[level].data[1][b]);
+        for (size_t b = 0; b < levels[level].level_boxes.box_count; ++b) free(levels[level].data[0][b]), free(levels[level].data[1][b]);
     MPI_Finalize();
     return failures != 0;
 }

@@ -1,4 +1,4 @@
-// Counts the collective operations of an output step, whoever calls them (MPI's profiling interface): prints how many a step
+// Counts the collective operations of an output step, by any caller (MPI's profiling interface): prints how many a step
 // of one field in one box takes, and one of many fields in many boxes.
 #include <stdio.h>
 #include <swae.h>
@@ -44,7 +44,7 @@ int main(int argc, char **argv) {
         boxes[b] = (swae_box){.start = {8 * rank, 8 * (b % along), 8 * (b / along)}, .count = {8, 8, 8}};
         pointers[b] = data[b];
     }
-    swae_layout layout = {.size = sizeof layout, .boxes = boxes, .box_count = along * along, .box_size = sizeof boxes[0],
+    swae_boxes described = {.size = sizeof described, .boxes = boxes, .box_count = along * along, .box_size = sizeof boxes[0],
                           .shape = {8 * size, 8 * along, 8 * along}};
     for (int step = 0; step < 4; ++step) {
         calls = 0;
@@ -52,7 +52,7 @@ int main(int argc, char **argv) {
         for (int f = 0; f < fields; ++f) {
             char name[16];
             snprintf(name, sizeof name, "f%d", f);
-            swae_put_boxes(s, name, SWAE_FLOAT64, &layout, pointers);
+            swae_put_boxes(s, name, SWAE_FLOAT64, &described, pointers);
         }
         if (swae_end_step(s)) return fprintf(stderr, "%s\n", swae_last_error(s)), 1;
         if (rank == 0) printf("step %d: %ld\n", step, calls);

@@ -1,4 +1,4 @@
-// Preloaded into a program that uses swae: counts what the library says to MPI inside the program's calls, and tells at the end.
+// Preloaded into a program that uses swae: counts the library's MPI communication inside the program's calls, and prints it.
 // A collective counts once, with the bytes that this rank gives and gets; so does a message; so does a call on a file.
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
-// The C++ interface: views with ghosts and strides, layouts, readers, streams; errors are exceptions. Two ranks; ends with
-// status 0 where all is as it should be.
+// The C++ interface: views with ghosts and strides, boxes, readers, streams; errors are exceptions. Two ranks; exits with 0
+// if everything is right.
 #include <cmath>
 #include <cstdio>
 #include <swae.hpp>
@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
     {
         swae::session first(MPI_COMM_WORLD, path, options);
         swae::session out = std::move(first);
-        // A box whose z runs fastest, and the same values in two boxes of a layout.
+        // A box whose z runs fastest, and the same values in two boxes at once.
         std::vector<double> values(16 * 16 * 8);
         for (std::size_t x = 0; x < 16; ++x)
             for (std::size_t y = 0; y < 16; ++y)
@@ -55,12 +55,12 @@ int main(int argc, char** argv) {
         const strided box{values.data(), {16, 16, 8}, {128, 8, 1}};
         const strided half{values.data(), {8, 16, 8}, {128, 8, 1}};
         const std::size_t z = 8 * rank;
-        swae::layout layout(grid);
-        layout.add({0, 0, z}, swae::view<double>(half));
-        layout.add({8, 0, z}, swae::view<double>(half));
+        swae::boxes boxes(grid);
+        boxes.add({0, 0, z}, swae::view<double>(half));
+        boxes.add({8, 0, z}, swae::view<double>(half));
         out.begin_step(3, 1.5);
         out.put("phi", grid, {0, 0, z}, swae::view<double>(box));
-        out.put("psi", layout, std::vector<double*>{values.data(), values.data() + 8 * 128});
+        out.put("psi", boxes, std::vector<double*>{values.data(), values.data() + 8 * 128});
         out.end_step();
         out.begin_step(2, 1.0);
         expect(throws(SWAE_ERROR_STATE, "does not come after", [&] { out.end_step(); }), "a step that goes back throws");
@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
         }
         expect(worst <= 1e-6 && back[0] == -1, "the field is within its bound, and its ghosts are left alone");
     }
-    expect(throws(SWAE_ERROR_ARGUMENT, "leaves its grid", [&] {
+    expect(throws(SWAE_ERROR_ARGUMENT, "is not inside its grid", [&] {
         double one;
         in.read(0, "phi", {16, 0, 0}, swae::view(&one, {1, 1, 1}));
     }), "a region outside throws");

@@ -117,16 +117,16 @@ program fields
 
 contains
 
-  ! Steps that are wrong, with what the library says of each; the session goes on behind every one.
+  ! Steps that are wrong, with the library's message for each; the session stays usable after every one.
   subroutine every_misuse()
     character(len=*), parameter :: cases(11) = [character(len=24) :: 'put outside a step', 'begin twice', 'step goes back', &
-      'bad name', 'other shape', 'empty grid', 'impossible ghosts', 'zero spacing', 'other type', 'ranks disagree', 'a hole']
+      'bad name', 'other shape', 'empty grid', 'impossible ghosts', 'zero spacing', 'other type', 'mismatched ranks', 'a hole']
     character(len=*), parameter :: words(11) = [character(len=32) :: 'call begin_step first', 'has not ended', &
       'does not come after', 'names have', 'in an earlier step', 'along y', 'outside the memory', 'not a usable number', &
       'in an earlier step', 'put field', 'of the grid''s']
     integer, parameter :: expected(11) = [SWAE_ERROR_STATE, SWAE_ERROR_STATE, SWAE_ERROR_STATE, SWAE_ERROR_ARGUMENT, &
       SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, SWAE_ERROR_ARGUMENT, &
-      SWAE_ERROR_DISAGREEMENT, SWAE_ERROR_DISAGREEMENT]
+      SWAE_ERROR_MISMATCH, SWAE_ERROR_MISMATCH]
     integer :: c, put, ended
     real(real64) :: box(n, n, hi - lo)
     box = 1
@@ -157,7 +157,7 @@ contains
       case (10)
         if (rank == 0) call swae_put(out, 'only', box, shape=[n, n, n], start=[0, 0, lo], status=put)
         if (rank > 0) call swae_put(out, 'other', box, shape=[n, n, n], start=[0, 0, lo], status=put)
-        ! Nobody is there to disagree with: the step must fail all the same.
+        ! There is no other rank to mismatch: the step must fail all the same.
         if (ranks == 1) call swae_put(out, 'a/b', box, shape=[n, n, n])
       case (11)
         call swae_put(out, 'chi', box(:, :, 2:), shape=[n, n, n], start=[0, 0, lo + 1], spacing=[0.1_real64, 0.1_real64, &

@@ -1,7 +1,8 @@
 //! Networks on NVIDIA GPUs, with the same bits as on the cores.
 //!
-//! The driver's library is looked for when somebody asks for a GPU, so the same build runs where there is none. The kernel
-//! (`network.cu`) travels as PTX, which the driver compiles; `make ptx` makes it from the source.
+//! The driver's library is looked for when somebody asks for a GPU, so the same build runs where
+//! there is none. The kernel (`network.cu`) travels as PTX, which the driver compiles; `make ptx`
+//! makes it from the source.
 
 use crate::blocks::VALUES;
 use crate::engine::{Engine, LANES, Lanes};
@@ -104,7 +105,8 @@ impl Gpu {
         self.has_failed.store(true, Ordering::Relaxed);
     }
 
-    /// The latents of so many blocks, one block after the other; `normal` gives a block's values, x fastest.
+    /// The latents of so many blocks, one block after the other; `normal` gives a block's values, x
+    /// fastest.
     pub(crate) fn latents(
         &self,
         count: usize,

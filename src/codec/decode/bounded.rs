@@ -23,8 +23,8 @@ pub(super) struct Task<'a, 'h> {
     /// The part of each box that is decoded.
     pub(super) regions: &'a [Region],
     pub(super) models: &'a Models,
-    /// A history and the checksum of this stream, which becomes its last step. All tiles are decoded for it; without one, those
-    /// outside the regions are not touched.
+    /// A history and the checksum of this stream, which becomes its last step. All tiles are
+    /// decoded for it; without one, those outside the regions are not touched.
     pub(super) history: Option<(&'h mut History, u32)>,
     /// Whether blocks are counted.
     pub(super) counts: bool,
@@ -39,7 +39,8 @@ struct DecodedTile<T> {
 /// Decodes into `out`, the values of each region, x fastest.
 ///
 /// # Errors
-/// [`Error::Stream`] where the payload is damaged, or is predicted from a step that the history does not hold.
+/// [`Error::Stream`] where the payload is damaged, or is predicted from a step that the history
+/// does not hold.
 pub(super) fn decode<T: Element>(
     payload: &[u8],
     task: Task<'_, '_>,

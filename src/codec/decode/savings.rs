@@ -1,4 +1,5 @@
-//! What the selected predictors saved: an estimate of what each block would have taken with the best of the others.
+//! What the selected predictors saved: an estimate of what each block would have taken with the
+//! best of the others.
 
 use super::tile::DecodedBlock;
 use crate::element::Element;

@@ -13,12 +13,22 @@ use crate::tiling::least_tiles;
 use crate::wire::ByteReader;
 use ndarray::Array3;
 
-/// Decompresses a stream of one box of `T` values, as [`compress`](crate::compress) makes it: an array, `[z, y, x]`.
+/// Decompresses a stream of one box of `T` values, as [`compress`](crate::compress) makes it: an
+/// array, `[z, y, x]`.
+///
+/// ```
+/// # use swae_codec::{Compression, FieldView, compress, decompress};
+/// let values = [1.0f32; 4 * 3 * 2];
+/// let bytes = compress(&FieldView::dense(&values, [4, 3, 2])?, &Compression::absolute(0.1))?;
+/// assert_eq!(decompress::<f32>(&bytes)?.dim(), (2, 3, 4));
+/// assert!(decompress::<f64>(&bytes).is_err()); // it holds float32 values
+/// # Ok::<(), swae_codec::Error>(())
+/// ```
 ///
 /// # Errors
-/// [`Error::Stream`] where the bytes are damaged, are no stream, hold values of the other type, more or less than one box, or are
-/// predicted from another step; [`Error::Version`] where they are of another format; [`Error::MissingModel`] where their model is
-/// not built in.
+/// [`Error::Stream`] where the bytes are damaged, are no stream, hold values of the other type,
+/// more or less than one box, or are predicted from another step; [`Error::Version`] where they are
+/// of another format; [`Error::MissingModel`] where their model is not built in.
 pub fn decompress<T: Element>(bytes: &[u8]) -> Result<Array3<T>> {
     let field = decompress_box(bytes, &Models::built_in())?;
     let found = field.dtype();
@@ -44,8 +54,8 @@ fn only(mut fields: Vec<Field>) -> Result<Field> {
     }
 }
 
-/// Decodes all boxes of a stream. Steps that are predicted from the previous one want the history that decoded it, and become its
-/// last step.
+/// Decodes all boxes of a stream. Steps that are predicted from the previous one want the history
+/// that decoded it, and become its last step.
 ///
 /// # Errors
 /// Those of [`decompress_box`].
@@ -57,7 +67,8 @@ pub fn decompress_boxes(
     fields(stream, models, &stream.whole(), history)
 }
 
-/// Decodes the part of a box that lies in a region, `[x, y, z]`; without a history, other tiles of the stream are not touched.
+/// Decodes the part of a box that lies in a region, `[x, y, z]`; without a history, other tiles of
+/// the stream are not touched.
 ///
 /// # Errors
 /// Those of [`decompress_box`]; [`Error::Shape`] where the region leaves the box.
@@ -84,11 +95,12 @@ pub fn decompress_regions(
     fields(stream, models, regions, history)
 }
 
-/// As [`decompress_regions`], into the caller's memory: for each region as many values as it has, x fastest.
+/// As [`decompress_regions`], into the caller's memory: for each region as many values as it has, x
+/// fastest.
 ///
 /// # Errors
-/// Those of [`decompress_regions`]; [`Error::Shape`] where `out` has other sizes; [`Error::Stream`] where the values are of the other
-/// type.
+/// Those of [`decompress_regions`]; [`Error::Shape`] where `out` has other sizes; [`Error::Stream`]
+/// where the values are of the other type.
 pub fn decompress_regions_into<T: Element>(
     stream: &Stream<'_>,
     models: &Models,
@@ -107,7 +119,8 @@ pub fn decompress_regions_into<T: Element>(
     decode(stream, models, regions, history, false, out).map(|_| ())
 }
 
-/// Takes a step into a history without giving its values: how a reader comes from a keyframe to the step it wants.
+/// Takes a step into a history without giving its values: how a reader comes from a keyframe to the
+/// step it wants.
 ///
 /// # Errors
 /// Those of [`decompress_box`].
@@ -116,8 +129,8 @@ pub fn advance(stream: &Stream<'_>, models: &Models, history: &mut History) -> R
     fields(stream, models, &nothing, Some(history)).map(|_| ())
 }
 
-/// Which predictors were selected for a bounded stream's blocks, the bits that they took, and what they saved. A stream of another
-/// mode has no blocks.
+/// Which predictors were selected for a bounded stream's blocks, the bits that they took, and what
+/// they saved. A stream of another mode has no blocks.
 ///
 /// # Errors
 /// Those of [`decompress_box`].

@@ -44,8 +44,9 @@ pub(crate) struct DecodedBlock<'a, T> {
     pub(crate) coefficients: &'a Block,
 }
 
-/// Decodes a tile: puts every block's values into the windows of its pieces, unless none is wanted, shows each block to `observe`,
-/// and gives what the next step may be predicted from. `latent_predictions` are the autoencoder's, by entry.
+/// Decodes a tile: puts every block's values into the windows of its pieces, unless none is wanted,
+/// shows each block to `observe`, and gives what the next step may be predicted from.
+/// `latent_predictions` are the autoencoder's, by entry.
 pub(crate) fn decode<T: Element>(
     mut tile: Tile<'_, T>,
     entries: &[Entry],

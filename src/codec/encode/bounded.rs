@@ -1,4 +1,5 @@
-//! Boxes within an error bound become a payload: tiles are encoded side by side, and kept for the next step.
+//! Boxes within an error bound become a payload: tiles are encoded side by side, and kept for the
+//! next step.
 
 use super::decide::Rules;
 use super::interfield::{self, Planned};
@@ -34,8 +35,8 @@ pub struct Bounded<'a> {
     pub range: Option<ValueRange>,
     /// What the mode decision chooses from.
     pub predictors: PredictorSet,
-    /// An autoencoder, or a mixing network ([`crate::predict::mixing::is_mixing_model`]), for the predictor of its kind; none leaves
-    /// both out.
+    /// An autoencoder, or a mixing network ([`crate::predict::mixing::is_mixing_model`]), for the
+    /// predictor of its kind; none leaves both out.
     pub model: Option<&'a Model>,
 }
 
@@ -60,6 +61,7 @@ impl Bounded<'_> {
 
 /// What an encoder reports of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// What was kept.
     pub tolerance: Tolerance,
@@ -71,11 +73,12 @@ pub struct Report {
     pub statistics: BlockStatistics,
 }
 
-/// Encodes boxes within an error bound, and reports how it went. With a history, the step is predicted from the history's last
-/// step, and becomes it.
+/// Encodes boxes within an error bound, and reports how it went. With a history, the step is
+/// predicted from the history's last step, and becomes it.
 ///
 /// # Errors
-/// [`Error::Bound`](crate::Error::Bound) for a bound that means nothing, [`Error::Model`](crate::Error::Model).
+/// [`Error::Bound`](crate::Error::Bound) for a bound that means nothing,
+/// [`Error::Model`](crate::Error::Model).
 pub fn compress_bounded<T: Element>(
     views: &[FieldView<'_, T>],
     settings: &Bounded<'_>,
@@ -168,7 +171,8 @@ fn encode_boxes<T: Element>(
     Ok(best.unwrap_or_else(|| with(sure)))
 }
 
-/// A field of these boxes that may be predicted from others, and they from it; nothing where it may not.
+/// A field of these boxes that may be predicted from others, and they from it; nothing where it may
+/// not.
 pub(crate) fn plan<'a, T: Element>(
     name: &'a str,
     views: &'a [FieldView<'a, T>],
@@ -263,7 +267,8 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         interfield::fit(self.views, &self.tiles, self.previous, &self.reference_fields, quantum)
     }
 
-    /// A tile; where there is an autoencoder, the latents stand in front of its bytes, and their length before them.
+    /// A tile; where there is an autoencoder, the latents stand in front of its bytes, and their
+    /// length before them.
     fn tile(
         &self,
         i: usize,

@@ -1,8 +1,10 @@
-//! The mode decision: which prediction, which quantisation step, or none, takes the fewest bits for a block.
+//! The mode decision: which prediction, which quantisation step, or none, takes the fewest bits for
+//! a block.
 //!
-//! Candidates are ranked by a rough estimate of their bits; the best are quantised with steps that grow until the values that miss
-//! the bound, and must be corrected one by one, cost more than is gained (`quantise`), and some coefficients are then moved so that
-//! fewer values miss it (`refine`). Every value of the result is verified (`verify`).
+//! Candidates are ranked by a rough estimate of their bits; the best are quantised with steps that
+//! grow until the values that miss the bound, and must be corrected one by one, cost more than is
+//! gained (`quantise`), and some coefficients are then moved so that fewer values miss it
+//! (`refine`). Every value of the result is verified (`verify`).
 
 use super::quantise::{QuantisationTrial, QuantisedBlock, TrialErrors};
 use super::refine::Refinement;
@@ -31,12 +33,13 @@ pub(crate) struct Rules {
     pub(crate) exact_constants: bool,
 }
 
-/// A candidate that is behind the best by more than this factor and so many bits, by a rough estimate, gets no trial.
+/// A candidate that is behind the best by more than this factor and so many bits, by a rough
+/// estimate, gets no trial.
 const MARGIN_FACTOR: f32 = 1.05;
 const MARGIN_BITS: f32 = 2.0;
 
-/// Memory for what a block's mode decision computes. (This and its like begin where a line of the cache does: vectors that lie
-/// across two take twice as long to load.)
+/// Memory for what a block's mode decision computes. (This and its like begin where a line of the
+/// cache does: vectors that lie across two take twice as long to load.)
 #[repr(C, align(64))]
 pub(super) struct Workspace {
     /// The truth's coefficients.
@@ -69,7 +72,8 @@ pub(super) struct Candidate {
     pub(super) spatial: bool,
     /// Bits of the first coefficient, where nothing predicts it.
     pub(super) offset: Option<u64>,
-    /// By how many bits it is cheaper than the best of the others, by estimate; of the autoencoder alone.
+    /// By how many bits it is cheaper than the best of the others, by estimate; of the autoencoder
+    /// alone.
     saved: f32,
 }
 
@@ -97,7 +101,8 @@ pub(super) struct BlockEncoder<'a, T> {
 }
 
 impl<T: Element> BlockEncoder<'_, T> {
-    /// The cheapest symbols; where the block is coded, the workspace's quantised block has its coefficients.
+    /// The cheapest symbols; where the block is coded, the workspace's quantised block has its
+    /// coefficients.
     pub(super) fn decide(
         &self,
         contexts: &mut Contexts,
@@ -160,7 +165,8 @@ impl<T: Element> BlockEncoder<'_, T> {
             let trial = trial.unwrap_or_else(|| self.try_step(&workspace.best, &mut workspace.errors, start));
             (candidate, self.search_step(&workspace.best, &mut workspace.errors, trial))
         });
-        // The autoencoder comes last: what the others need tells whether its latents can pay at all.
+        // The autoencoder comes last: what the others need tells whether its latents can pay at
+        // all.
         let others = winner.as_ref().map_or(f32::INFINITY, |(_, trial)| trial.cost);
         if let Some(from_latents) = from_latents
             && others > from_latents.cost()
@@ -196,7 +202,8 @@ impl<T: Element> BlockEncoder<'_, T> {
         winner
     }
 
-    /// The best of the predictors that need no latents, and, under an absolute bound, a trial of it with the neighbours' step.
+    /// The best of the predictors that need no latents, and, under an absolute bound, a trial of it
+    /// with the neighbours' step.
     fn rank(
         &self,
         contexts: &mut Contexts,
@@ -227,7 +234,8 @@ impl<T: Element> BlockEncoder<'_, T> {
                 workspace.candidate.compare::<T>(tile.engine, &workspace.transformed, tile.frame.quantum);
                 let selection = selection_bits(contexts, context, predictor, spatial);
                 let rough = selection + workspace.candidate.rough_bits(tile.engine, context.step_exponent);
-                // A trial takes ten times as long as a rough estimate; a candidate that is far behind gets none.
+                // A trial takes ten times as long as a rough estimate; a candidate that is far
+                // behind gets none.
                 if rough > MARGIN_FACTOR * least + MARGIN_BITS {
                     continue;
                 }
@@ -253,7 +261,8 @@ impl<T: Element> BlockEncoder<'_, T> {
         best.map(|(_, candidate, trial)| (candidate, trial))
     }
 
-    /// The first coefficient itself, where nothing predicts it and a residual would be far too long.
+    /// The first coefficient itself, where nothing predicts it and a residual would be far too
+    /// long.
     fn offset(&self, truth: f64, prediction: f64) -> Option<u64> {
         let value = T::from_f64(truth);
         let long = ((truth - prediction) / self.tile.frame.quantum).abs() > LONG;
@@ -287,7 +296,8 @@ impl<T: Element> BlockEncoder<'_, T> {
         }
     }
 
-    /// The trial of least cost near a first one; two in a row that cost more end the search on that side.
+    /// The trial of least cost near a first one; two in a row that cost more end the search on that
+    /// side.
     fn search_step(
         &self,
         residual: &Residual,
@@ -330,7 +340,8 @@ crate::engine::for_engines! {
     }
 }
 
-/// The step exponent at which a quarter of the values would need smaller steps; `ratio` is the bound over the quantum.
+/// The step exponent at which a quarter of the values would need smaller steps; `ratio` is the
+/// bound over the quantum.
 fn first_step_exponent<T>(source: &Source<T>, ratio: f64) -> Option<i32> {
     let mut sizes: Vec<f64> = source.block.iter().map(|v| v.abs()).filter(|v| *v > 0.0).collect();
     let quarter = sizes.len() / 4;

@@ -1,7 +1,9 @@
-//! The reference fields of inter-field prediction: which fields of a step predict which, and with what weights.
+//! The reference fields of inter-field prediction: which fields of a step predict which, and with
+//! what weights.
 //!
-//! Both are found on a sample of blocks, from their low coefficients: of a sum of others, least squares say what remains of a
-//! field's change, and the logarithm of that what it saves. Reweighted least squares then fit the weights.
+//! Both are found on a sample of blocks, from their low coefficients: of a sum of others, least
+//! squares say what remains of a field's change, and the logarithm of that what it saves.
+//! Reweighted least squares then fit the weights.
 
 use crate::blocks::{VALUES, gather};
 use crate::element::Element;
@@ -133,7 +135,8 @@ impl Products {
         Self { of, length: vectors.first().map_or(0, Vec::len) }
     }
 
-    /// The best sum of `sources` for a `target`: by Cholesky's method, with a ridge far below what matters.
+    /// The best sum of `sources` for a `target`: by Cholesky's method, with a ridge far below what
+    /// matters.
     fn fit(&self, target: usize, sources: &[usize]) -> Fit {
         let n = sources.len();
         let mut l = vec![vec![0.0; n]; n];
@@ -163,8 +166,8 @@ impl Products {
     }
 }
 
-/// Better weights of all other vectors for the first: bits go by the logarithm of what remains of a block, so each block counts
-/// by the inverse of what the weights so far leave of it.
+/// Better weights of all other vectors for the first: bits go by the logarithm of what remains of a
+/// block, so each block counts by the inverse of what the weights so far leave of it.
 fn fit_again(vectors: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
     let mut scaled = vectors.to_vec();
     for first in (0..vectors[0].len()).step_by(SEEN) {
@@ -177,7 +180,8 @@ fn fit_again(vectors: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
     Products::of(&scaled).fit(0, &(1..vectors.len()).collect::<Vec<_>>()).weights
 }
 
-/// How many coefficients neither the previous step nor linear extrapolation predicts to within half a quantum.
+/// How many coefficients neither the previous step nor linear extrapolation predicts to within half
+/// a quantum.
 fn missed(change: &[f64], before: &[f64]) -> f64 {
     let both = change.iter().zip(before);
     both.filter(|&(now, before)| now.abs().min((now - before).abs()) > 0.5).count() as f64
@@ -202,8 +206,8 @@ pub(crate) struct Planned<'a, T> {
     pub(crate) quantum: f64,
 }
 
-/// The reference fields of each field, greatest gain first; no field is predicted from itself, however indirectly. All have the
-/// same boxes, cut into `tiles`.
+/// The reference fields of each field, greatest gain first; no field is predicted from itself,
+/// however indirectly. All have the same boxes, cut into `tiles`.
 pub(crate) fn choose_reference_fields<T: Element>(
     fields: &[Planned<'_, T>],
     tiles: &[Vec<Piece>],
@@ -213,7 +217,8 @@ pub(crate) fn choose_reference_fields<T: Element>(
     if fields.len() < 2 || spots.of.len() < FEWEST {
         return chosen;
     }
-    // Of each field: what it changed by, its value in the step before, and what it had changed by until then.
+    // Of each field: what it changed by, its value in the step before, and what it had changed by
+    // until then.
     let vectors = |f: &Planned<'_, T>| {
         let now = spots.truth(f.views, tiles, f.quantum);
         let then = spots.decoded(f.previous, latest, f.quantum);
@@ -262,8 +267,8 @@ fn depends(chosen: &[Vec<usize>], field: usize, on: usize) -> bool {
     field == on || chosen[field].iter().any(|&g| depends(chosen, g, on))
 }
 
-/// The weights with which a field is predicted from others, whose last step is the one that is being coded; nothing for a
-/// keyframe, or where it does not pay.
+/// The weights with which a field is predicted from others, whose last step is the one that is
+/// being coded; nothing for a keyframe, or where it does not pay.
 pub(crate) fn fit<T: Element>(
     views: &[FieldView<'_, T>],
     tiles: &[Vec<Piece>],

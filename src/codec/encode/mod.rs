@@ -1,7 +1,8 @@
 //! Encoding: from views of the caller's memory to streams. Nothing that a reader needs is here.
 //!
-//! `bounded` cuts boxes into tiles and encodes them side by side; `tile` goes through the blocks of one; `decide` chooses how a
-//! block is coded, with `quantise`, `refine` and `verify`; `interfield` finds which fields of a step predict which.
+//! `bounded` cuts boxes into tiles and encodes them side by side; `tile` goes through the blocks of
+//! one; `decide` chooses how a block is coded, with `quantise`, `refine` and `verify`; `interfield`
+//! finds which fields of a step predict which.
 
 pub(crate) mod bounded;
 mod decide;

@@ -1,4 +1,5 @@
-//! Quantisation: trials of a step, with an estimate of the bits that it takes, and the block quantised with the chosen one.
+//! Quantisation: trials of a step, with an estimate of the bits that it takes, and the block
+//! quantised with the chosen one.
 
 use crate::blocks::{Block, VALUES};
 use crate::engine::Engine;
@@ -8,8 +9,8 @@ use crate::quantum::half_octaves;
 use crate::residual::{Residual, octaves};
 use std::sync::LazyLock;
 
-/// Estimates of bits, fitted to how what blocks of evolved black holes took changed with the step, at bounds from
-/// 1e-2 to 1e-6 of the range.
+/// Estimates of bits, fitted to how what blocks of evolved black holes took changed with the step,
+/// at bounds from 1e-2 to 1e-6 of the range.
 struct Estimates {
     /// By number of values that miss the bound.
     misses: [f32; VALUES + 1],
@@ -34,12 +35,12 @@ pub(super) const NONZERO: f32 = 2.54;
 /// … and of each octave that it is larger.
 pub(super) const OCTAVE: f32 = 1.41;
 
-/// With an error of so small a root mean square, in quanta of the bound, hardly any value misses it; with so large a one,
-/// far too many do. In between they are counted.
+/// With an error of so small a root mean square, in quanta of the bound, hardly any value misses
+/// it; with so large a one, far too many do. In between they are counted.
 const QUIET: f32 = 0.22;
 const LOUD: f32 = 0.8;
 
-/// What comes of a step exponent: the quantisation step is quantum · 2^(step_exponent/2).
+/// What comes of a step exponent: the quantisation step is quantum · 2^(step exponent/2).
 #[derive(Clone, Copy)]
 pub(super) struct QuantisationTrial {
     pub(super) step_exponent: i32,
@@ -87,8 +88,8 @@ impl QuantisationTrial {
         Self { step_exponent, cost: cost + ESTIMATES.degrees[degrees], rms, misses: 0, degrees }
     }
 
-    /// Adds the cost of what misses an absolute tolerance, half a quantum. Padding may miss as it likes, but to leave it out of
-    /// the estimate is not worth the while.
+    /// Adds the cost of what misses an absolute tolerance, half a quantum. Padding may miss as it
+    /// likes, but to leave it out of the estimate is not worth the while.
     pub(super) fn with_corrections(
         mut self,
         engine: Engine,
@@ -111,8 +112,8 @@ impl QuantisationTrial {
         self
     }
 
-    /// Adds the cost of what misses a tolerance relative to each value, of so many quanta a value: it is stored verbatim, in so
-    /// many bits.
+    /// Adds the cost of what misses a tolerance relative to each value, of so many quanta a value:
+    /// it is stored verbatim, in so many bits.
     pub(super) fn with_unpredictable(
         mut self,
         engine: Engine,
@@ -191,8 +192,9 @@ impl QuantisedBlock {
 const LANES: usize = 16;
 
 crate::engine::for_engines! {
-    /// The errors of a residual quantised with a step, in quanta; an estimate of its bits, the greatest total degree + 1 of
-    /// what is not 0, and the sum of the squares of the errors, in steps.
+    /// The errors of a residual quantised with a step, in quanta; an estimate of its bits, the
+    /// greatest total degree + 1 of what is not 0, and the sum of the squares of the errors, in
+    /// steps.
     fn quantise(residual: &Block<f32>, scale: f32, step: f32, errors: &mut Block<f32>) -> (f32, u32, f32) {
         let (mut lost, mut largest) = ([0.0f32; LANES], [0.0f32; LANES]);
         let (mut octave, mut nonzero, mut degrees) = ([0u32; LANES], [0u32; LANES], [0u32; LANES]);
@@ -213,7 +215,8 @@ crate::engine::for_engines! {
             }
         }
         let degrees = degrees.into_iter().max().unwrap_or(0);
-        // Where no number of bits is enough, no bit is worth it; nor where anything is not a number.
+        // Where no number of bits is enough, no bit is worth it; nor where anything is not a
+        // number.
         if !largest.into_iter().all(|n| n < LARGEST) {
             return (f32::INFINITY, degrees, 0.0);
         }
@@ -235,8 +238,8 @@ crate::engine::for_engines! {
 }
 
 crate::engine::for_engines! {
-    /// Residuals in steps, the coefficients that a reader makes of them, and the greatest total degree + 1 of those that are
-    /// not 0.
+    /// Residuals in steps, the coefficients that a reader makes of them, and the greatest total
+    /// degree + 1 of those that are not 0.
     fn quantise_block(
         truth: &Block,
         prediction: &Block,

@@ -1,9 +1,11 @@
-//! Refinement: some quantised residuals are moved by a step, away from the nearest, where the block's values then miss the bound
-//! less often, or the residuals take fewer bits, for a little more error.
+//! Refinement: some quantised residuals are moved by a step, away from the nearest, where the
+//! block's values then miss the bound less often, or the residuals take fewer bits, for a little
+//! more error.
 //!
-//! A descent: the slope of the expected bits of corrections by each value's error, taken over to the coefficients by the
-//! forward transform, tells what each move would change; the few best are made, and all is looked at again. (Rate-distortion
-//! optimised quantisation as in video coders, with a price on missing the bound in place of the squared error.)
+//! A descent: the slope of the expected bits of corrections by each value's error, taken over to
+//! the coefficients by the forward transform, tells what each move would change; the few best are
+//! made, and all is looked at again. (Rate-distortion optimised quantisation as in video coders,
+//! with a price on missing the bound in place of the squared error.)
 
 use super::quantise::{NONZERO, OCTAVE, QuantisationTrial, TrialErrors, misses, price};
 use crate::blocks::{Block, VALUES};
@@ -134,7 +136,8 @@ crate::engine::for_engines! {
 }
 
 crate::engine::for_engines! {
-    /// What it changes, in bits, to take the second-nearest residual; of degrees that are coded alone.
+    /// What it changes, in bits, to take the second-nearest residual; of degrees that are coded
+    /// alone.
     fn changes(
         steps: &Block<f32>,
         errors: &Block<f32>,

@@ -30,7 +30,8 @@ impl<'a> Method<'a> {
     /// The method of a compression; `model` is what [`Compression::load_model`] gave.
     ///
     /// # Errors
-    /// [`Error::Bound`] for a bound that means nothing, [`Error::Model`] in latent mode without a model.
+    /// [`Error::Bound`] for a bound that means nothing, [`Error::Model`] in latent mode without a
+    /// model.
     pub fn new(compression: &Compression, model: Option<&'a Model>) -> Result<Self> {
         match compression.mode {
             Mode::Raw => Ok(Self::Raw),
@@ -61,8 +62,8 @@ impl<'a> Method<'a> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Bound`] for a bound that means nothing, [`Error::UnknownModel`] or [`Error::Model`] for a model that is not there or
-/// has no encoder.
+/// [`Error::Bound`] for a bound that means nothing, [`Error::UnknownModel`] or [`Error::Model`] for
+/// a model that is not there or has no encoder.
 pub fn compress<T: Element>(view: &FieldView<'_, T>, compression: &Compression) -> Result<Vec<u8>> {
     let model = compression.load_model()?;
     compress_box(view, Method::new(compression, model.as_deref())?)
@@ -71,13 +72,14 @@ pub fn compress<T: Element>(view: &FieldView<'_, T>, compression: &Compression) 
 /// Encodes a box.
 ///
 /// # Errors
-/// [`Error::Model`] where the method's model has no encoder, [`Error::Bound`] for a bound that means nothing.
+/// [`Error::Model`] where the method's model has no encoder, [`Error::Bound`] for a bound that
+/// means nothing.
 pub fn compress_box<T: Element>(view: &FieldView<'_, T>, method: Method<'_>) -> Result<Vec<u8>> {
     compress_boxes(std::slice::from_ref(view), method)
 }
 
-/// Encodes many boxes of one field into one stream: small ones, as octrees and AMR hierarchies have them, share adaptive models
-/// and an overhead of a few bytes.
+/// Encodes many boxes of one field into one stream: small ones, as octrees and AMR hierarchies have
+/// them, share adaptive models and an overhead of a few bytes.
 ///
 /// # Errors
 /// Those of [`compress_box`]; [`Error::Shape`] for more than one box in latent mode.

@@ -32,7 +32,8 @@ pub(crate) struct EncodedTile<T> {
     pub(crate) saved: f64,
 }
 
-/// Encodes a tile of the views' pieces. `latent_predictions` are the autoencoder's, by entry, or empty.
+/// Encodes a tile of the views' pieces. `latent_predictions` are the autoencoder's, by entry, or
+/// empty.
 pub(crate) fn encode<T: Element>(
     mut tile: Tile<'_, T>,
     entries: &[Entry],

@@ -8,7 +8,8 @@ use crate::element::Element;
 use crate::entropy::symbols::Coded;
 use crate::quantum::corrected;
 
-/// A bound is checked in rounded arithmetic; a tolerance less by more than that rounds keeps it in exact arithmetic too.
+/// A bound is checked in rounded arithmetic; a tolerance less by more than that rounds keeps it in
+/// exact arithmetic too.
 const STRICT: f64 = 1.0 - 4.0 * f64::EPSILON;
 
 /// What errors are left.
@@ -36,8 +37,8 @@ impl ErrorStatistics {
 }
 
 impl<T: Element> BlockEncoder<'_, T> {
-    /// Compares what a reader will decode with the truth; corrects or stores every value that misses the bound; gives the
-    /// symbols and the errors that are left.
+    /// Compares what a reader will decode with the truth; corrects or stores every value that
+    /// misses the bound; gives the symbols and the errors that are left.
     pub(super) fn verify(
         &self,
         candidate: &Candidate,
@@ -76,7 +77,8 @@ impl<T: Element> BlockEncoder<'_, T> {
         (out, errors)
     }
 
-    /// Looks at a true value; corrects or stores it if it misses the bound, and counts the error that is left.
+    /// Looks at a true value; corrects or stores it if it misses the bound, and counts the error
+    /// that is left.
     fn correct_value(
         &self,
         i: u16,
@@ -158,7 +160,8 @@ fn rounded<T: Element>(value: T, kept: u32) -> u64 {
     let bits = value.bits();
     match low {
         0 => bits,
-        // A carry into the exponent is right; beyond the largest number it gives infinity, which no check lets pass.
+        // A carry into the exponent is right; beyond the largest number it gives infinity, which no
+        // check lets pass.
         _ => (bits + (1 << (low - 1))) & !((1 << low) - 1),
     }
 }

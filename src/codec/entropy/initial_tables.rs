@@ -1,10 +1,12 @@
 //! The adaptive models that every tile begins with. They are part of the format.
 //!
-//! Fitted: those that tiles of evolved black holes ended with, on average (`make fit`; FITTED.md beside this file).
+//! Fitted: those that tiles of evolved black holes ended with, on average (`make fit`; FITTED.md
+//! beside this file).
 
 use super::range_coder::BitModel;
 
-/// For each model its probability, u16 little-endian, and how many decisions it is taken to have seen, u8.
+/// For each model its probability, u16 little-endian, and how many decisions it is taken to have
+/// seen, u8.
 static TABLE: &[u8] = include_bytes!("initial_tables.bin");
 
 /// How many models there are.

@@ -1,8 +1,8 @@
 //! An adaptive binary range coder, and how numbers become binary decisions.
 //!
-//! One piece of code describes a decision for writer, reader and meter alike ([`Coder::bit`]), so what is read is what
-//! was written by construction. The range coder is the carry-propagating one of LZMA (G. N. N. Martin, "Range
-//! encoding", 1979), with 15-bit probabilities.
+//! One piece of code describes a decision for writer, reader and meter alike ([`Coder::bit`]), so
+//! what is read is what was written by construction. The range coder is the carry-propagating one
+//! of LZMA (G. N. N. Martin, "Range encoding", 1979), with 15-bit probabilities.
 
 /// Bits of a probability.
 const PRECISION: u32 = 15;
@@ -43,7 +43,8 @@ impl BitModel {
 
     #[inline(always)]
     fn learn(&mut self, bit: bool) {
-        // 31 bits at most: nothing here can overflow, and the checks would cost a tenth of all decoding.
+        // 31 bits at most: nothing here can overflow, and the checks would cost a tenth of all
+        // decoding.
         let rate = RATES[usize::from(self.count)];
         let target = if bit { i32::from(ONE) - 16 } else { 16 };
         let probability = i32::from(self.probability);
@@ -69,8 +70,8 @@ fn split(range: u32, model: &BitModel) -> u32 {
     (range >> PRECISION).wrapping_mul(u32::from(model.probability))
 }
 
-/// Writes, reads or measures decisions. A writer and a meter are given the truth and give it back, a reader ignores what
-/// it is given.
+/// Writes, reads or measures decisions. A writer and a meter are given the truth and give it back,
+/// a reader ignores what it is given.
 pub(crate) trait Coder {
     /// Bits spent since the start, near enough for statistics.
     fn spent(&self) -> f64;
@@ -102,7 +103,8 @@ pub(crate) trait Coder {
         models.len()
     }
 
-    /// Any number: its length in bits by [`Coder::unary`], then the bits below the highest one. `models` are 32.
+    /// Any number: its length in bits by [`Coder::unary`], then the bits below the highest one.
+    /// `models` are 32.
     fn number(&mut self, models: &mut [BitModel; 32], value: u32) -> u32 {
         // One more than the value has at least one bit.
         let shifted = u64::from(value) + 1;
@@ -212,7 +214,8 @@ impl Coder for Writer {
     }
 }
 
-/// Turns bytes back into decisions. Any bytes give some decisions: whether they are the true ones is for checksums.
+/// Turns bytes back into decisions. Any bytes give some decisions: whether they are the true ones
+/// is for checksums.
 pub(crate) struct Reader<'a> {
     code: u32,
     range: u32,

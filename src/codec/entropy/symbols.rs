@@ -1,8 +1,10 @@
-//! The symbols of a block: what of it is coded, in what order, and in which context each decision is made.
+//! The symbols of a block: what of it is coded, in what order, and in which context each decision
+//! is made.
 //!
-//! Contexts are what reader and writer both know already: how large the same coefficient's residual was in the neighbours and in
-//! the previous step, and how large those of lower degree are in the block itself (the magnitude contexts of embedded wavelet
-//! coders, Wu & Memon 1997, on a block's Legendre coefficients).
+//! Contexts are what reader and writer both know already: how large the same coefficient's residual
+//! was in the neighbours and in the previous step, and how large those of lower degree are in the
+//! block itself (the magnitude contexts of embedded wavelet coders, Wu & Memon 1997, on a block's
+//! Legendre coefficients).
 
 use super::initial_tables;
 use super::range_coder::{BitModel, Coder, Meter};
@@ -35,11 +37,13 @@ pub(crate) struct Coded {
     pub(crate) spatial: bool,
     /// The prediction of the first coefficient as bits of a value, where nothing else predicts it.
     pub(crate) offset: Option<u64>,
-    /// The quantisation step is the quantum · 2^(step_exponent/2).
+    /// The quantisation step is the quantum · 2^(step exponent/2).
     pub(crate) step_exponent: i32,
-    /// Residuals in steps, in the order of [`SCAN`]; those left out at the end, of whole degrees, are 0.
+    /// Residuals in steps, in the order of [`SCAN`]; those left out at the end, of whole degrees,
+    /// are 0.
     pub(crate) residual: Vec<i32>,
-    /// Outlier corrections, values to move by so many quanta: `(index among the true values, quanta)`, ascending.
+    /// Outlier corrections, values to move by so many quanta: `(index among the true values,
+    /// quanta)`, ascending.
     pub(crate) corrections: Vec<(u16, i32)>,
     /// Values that are stored verbatim: `(index among the true values, bits)`, ascending.
     pub(crate) unpredictable: Vec<(u16, u64)>,
@@ -93,7 +97,8 @@ impl<'a> NeighbourStatistics<'a> {
         self.count += 1;
     }
 
-    /// The levels of the first `coded` coefficients: of the mean of the neighbours, or of that and the previous step.
+    /// The levels of the first `coded` coefficients: of the mean of the neighbours, or of that and
+    /// the previous step.
     fn levels(&self, engine: Engine, step_exponent: i32, coded: usize) -> [u8; VALUES] {
         let mut expected = [0.0; VALUES];
         self.expected(engine, half_octaves(-step_exponent) as f32, &mut expected[..coded]);
@@ -104,7 +109,8 @@ impl<'a> NeighbourStatistics<'a> {
         out
     }
 
-    /// The magnitudes of the first coefficients that are expected, in quanta times `scale`, added to `out`.
+    /// The magnitudes of the first coefficients that are expected, in quanta times `scale`, added
+    /// to `out`.
     pub(crate) fn expected(&self, engine: Engine, scale: f32, out: &mut [f32]) {
         let share = scale / self.count.max(1) as f32 * if self.previous.is_some() { 0.5 } else { 1.0 };
         for source in self.neighbours.into_iter().flatten() {

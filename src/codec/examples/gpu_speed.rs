@@ -1,5 +1,5 @@
-//! How fast the first GPU makes latents of a field of 256³ float32 values, beside the cores: gpu_speed [MODEL ...]. Copying to and
-//! from the GPU counts.
+//! How fast the first GPU makes latents of a field of 256³ float32 values, beside the cores:
+//! gpu_speed [MODEL ...]. Copying to and from the GPU counts.
 
 use ndarray::Array3;
 use std::time::Instant;

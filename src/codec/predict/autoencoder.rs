@@ -1,8 +1,9 @@
-//! The autoencoder as a predictor: a block's coefficients, decoded from its latents, which are coarsely quantised.
+//! The autoencoder as a predictor: a block's coefficients, decoded from its latents, which are
+//! coarsely quantised.
 //!
-//! It is one candidate of the mode decision for each block (AE-SZ, Liu et al. 2021, chooses between autoencoder and Lorenzo
-//! predictor in this way). Networks run on 16 blocks at once, so the latents of a tile stand in front of its other
-//! decisions: a reader decodes them all first.
+//! It is one candidate of the mode decision for each block (AE-SZ, Liu et al. 2021, chooses between
+//! autoencoder and Lorenzo predictor in this way). Networks run on 16 blocks at once, so the
+//! latents of a tile stand in front of its other decisions: a reader decodes them all first.
 
 use crate::blocks::{Block, VALUES, deviation, gather, mean};
 use crate::element::Element;
@@ -21,8 +22,8 @@ const STEP: f32 = 0.125;
 const MOST: i32 = 1 << 10;
 /// Scales are stored in quarters of octaves of the quantum, within ± this.
 const SCALES: i32 = 2000;
-/// Outside this range of deviations, in quanta, a block is no candidate: below, hardly anything is left to predict; above, what
-/// the network leaves is too much.
+/// Outside this range of deviations, in quanta, a block is no candidate: below, hardly anything is
+/// left to predict; above, what the network leaves is too much.
 const WORTH: std::ops::Range<f64> = 0.25..64.0;
 
 /// What is stored of a block.
@@ -107,8 +108,9 @@ impl Autoencoder {
         out
     }
 
-    /// What latents predict. A coefficient is the forward transform (as the inverse: along z, y, x, with fused
-    /// multiply-adds in ascending order) of scale · output of the network; the first one is 0.
+    /// What latents predict. A coefficient is the forward transform (as the inverse: along z, y, x,
+    /// with fused multiply-adds in ascending order) of scale · output of the network; the first one
+    /// is 0.
     fn coefficients(&self, engine: Engine, codes: &[&LatentCode], quantum: f64) -> Vec<Box<Block>> {
         let mut out = Vec::with_capacity(codes.len());
         for some in codes.chunks(LANES) {

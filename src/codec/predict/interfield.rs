@@ -1,10 +1,12 @@
-//! Inter-field prediction: the evolution equations tie the fields of a step together, and a field's change is nearly a sum of
-//! multiples of the changes and values of others.
+//! Inter-field prediction: the evolution equations tie the fields of a step together, and a field's
+//! change is nearly a sum of multiples of the changes and values of others.
 //!
-//! The prediction of a coefficient, in this order and with one rounding each: the previous step, `own[0]` times its change since
-//! the step before that, `own[1]` times itself; and of each reference field its change since the previous step and its value
-//! there, times its two weights. The weights are fitted by least squares to the step itself, and are the same for all blocks; sparse
-//! sums of this kind are what SINDy (Brunton, Proctor and Kutz, PNAS 113, 2016) finds equations of motion with.
+//! The prediction of a coefficient, in this order and with one rounding each: the previous step,
+//! `own[0]` times its change since the step before that, `own[1]` times itself; and of each
+//! reference field its change since the previous step and its value there, times its two weights.
+//! The weights are fitted by least squares to the step itself, and are the same for all blocks;
+//! sparse sums of this kind are what SINDy (Brunton, Proctor and Kutz, PNAS 113, 2016) finds
+//! equations of motion with.
 
 use super::reference::{ReferenceStep, ReferenceTile, block_of};
 use crate::blocks::{Block, VALUES};
@@ -81,7 +83,8 @@ impl InterField {
         })
     }
 
-    /// The steps of the reference fields, in their order; `given` are the fields of the step that are decoded already.
+    /// The steps of the reference fields, in their order; `given` are the fields of the step that
+    /// are decoded already.
     ///
     /// # Errors
     /// [`Error::Stream`] where one is missing or is of another step.

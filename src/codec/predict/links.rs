@@ -1,8 +1,9 @@
 //! Boxes of a list that lie side by side.
 //!
-//! Octrees and AMR hierarchies list their boxes in some order in space: rows, a Morton curve. The caller does not say so, but where box n
-//! often continues box n − d along an axis, a tile says d for that axis, and each box whether it is so for it. Boxes of
-//! exactly one block alone are linked.
+//! Octrees and AMR hierarchies list their boxes in some order in space: rows, a Morton curve. The
+//! caller does not say so, but where box n often continues box n − d along an axis, a tile says d
+//! for that axis, and each box whether it is so for it. Boxes of exactly one block alone are
+//! linked.
 
 use super::spatial::{Corner, across, beyond};
 use crate::blocks::EDGE;
@@ -10,14 +11,15 @@ use crate::entropy::range_coder::{BitModel, Coder};
 use crate::order::{Entry, Sides};
 use std::array::from_fn;
 
-/// How many boxes back the lower neighbour of a box is, along each axis: for most boxes, and for others; 0 where none is
-/// known.
+/// How many boxes back the lower neighbour of a box is, along each axis: for most boxes, and for
+/// others; 0 where none is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links {
     back: [[u16; 2]; 3],
 }
 
-/// Estimates of which of its axis's two links a box has, by axis and by whether it is in an odd run of so many.
+/// Estimates of which of its axis's two links a box has, by axis and by whether it is in an odd run
+/// of so many.
 pub(crate) const MODELS: usize = 12;
 
 /// The box that each axis links a box with.
@@ -108,8 +110,8 @@ impl Links {
 /// Bits a box that a link must save on average.
 const WORTH: f64 = 0.5;
 
-/// Bits by which a block's mean and its two slopes across an axis are nearer to what is predicted than to the mean of the box
-/// before and to 0.
+/// Bits by which a block's mean and its two slopes across an axis are nearer to what is predicted
+/// than to the mean of the box before and to 0.
 fn gain(axis: usize, block: &Corner, before: &Corner, predicted: [f64; 3]) -> f64 {
     let bits = |off: f64| 0.5 * (1.0 + off * off).log2();
     let [mean, one, other] = across(axis).map(|entry| block[entry]);

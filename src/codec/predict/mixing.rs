@@ -1,8 +1,9 @@
 //! Prediction mixing: an average of candidate predictions, with weights from a network.
 //!
-//! Predictions of a block from the previous steps and from its neighbours differ where a field moves or bends. A dense network
-//! sees by how much they differ, and what the neighbours turned out to be, and gives each coefficient the weights of an average.
-//! It predicts nothing by itself, so it cannot be far off on a field unlike those that it was trained on.
+//! Predictions of a block from the previous steps and from its neighbours differ where a field
+//! moves or bends. A dense network sees by how much they differ, and what the neighbours turned out
+//! to be, and gives each coefficient the weights of an average. It predicts nothing by itself, so
+//! it cannot be far off on a field unlike those that it was trained on.
 
 use crate::blocks::{Block, VALUES};
 #[cfg(doc)]
@@ -14,8 +15,8 @@ use crate::model::Model;
 use crate::network::Network;
 use std::sync::LazyLock;
 
-/// Coefficients, in the order of the scan, that have weights of their own: degrees up to 4. Those of degree 5, of degree 6,
-/// and all beyond share theirs.
+/// Coefficients, in the order of the scan, that have weights of their own: degrees up to 4. Those
+/// of degree 5, of degree 6, and all beyond share theirs.
 pub(crate) const OWN: usize = 35;
 /// Candidate predictions beside the first.
 pub const OTHERS: usize = 3;
@@ -43,7 +44,8 @@ pub(crate) type Weights = [f32; WEIGHTS];
 pub(crate) struct CandidatePredictions {
     /// The previous step, with spatial prediction of the change.
     pub(crate) first: Block,
-    /// Spatial prediction alone; linear extrapolation, with spatial prediction; the previous step alone.
+    /// Spatial prediction alone; linear extrapolation, with spatial prediction; the previous step
+    /// alone.
     pub(crate) others: [Block; OTHERS],
 }
 
@@ -57,7 +59,8 @@ pub(crate) struct ContextFeatures {
     pub(crate) change: [f64; OWN],
     /// Expected magnitudes of residuals, in quanta.
     pub(crate) expected: [f32; OWN],
-    /// How the neighbours changed since the last step, below and above along x, y, z; their first coefficients of the scan.
+    /// How the neighbours changed since the last step, below and above along x, y, z; their first
+    /// coefficients of the scan.
     pub(crate) sides: [Option<[f64; SEEN]>; 6],
     pub(crate) level: u8,
     /// The step exponent that the neighbours' make likely.
@@ -117,10 +120,11 @@ fn squash(v: f32) -> f32 {
 
 /// What the network sees; nothing where the candidates agree.
 ///
-/// In order: the other candidates less the first, the change since the step before the last, the last step's coefficients but
-/// the mean, expected residuals; the neighbours' changes, which of them there are; the level; the activity a; the step_exponent. What
-/// is of the field is in quanta, divided by a (the last step) or a/4 (all else) and squashed; a is 1 and twice the mean
-/// magnitude of the candidates' differences in the first 20 coefficients.
+/// In order: the other candidates less the first, the change since the step before the last, the
+/// last step's coefficients but the mean, expected residuals; the neighbours' changes, which of
+/// them there are; the level; the activity a; the step exponent. What is of the field is in quanta,
+/// divided by a (the last step) or a/4 (all else) and squashed; a is 1 and twice the mean magnitude
+/// of the candidates' differences in the first 20 coefficients.
 pub(crate) fn inputs(
     candidates: &CandidatePredictions,
     about: &ContextFeatures,
@@ -159,7 +163,8 @@ pub(crate) fn inputs(
 }
 
 crate::engine::for_engines! {
-    /// The mixed prediction: fused multiply-adds of each weight and an opinion's difference from the first, in order.
+    /// The mixed prediction: fused multiply-adds of each weight and an opinion's difference from
+    /// the first, in order.
     pub(crate) fn mix(candidates: &CandidatePredictions, weights: &Weights, out: &mut Block) {
         let groups: &[u8; VALUES] = &GROUPS;
         let mut each = [[0.0; VALUES]; OTHERS];

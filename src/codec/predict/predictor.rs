@@ -1,6 +1,7 @@
 //! The predictors: their numbers in streams, their names in options.
 
-/// What a block is predicted by, before its neighbours are looked at. The number is the predictor's in streams.
+/// What a block is predicted by, before its neighbours are looked at. The number is the predictor's
+/// in streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[non_exhaustive]

@@ -1,9 +1,11 @@
-//! Spatial prediction: a block's coefficients of low degree, interpolated from those of its coded neighbours.
+//! Spatial prediction: a block's coefficients of low degree, interpolated from those of its coded
+//! neighbours.
 //!
-//! Along one axis, for every pair of low transverse degrees, the four lowest coefficients between two blocks are a linear
-//! function of the four lowest of each. A Hermite interpolation gives such a function; these were fitted to evolved
-//! black-hole binaries instead, rounded coefficients in and true ones out, then made symmetric: they serve better, and
-//! any smooth field looks alike at this scale. Estimates along several axes are averaged.
+//! Along one axis, for every pair of low transverse degrees, the four lowest coefficients between
+//! two blocks are a linear function of the four lowest of each. A Hermite interpolation gives such
+//! a function; these were fitted to evolved black-hole binaries instead, rounded coefficients in
+//! and true ones out, then made symmetric: they serve better, and any smooth field looks alike at
+//! this scale. Estimates along several axes are averaged.
 
 use crate::blocks::{Block, EDGE};
 use crate::element::Element;
@@ -21,7 +23,8 @@ pub(crate) type Corner = [f64; CORNER];
 /// `[degree of the result][degree of the neighbour]`.
 type Weights = [[f64; LOW]; LOW];
 
-/// From the lower of two neighbours, by log₂ of their distance; from the upper one the odd degrees change sign.
+/// From the lower of two neighbours, by log₂ of their distance; from the upper one the odd degrees
+/// change sign.
 const BETWEEN: [Weights; 3] = [
     [
         [0.5, 0.968, 1.05, 1.38],
@@ -40,7 +43,8 @@ const BEYOND: [Weights; 3] = [
     [[1.0, 3.0, 0.0, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]],
 ];
 
-/// The entries of a corner of degree 0 along an axis: the mean, and the slopes along the two others.
+/// The entries of a corner of degree 0 along an axis: the mean, and the slopes along the two
+/// others.
 pub(crate) const fn across(axis: usize) -> [usize; 3] {
     const STRIDES: [usize; 3] = [1, LOW, LOW * LOW];
     [0, STRIDES[(axis + 1) % 3], STRIDES[(axis + 2) % 3]]
@@ -77,10 +81,12 @@ pub(crate) fn reaches(level: u8) -> bool {
     usize::from(level) < BETWEEN.len()
 }
 
-/// Adds the prediction of a block from its neighbours to `out`; `corner` gives their low coefficients.
+/// Adds the prediction of a block from its neighbours to `out`; `corner` gives their low
+/// coefficients.
 ///
-/// Canonical arithmetic: for each axis x, y, z in entry, for each neighbour (lower first) in ascending degree, fused
-/// multiply-adds onto 0; then the sums are divided by the number of axes and added.
+/// Canonical arithmetic: for each axis x, y, z in entry, for each neighbour (lower first) in
+/// ascending degree, fused multiply-adds onto 0; then the sums are divided by the number of axes
+/// and added.
 pub(crate) fn predict(engine: Engine, entry: &OrderEntry, corner: impl Fn(usize) -> Corner, out: &mut Block) {
     let level = usize::from(entry.level);
     let axes = entry.sides.iter().filter(|&&s| s != Sides::None).count();

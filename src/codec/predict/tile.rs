@@ -1,7 +1,8 @@
 //! A tile: blocks that are predicted from one another, coded into bytes that need no other tile.
 //!
-//! A grid is cut into tiles of 64³ values, a list of small boxes into groups of boxes. Writer and reader keep the same
-//! [`Tile`] of decoded coefficients, predict each block from it, and add what the stream says.
+//! A grid is cut into tiles of 64³ values, a list of small boxes into groups of boxes. Writer and
+//! reader keep the same [`Tile`] of decoded coefficients, predict each block from it, and add what
+//! the stream says.
 
 use super::interfield::InterFieldPrediction;
 use super::mixing::{self, CandidatePredictions, ContextFeatures, MixingNetwork};
@@ -169,7 +170,8 @@ impl<'a, T: Element> Tile<'a, T> {
             || (spatial::reaches(entry.order.level) && entry.order.neighbours().next().is_some())
     }
 
-    /// What writer and reader know of a block before it is coded. `with_latents`: the autoencoder predicts it.
+    /// What writer and reader know of a block before it is coded. `with_latents`: the autoencoder
+    /// predicts it.
     pub(crate) fn context(&self, entry: &Entry, with_latents: bool) -> BlockContext<'_> {
         let mut statistics = NeighbourStatistics::default();
         let (mut count, mut uncoded, mut degrees, mut step_exponent) = (0, 0, 0, 0);
@@ -281,7 +283,8 @@ impl<'a, T: Element> Tile<'a, T> {
         }
     }
 
-    /// What a predictor says of a block, without spatial prediction; nothing, for latents are not here.
+    /// What a predictor says of a block, without spatial prediction; nothing, for latents are not
+    /// here.
     pub(crate) fn predict(&self, entry: &Entry, predictor: Predictor, out: &mut Block) {
         self.base(predictor, entry.order.block as usize).write(self.engine, out);
     }
@@ -293,7 +296,8 @@ impl<'a, T: Element> Tile<'a, T> {
             return;
         }
         if let Some(previous_box) = entry.previous_box {
-            // Boxes of a list often lie near one another, but the stream does not say on which side.
+            // Boxes of a list often lie near one another, but the stream does not say on which
+            // side.
             let block = previous_box as usize;
             out[0] += self.coefficients[block * VALUES].to_f64() - self.base(predictor, block).coefficient(0);
             return;
@@ -381,7 +385,8 @@ impl<'a, T: Element> Tile<'a, T> {
         }
     }
 
-    /// The coefficients of a block that is stored as it is, so that its neighbours can be predicted from it.
+    /// The coefficients of a block that is stored as it is, so that its neighbours can be predicted
+    /// from it.
     fn keep_raw(&mut self, entry: &Entry, bits: &[u64]) {
         let places = Places::of(entry.place);
         let mut block = [0.0; VALUES];

@@ -6,7 +6,9 @@ use inputs::{bits, inputs, noise, values};
 use ndarray::{Array3, s};
 use proptest::prelude::*;
 use swae_codec::bound::{Tolerance, ValueRange};
-use swae_codec::decode::{block_statistics, decompress_box, decompress_boxes, decompress_region};
+use swae_codec::decode::{
+    block_statistics, decompress_box, decompress_boxes, decompress_region, decompress_regions_into,
+};
 use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box, compress_boxes};
 use swae_codec::history::History;
 use swae_codec::predict::{Predictor, PredictorSet};
@@ -211,7 +213,7 @@ fn a_reader_can_start_at_any_keyframe_and_needs_no_step_before_it() {
     let mut wrong = History::default();
     swae_codec::decode::advance(&Stream::open(&other).unwrap(), &models, &mut wrong).unwrap();
     assert!(decode(&streams[5], &models, Some(&mut wrong)).is_err());
-    // Steps that lean on others are worth it.
+    // Temporal prediction is worth it.
     let alone: usize = steps.iter().map(|a| check("step", a, &settings)).sum();
     assert!(streams.iter().map(Vec::len).sum::<usize>() < alone * 3 / 4);
 }
@@ -313,6 +315,23 @@ fn a_region_is_the_part_of_the_whole() {
 }
 
 #[test]
+fn boxes_are_decoded_into_the_callers_memory() {
+    let array = inputs().remove(0).1;
+    let view = FieldView::of_array(&array).unwrap();
+    let bytes = compress_bounded(&[view], &Bounded::new(Bound::Relative(1e-3)), None).unwrap().0;
+    let (stream, models) = (Stream::open(&bytes).unwrap(), Models::built_in());
+    let whole = values(&decompress_boxes(&stream, &models, None).unwrap()[0]);
+    let regions = [view.count().map(|n| 0..n)];
+    let mut out = vec![f64::NAN; whole.len()];
+    decompress_regions_into(&stream, &models, &regions, None, &mut [&mut out]).unwrap();
+    assert_eq!(out.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), whole);
+    let short = &mut out[1..];
+    assert!(decompress_regions_into(&stream, &models, &regions, None, &mut [short]).is_err());
+    let mut single = vec![0f32; whole.len()];
+    assert!(decompress_regions_into(&stream, &models, &regions, None, &mut [&mut single]).is_err());
+}
+
+#[test]
 fn a_region_of_a_box_without_values_takes_no_time_however_long_its_axes_are() {
     // Found by fuzzing: 2⁴² rows of no value.
     let mut stream = b"SWAE\x01\0\0\0\x01\x0f\0\xe2\xff\xff\xff\xff\xff\0".to_vec();
@@ -407,7 +426,7 @@ fn turned(settings: &Bounded<'_>, models: &Models) -> (Vec<Vec<u8>>, f64) {
 }
 
 #[test]
-fn weighed_predictions_win_blocks_and_keep_the_bound() {
+fn mixed_predictions_are_selected_and_keep_the_bound() {
     let models = Models::built_in();
     let model = models.by_name("gr-mixture").unwrap();
     let mut blocks = 0;
@@ -422,7 +441,7 @@ fn weighed_predictions_win_blocks_and_keep_the_bound() {
                 .of(Predictor::Mixing)
                 .blocks;
         }
-        // What leans on one step alone has nothing to weigh.
+        // With one reference step there is nothing to mix.
         let plain = turned(&Bounded::new(Bound::Relative(bound)), &models).0;
         assert_eq!(streams[..2], plain[..2]);
         assert_ne!(streams[2..], plain[2..]);
@@ -431,7 +450,7 @@ fn weighed_predictions_win_blocks_and_keep_the_bound() {
 }
 
 #[test]
-fn a_model_of_ones_own_that_weighs_predictions_is_named_where_it_is_missing() {
+fn a_mixing_network_of_ones_own_is_named_where_it_is_missing() {
     let built_in = Models::built_in().by_name("gr-mixture").unwrap();
     let mut decoder = built_in.decoder.clone();
     decoder[0].bias[0] += 0.5;

@@ -1,7 +1,8 @@
-//! Files of released format versions, which every later version must read as the values that they held. `SWAE_WRITE_GOLDEN=1`
-//! writes those that are missing, never over one that is there.
+//! Files of released format versions, which every later version must read as the values that they
+//! held. `SWAE_WRITE_GOLDEN=1` writes those that are missing, never over one that is there.
 
 use ndarray::Array3;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use swae_codec::array;
 use swae_codec::config::LatentCoding;
@@ -53,11 +54,11 @@ fn streams() -> Vec<Named> {
         f64::from_bits((((z * 9 + y) * 10 + x) as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     });
     let falling = Array3::from_shape_fn((12, 12, 12), |(z, y, x)| (-0.8 * (x + 2 * y + 3 * z) as f64).exp());
-    let weighs = models.by_name("gr-mixture").unwrap();
+    let mixing = models.by_name("gr-mixture").unwrap();
     let mut mixed_history = History::new(4);
     let mixed_step = |t: usize, history: &mut History| {
         let array = wave([32, 32, 32], 0.3 * t as f64);
-        let settings = Bounded { model: Some(&weighs), ..bounded(Bound::Absolute(1e-3)) };
+        let settings = Bounded { model: Some(&mixing), ..bounded(Bound::Absolute(1e-3)) };
         compress_bounded(&[FieldView::of_array(&array).unwrap()], &settings, Some(history)).unwrap().0
     };
     let mut history = History::new(3);
@@ -129,7 +130,8 @@ fn add_values(hash: &mut blake3::Hasher, stream: &[u8], history: &mut History) {
     }
 }
 
-/// Holds every file of a folder against the values that it says it has; first makes those that are missing, if asked to.
+/// Holds every file of a folder against the values that it says it has; first makes those that are
+/// missing, if asked to.
 fn check(folder: &str, least: usize, made: fn() -> Vec<Named>, values: fn(&[Vec<u8>]) -> String) {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     if std::env::var_os("SWAE_WRITE_GOLDEN").is_some() {
@@ -203,6 +205,23 @@ fn values_of_interfield(streams: &[Vec<u8>]) -> String {
 #[test]
 fn fields_that_are_predicted_from_others_decode_to_the_values_that_they_held() {
     check("interfield-v1", 1, interfield, values_of_interfield);
+}
+
+#[test]
+fn encodes_have_the_sizes_that_are_pinned() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sizes.json");
+    let size = |parts: &[Vec<u8>]| parts.iter().map(Vec::len).sum::<usize>();
+    let named = |folder: &str, all: Vec<Named>| {
+        let one = |(name, parts): Named| (format!("{folder}/{name}"), size(&parts));
+        all.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let all = [named("v1", streams()), named("interfield-v1", interfield()), named("array-v1", payloads())];
+    let made: BTreeMap<_, _> = all.concat().into_iter().collect();
+    if std::env::var_os("SWAE_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+    }
+    let pinned: BTreeMap<String, usize> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(made, pinned, "SWAE_WRITE_GOLDEN=1 pins what the encoder writes now");
 }
 
 /// Payloads of arrays by name.

@@ -1,7 +1,7 @@
 //! GPUs run every encoder with the bits of the cores.
 //!
-//! Without a GPU, tests/c/cuda_on_cores.cpp stands in for the driver. With `SWAE_TEST_GPUS=1` the machine's own driver and first
-//! GPU are used.
+//! Without a GPU, tests/c/cuda_on_cores.cpp stands in for the driver. With `SWAE_TEST_GPUS=1` the
+//! machine's own driver and first GPU are used.
 
 use ndarray::Array3;
 use std::path::Path;
@@ -63,7 +63,7 @@ fn a_gpu_runs_encoders_of_any_architecture_with_the_same_bits() {
     field.slice_mut(ndarray::s![..8, ..8, ..8]).fill(3.0);
     field[[20, 20, 20]] = f32::NAN;
     let views = [FieldView::of_array(&field).unwrap()];
-    for model in Models::built_in().iter().chain(&others) {
+    for model in Models::built_in().autoencoders().chain(&others) {
         let coding = LatentCoding::F32;
         let mode = Method::Latent { model, coding };
         let gpu = Device::gpu(0, model.clone()).unwrap();

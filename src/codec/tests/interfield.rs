@@ -1,11 +1,11 @@
-//! Fields of one step that lean on one another.
+//! Fields of one step that are predicted from one another.
 
 use ndarray::Array3;
 use swae_codec::decode::{advance, decompress_boxes, decompress_regions};
 use swae_codec::encode::{Bounded, compress_bounded};
 use swae_codec::history::History;
-use swae_codec::step::{StepField, compress_step};
-use swae_codec::stream::{Kind, Stream, header};
+use swae_codec::step::{StepField, StepStream, compress_step, decompress_step};
+use swae_codec::stream::{Stream, header};
 use swae_codec::{Bound, Element, Field, FieldView, Models};
 
 /// Decodes all boxes of a stream.
@@ -15,7 +15,8 @@ fn decode(bytes: &[u8], models: &Models, history: Option<&mut History>) -> swae_
 
 const NAMES: [&str; 3] = ["u", "w", "noise"];
 
-/// Waves of many frequencies and how fast they change, half of it to a step; and something that has nothing to do with them.
+/// Waves of many frequencies and how fast they change, half of it to a step; and something that has
+/// nothing to do with them.
 fn fields(t: usize) -> [Array3<f64>; 3] {
     let waves = |shift: f64, factor: fn(f64) -> f64| {
         Array3::from_shape_fn((24, 32, 40), |(z, y, x)| {
@@ -45,41 +46,30 @@ fn coded<T: Element>(convert: fn(f64) -> T, settings: &Bounded<'_>) -> Vec<Vec<V
     let step = |t: usize| {
         let arrays = fields(t).map(|a| a.mapv(convert));
         let views = arrays.each_ref().map(|a| [FieldView::of_array(a).unwrap()]);
-        let together = NAMES.iter().zip(&views).zip(&mut histories);
-        let together = together
+        let fields = NAMES.iter().zip(&views).zip(&mut histories);
+        let fields = fields
             .map(|((name, views), history)| StepField { name, views, settings: *settings, history })
             .collect();
-        compress_step(together).into_iter().map(|coded| coded.unwrap().0).collect()
+        compress_step(fields).into_iter().map(|coded| coded.unwrap().0).collect()
     };
     (0..6).map(step).collect()
 }
 
-fn companions(stream: &[u8]) -> Vec<String> {
-    let Kind::Bounded(preamble) = header(stream).unwrap().kind else { panic!("it has a bound") };
-    preamble.reference_fields().map(String::from).collect()
+fn reference_fields(stream: &[u8]) -> Vec<String> {
+    header(stream).unwrap().reference_fields().into_iter().map(String::from).collect()
 }
 
-/// Decodes a step of all fields, in an order in which each comes after those that it leans on.
+/// Decodes a step of all fields.
 fn decoded(streams: &[Vec<u8>], histories: &mut [History; 3]) -> Vec<Field> {
-    let models = Models::built_in();
-    let mut out = vec![None, None, None];
-    while out.contains(&None) {
-        let index = |name: &String| NAMES.iter().position(|n| n == name).unwrap();
-        let ready = |&i: &usize| {
-            out[i].is_none() && companions(&streams[i]).iter().all(|name| out[index(name)].is_some())
-        };
-        let i = (0..3).find(ready).expect("nobody leans on itself");
-        for name in companions(&streams[i]) {
-            let companion = histories[index(&name)].clone();
-            histories[i].add_reference(&name, &companion);
-        }
-        out[i] = decode(&streams[i], &models, Some(&mut histories[i])).unwrap().pop();
-    }
-    out.into_iter().flatten().collect()
+    let open = |bytes: &Vec<u8>| Stream::open(bytes.clone()).unwrap();
+    let fields = NAMES.iter().zip(streams).zip(histories);
+    let fields = fields.map(|((name, bytes), history)| StepStream { name, stream: open(bytes), history });
+    let decoded = decompress_step(fields.collect(), &Models::built_in());
+    decoded.into_iter().map(|boxes| boxes.unwrap().remove(0)).collect()
 }
 
 #[test]
-fn fields_that_lean_on_one_another_keep_their_bounds_and_are_smaller() {
+fn fields_predicted_from_one_another_keep_their_bounds_and_are_smaller() {
     for bound in [Bound::Absolute(1e-4), Bound::Relative(1e-5), Bound::Psnr(90.0)] {
         let settings = Bounded::new(bound);
         let streams = coded(|v| v, &settings);
@@ -97,14 +87,14 @@ fn fields_that_lean_on_one_another_keep_their_bounds_and_are_smaller() {
                     _ => assert!(20.0 * (range / rms).log10() >= 90.0 - 1e-9, "{name}, step {t}"),
                 }
             }
-            // A keyframe leans on nothing, and nothing foretells noise.
-            let leaning: Vec<_> = step.iter().map(|s| companions(s).len()).collect();
+            // A keyframe is predicted from nothing, and nothing predicts noise.
+            let predicted: Vec<_> = step.iter().map(|s| reference_fields(s).len()).collect();
             assert_eq!(
-                leaning.iter().sum::<usize>(),
+                predicted.iter().sum::<usize>(),
                 usize::from(t % 4 != 0),
-                "{bound}, step {t}: {leaning:?}"
+                "{bound}, step {t}: {predicted:?}"
             );
-            assert_eq!(leaning[2], 0);
+            assert_eq!(predicted[2], 0);
         }
         let mut apart = settings;
         apart.predictors = apart.predictors.without("inter_field").unwrap();
@@ -118,7 +108,7 @@ fn fields_that_lean_on_one_another_keep_their_bounds_and_are_smaller() {
 }
 
 #[test]
-fn single_precision_leans_too() {
+fn single_precision_is_predicted_from_other_fields_too() {
     let streams = coded(|v| v as f32, &Bounded::new(Bound::Absolute(1e-3)));
     let mut histories = NAMES.map(|_| History::default());
     for (t, step) in streams.iter().enumerate() {
@@ -127,24 +117,24 @@ fn single_precision_leans_too() {
             assert!(truth.iter().zip(&back.to_f64()).all(|(a, b)| (f64::from(*a) - b).abs() <= 1e-3));
         }
     }
-    assert!(streams.iter().flatten().any(|s| !companions(s).is_empty()));
+    assert!(streams.iter().flatten().any(|s| !reference_fields(s).is_empty()));
 }
 
 #[test]
-fn a_field_without_what_it_leans_on_is_an_error_that_names_it() {
+fn a_field_without_its_reference_field_is_an_error_that_names_it() {
     let models = Models::built_in();
     let streams = coded(|v| v, &Bounded::new(Bound::Absolute(1e-4)));
     let mut histories = NAMES.map(|_| History::default());
     decoded(&streams[0], &mut histories);
-    let leaning = (0..2).find(|&i| !companions(&streams[1][i]).is_empty()).unwrap();
-    let name = companions(&streams[1][leaning]).remove(0);
-    let other = 1 - leaning;
+    let predicted = (0..2).find(|&i| !reference_fields(&streams[1][i]).is_empty()).unwrap();
+    let name = reference_fields(&streams[1][predicted]).remove(0);
+    let other = 1 - predicted;
     assert_eq!(name, NAMES[other]);
-    let stream = &streams[1][leaning];
-    let try_it = |companion: Option<&History>| {
-        let mut history = histories[leaning].clone();
-        if let Some(companion) = companion {
-            history.add_reference(&name, companion);
+    let stream = &streams[1][predicted];
+    let try_it = |reference: Option<&History>| {
+        let mut history = histories[predicted].clone();
+        if let Some(reference) = reference {
+            history.add_reference(&name, reference);
         }
         decode(stream, &models, Some(&mut history)).map_err(|e| e.to_string())
     };
@@ -164,12 +154,12 @@ fn a_field_without_what_it_leans_on_is_an_error_that_names_it() {
     .unwrap();
     assert!(try_it(Some(&elsewhere)).is_err());
     // And the right one.
-    let mut companion = histories[other].clone();
-    advance(&Stream::open(&streams[1][other]).unwrap(), &models, &mut companion).unwrap();
-    let whole = try_it(Some(&companion)).unwrap().pop().unwrap().to_f64();
+    let mut reference = histories[other].clone();
+    advance(&Stream::open(&streams[1][other]).unwrap(), &models, &mut reference).unwrap();
+    let whole = try_it(Some(&reference)).unwrap().pop().unwrap().to_f64();
     // A region comes out as it is in the whole.
-    let mut history = histories[leaning].clone();
-    history.add_reference(&name, &companion);
+    let mut history = histories[predicted].clone();
+    history.add_reference(&name, &reference);
     let part = decompress_regions(
         &Stream::open(stream).unwrap(),
         &models,
@@ -186,31 +176,31 @@ fn what_cannot_be_coded_fails_alone() {
     for t in 0..3 {
         let arrays = fields(t);
         let views = arrays.each_ref().map(|a| [FieldView::of_array(a).unwrap()]);
-        let together = NAMES.iter().zip(&views).zip(&mut histories).enumerate();
-        let together = together.map(|(i, ((name, views), history))| {
+        let fields = NAMES.iter().zip(&views).zip(&mut histories).enumerate();
+        let fields = fields.map(|(i, ((name, views), history))| {
             let bound = if i == 1 && t == 2 { -1.0 } else { 1e-4 };
             StepField { name, views, settings: Bounded::new(Bound::Absolute(bound)), history }
         });
-        let results = compress_step(together.collect());
+        let results = compress_step(fields.collect());
         let failed: Vec<_> = results.iter().map(Result::is_err).collect();
         assert_eq!(failed, [false, t == 2, false]);
     }
 }
 
 #[test]
-fn a_step_that_fails_forgets_what_it_was_to_lean_on() {
+fn a_step_that_fails_forgets_its_reference_fields() {
     let bounded = |e| Bounded::new(Bound::Absolute(e));
-    let [mut leading, mut leaning] = [History::new(9), History::new(9)];
+    let [mut leading, mut predicted] = [History::new(9), History::new(9)];
     for t in 0..3 {
         let [u, w, _] = fields(t);
         let view = [FieldView::of_array(&w).unwrap()];
         compress_bounded(&[FieldView::of_array(&u).unwrap()], &bounded(1e-4), Some(&mut leading)).unwrap();
-        leaning.add_reference("u", &leading);
+        predicted.add_reference("u", &leading);
         if t == 2 {
-            assert!(compress_bounded(&view, &bounded(-1.0), Some(&mut leaning)).is_err());
+            assert!(compress_bounded(&view, &bounded(-1.0), Some(&mut predicted)).is_err());
         }
-        let (stream, _) = compress_bounded(&view, &bounded(1e-4), Some(&mut leaning)).unwrap();
+        let (stream, _) = compress_bounded(&view, &bounded(1e-4), Some(&mut predicted)).unwrap();
         let expected: &[&str] = if t == 1 { &["u"] } else { &[] };
-        assert_eq!(companions(&stream), expected, "step {t}");
+        assert_eq!(reference_fields(&stream), expected, "step {t}");
     }
 }

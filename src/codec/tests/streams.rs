@@ -148,7 +148,8 @@ fn any_damaged_byte_and_any_cut_is_an_error() {
 }
 
 proptest! {
-    /// The checksum would catch these; here it is made right again, as an attacker would, so that what stands behind it is tried.
+    /// The checksum would catch these; here it is made right again, as an attacker would, so that
+    /// what stands behind it is tried.
     #[test]
     fn damage_with_a_right_checksum_neither_panics_nor_takes_memory(
         which in 0usize..7,

@@ -1,4 +1,4 @@
-//! A session that names a model which weighs predictions keeps its bound, in fewer bytes, and anybody can read the file.
+//! A session that names a mixing network keeps its bound, in fewer bytes, and any program can read the file.
 
 use ndarray::Array3;
 use swae_codec::{Field, Model, Models};
@@ -15,7 +15,7 @@ fn turning(step: usize) -> Array3<f64> {
 }
 
 #[test]
-fn a_session_with_a_model_that_weighs_predictions_keeps_its_bound_and_carries_the_model() {
+fn a_session_with_a_mixing_network_keeps_its_bound_and_carries_the_model() {
     let dir = tempfile::tempdir().unwrap();
     let built_in = Models::built_in().by_name("gr-mixture").unwrap();
     let mut decoder = built_in.decoder.clone();

@@ -1,4 +1,4 @@
-//! Fields of one step that lean on one another, through a session and every way of reading.
+//! Fields of one step that are predicted from one another, through a session and every way of reading.
 
 use ndarray::{Array3, s};
 use std::path::Path;
@@ -30,7 +30,7 @@ fn size(path: &Path) -> u64 {
 }
 
 #[test]
-fn coupled_fields_keep_their_bound_in_fewer_bytes_whatever_is_read_first() {
+fn inter_field_prediction_keeps_the_bound_in_fewer_bytes_whatever_is_read_first() {
     let dir = tempfile::tempdir().unwrap();
     let program = compile(dir.path(), "waves.c", "-O2", "waves");
     let truth: Vec<_> = (0..7).map(waves).collect();
@@ -39,10 +39,10 @@ fn coupled_fields_keep_their_bound_in_fewer_bytes_whatever_is_read_first() {
             let mut sizes = Vec::new();
             for (name, settings) in [
                 ("apart", "keyframe_interval = 4"),
-                ("coupled", "keyframe_interval = 4; couple = true"),
-                ("later", "keyframe_interval = 4; couple = true; asynchronous = writing"),
-                ("devices", "keyframe_interval = 4; couple = true; devices = cpu:3"),
-                ("relative", "keyframe_interval = 4; couple = true; mode = rel; bound = 2e-5"),
+                ("inter-field", "keyframe_interval = 4; inter_field = true"),
+                ("later", "keyframe_interval = 4; inter_field = true; asynchronous = write"),
+                ("devices", "keyframe_interval = 4; inter_field = true; devices = cpu:3"),
+                ("relative", "keyframe_interval = 4; inter_field = true; mode = rel; bound = 2e-5"),
             ] {
                 let file = format!("{name}-{ranks}.{ending}");
                 mpirun(dir.path(), ranks, &program, &[&file, settings]).expect_success();
@@ -96,7 +96,8 @@ fn coupled_fields_keep_their_bound_in_fewer_bytes_whatever_is_read_first() {
     let mut values = Vec::new();
     for engine in ["scalar", "avx2", "avx512"] {
         let file = format!("{engine}.h5");
-        let line = format!("SWAE_ENGINE={engine} {} {file} 'couple = true; threads = 2'", program.display());
+        let line =
+            format!("SWAE_ENGINE={engine} {} {file} 'inter_field = true; threads = 2'", program.display());
         run(dir.path(), "sh", &["-c", &line]).expect_success();
         for reading in ["scalar", "avx512"] {
             let line =
