@@ -27,7 +27,7 @@ impl PredictorFlags {
 pub fn print(statistics: &BlockStatistics) {
     let blocks: u64 = statistics.iter().map(|(_, of)| of.blocks).sum();
     for (name, of) in statistics.iter().filter(|(_, of)| of.blocks > 0) {
-        let PredictorStatistics { blocks: selected, bits, saved } = *of;
+        let PredictorStatistics { blocks: selected, bits, saved, .. } = *of;
         let part = 100.0 * selected as f64 / blocks.max(1) as f64;
         let took = bytes((bits / 8.0) as u64);
         let saved = match saved {
