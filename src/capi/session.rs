@@ -7,8 +7,9 @@ use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 use std::sync::PoisonError;
+use swae_codec::config::{LatentCoding, ModeName, Settings as CompressionSettings};
 use swae_codec::{Dtype, Element};
-use swae_insitu::{Asynchronous, Error, FieldSettings, Grid, Mode, Options, Session, Settings};
+use swae_insitu::{Asynchronous, Error, FieldSettings, Grid, Options, Session, Settings};
 
 /// @brief How fields are compressed.
 #[repr(C)]
@@ -443,38 +444,32 @@ pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Option
     let o = unsafe { sized(options, "swae_options") }.map_err(|Failure(_, text)| Error::Argument(text))?;
     let wrong = |text: String| Error::Argument(text);
     let latents = match o.latents {
-        0 => "f16",
-        1 => "f32",
-        2 => "u8",
+        0 => LatentCoding::F16,
+        1 => LatentCoding::F32,
+        2 => LatentCoding::U8,
         other => return Err(wrong(format!("latents {other} is none of swae_latents"))),
     };
-    let mode = match o.mode {
-        0 => Mode::Latent,
-        1 => Mode::Raw,
-        2 => Mode::Abs,
-        3 => Mode::Rel,
-        4 => Mode::Pwrel,
-        5 => Mode::Psnr,
-        other => return Err(wrong(format!("mode {other} is none of swae_mode"))),
-    };
+    let mode = ModeName::ALL.into_iter().find(|mode| *mode as i32 == o.mode && *mode != ModeName::Off);
+    let mode = mode.ok_or_else(|| wrong(format!("mode {} is none of swae_mode", o.mode)))?;
     let keyframe_interval = u32::try_from(o.keyframe_interval)
         .map_err(|_| wrong(format!("keyframe_interval is {}; 0 means 16", o.keyframe_interval)))?;
     let threads = usize::try_from(o.threads)
         .map_err(|_| wrong(format!("threads is {}; 0 means the rank's share of the cores", o.threads)))?;
-    settings.all = FieldSettings {
+    let compression = CompressionSettings {
         mode: Some(mode),
         bound: Some(o.bound),
-        latents: Some(latents.into()),
+        latents: Some(latents),
         keyframe_interval: (keyframe_interval > 0).then_some(keyframe_interval),
-        ..FieldSettings::default()
+        ..CompressionSettings::default()
     };
+    settings.all = FieldSettings { compression, ..FieldSettings::default() };
     settings.threads = Some(threads);
     settings.memory = (o.memory > 0).then_some(o.memory as f64);
     settings.append = Some(o.append != 0);
     settings.asynchronous = Some(match o.asynchronous {
         0 => Asynchronous::Off,
-        1 => Asynchronous::Coding,
-        2 => Asynchronous::Writing,
+        1 => Asynchronous::Encode,
+        2 => Asynchronous::Write,
         other => return Err(wrong(format!("asynchronous {other} is none of swae_asynchronous"))),
     });
     // SAFETY: the caller's contract.
@@ -482,13 +477,13 @@ pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Option
         None if !s.is_null() => Err(wrong(format!("{name} is not UTF-8"))),
         text => Ok(text.filter(|text| !text.is_empty())),
     };
-    settings.model = given(o.model, "model")?.map(str::to_owned);
+    settings.all.compression.model = given(o.model, "model")?.map(str::to_owned);
     settings.devices = given(o.devices, "devices")?.map(str::to_owned);
     if let Some(path) = given(o.config, "config")? {
-        settings = settings.and(Settings::read(Path::new(path))?);
+        settings = settings.overridden_by(Settings::read(Path::new(path))?);
     }
     if let Some(text) = given(o.settings, "settings")? {
-        settings = settings.and(Settings::parse(text)?);
+        settings = settings.overridden_by(Settings::parse(text)?);
     }
     settings.options()
 }

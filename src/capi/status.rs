@@ -35,7 +35,7 @@ impl From<&Error> for swae_status {
             Error::State(_) => Self::SWAE_ERROR_STATE,
             Error::Model(_) => Self::SWAE_ERROR_MODEL,
             Error::Io(_) => Self::SWAE_ERROR_IO,
-            Error::Disagreement(_) => Self::SWAE_ERROR_MISMATCH,
+            Error::Mismatch(_) => Self::SWAE_ERROR_MISMATCH,
             Error::Unsupported(_) => Self::SWAE_ERROR_UNSUPPORTED,
             _ => Self::SWAE_ERROR_INTERNAL,
         }

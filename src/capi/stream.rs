@@ -6,10 +6,9 @@ use crate::session::{read_options, swae_options, text};
 use crate::status::{Failure, argument, catch_panics, swae_status};
 use std::ffi::{c_char, c_void};
 use swae_codec::decode::decompress_box;
-use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box};
 use swae_codec::stream::header;
-use swae_codec::{Dtype, Element, Field, FieldView, Models};
-use swae_insitu::{Coding, Options};
+use swae_codec::{Compression, Dtype, Element, Field, FieldView, Models, compress};
+use swae_insitu::Options;
 
 /// @brief Error message of a call without a session.
 #[repr(C)]
@@ -120,19 +119,19 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
     };
     // SAFETY: the caller's contract.
     let view = unsafe { field.as_box().view::<T>(field.order, field.data) }.map_err(argument)?;
-    let coding = options.of(name).coding.unwrap_or(Coding::Raw);
+    let mut compression = options.of(name).compression.clone().unwrap_or_else(Compression::raw);
+    if compression.bound().is_some() {
+        // A mixing model mixes predictions from previous steps, which a box alone does not have.
+        compression.model = None;
+    }
     let code = || -> Result<Vec<u8>, swae_codec::Error> {
-        let bytes = match coding {
-            Coding::Raw => compress_box(&view, Method::Raw)?,
-            Coding::Latent(coding) => {
-                let model = Models::named_or_file(&options.model)?;
-                compress_box(&view, Method::Latent { model: &model, coding })?
-            }
-            Coding::Bounded { bound, .. } => compress_bounded(&[view], &Bounded::new(bound), None)?.0,
-        };
+        let bytes = compress(&view, &compression)?;
         // What cannot be compressed is stored uncompressed.
         let max = max_compressed_size(view.count().iter().product::<usize>() * T::DTYPE.size());
-        if max.is_some_and(|max| bytes.len() > max) { compress_box(&view, Method::Raw) } else { Ok(bytes) }
+        if max.is_some_and(|max| bytes.len() > max) {
+            return compress(&view, &Compression::raw());
+        }
+        Ok(bytes)
     };
     let coded = match options.threads {
         0 => code(),

@@ -1,8 +1,12 @@
-//! Steps that are encoded, or encoded and written, while the simulation goes on.
+//! Steps that are encoded, or encoded and written, while the simulation goes on. Threads and their
+//! queues are here; what they do with a step is `pipeline`'s.
 
 use crate::collective::{Ranks, mpi_is_over};
-use crate::encoder::{Encoder, Step};
-use crate::output::{Output, complete, lock};
+use crate::encoder::Encoder;
+use crate::lock::lock;
+use crate::output::Output;
+use crate::pipeline::complete;
+use crate::step::Step;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,14 +15,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 /// The encoding of one step.
-pub(crate) struct Coding {
+pub(crate) struct Encoding {
     thread: JoinHandle<Step>,
 }
 
-impl Coding {
+impl Encoding {
     pub(crate) fn start(encoder: Arc<Mutex<Encoder>>, mut step: Step) -> Self {
         let thread = thread::spawn(move || {
-            lock(&encoder).encode_copies(&mut step, true);
+            lock(&encoder).encode_rest(&mut step);
             step
         });
         Self { thread }
@@ -26,7 +30,7 @@ impl Coding {
 
     /// The encoded step, as soon as it is.
     pub(crate) fn finish(self) -> Step {
-        let lost = |_| Step::new(-1, 0.0, Some(Error::State("a defect of swae: a step was lost".into())));
+        let lost = |_| Step::new(-1, 0.0, Some(Error::State("internal error: a step was lost".into())));
         self.thread.join().unwrap_or_else(lost)
     }
 }
@@ -50,8 +54,8 @@ pub(crate) struct Writing {
     in_flight: usize,
     /// Steps that have ended, on this rank.
     count: i64,
-    /// Those of them that nobody has been told of, the first one first.
-    untold: VecDeque<(i64, Result<()>)>,
+    /// Outcomes of them that no call has reported yet, the first one first.
+    unreported: VecDeque<(i64, Result<()>)>,
 }
 
 impl Writing {
@@ -62,15 +66,17 @@ impl Writing {
             for step in todo {
                 let (number, bytes) = (step.number, step.copied());
                 let outcome = catch_unwind(AssertUnwindSafe(|| complete(&encoder, &output, step)));
-                let outcome = outcome.unwrap_or_else(|_| Err(Error::State("a defect of swae".into())));
+                let outcome = outcome.unwrap_or_else(|_| {
+                    Err(Error::State("internal error: the thread that writes has panicked".into()))
+                });
                 if done.send(Ended { number, bytes, outcome }).is_err() {
                     break;
                 }
             }
         };
         let thread = Some(thread::spawn(work));
-        let untold = VecDeque::new();
-        Self { steps: Some(steps), ended, thread, ranks, pending: 0, in_flight: 0, count: 0, untold }
+        let unreported = VecDeque::new();
+        Self { steps: Some(steps), ended, thread, ranks, pending: 0, in_flight: 0, count: 0, unreported }
     }
 
     /// Hands a step over.
@@ -78,7 +84,7 @@ impl Writing {
         let (number, bytes) = (step.number, step.copied());
         (self.pending, self.in_flight) = (self.pending + 1, self.in_flight + bytes);
         if self.steps.as_ref().is_none_or(|steps| steps.send(step).is_err()) {
-            let outcome = Err(Error::State("a defect of swae: the thread that writes is gone".into()));
+            let outcome = Err(Error::State("internal error: the thread that writes is gone".into()));
             self.note(Ended { number, bytes, outcome });
         }
     }
@@ -86,10 +92,11 @@ impl Writing {
     fn note(&mut self, Ended { number, bytes, outcome }: Ended) {
         (self.pending, self.in_flight) = (self.pending - 1, self.in_flight - bytes);
         self.count += 1;
-        self.untold.push_back((number, outcome));
+        self.unreported.push_back((number, outcome));
     }
 
-    /// Waits until so many more bytes fit under the ceiling, or nothing is on its way any more; says whether they fit.
+    /// Waits until so many more bytes fit under the ceiling, or nothing is on its way any more;
+    /// says whether they fit.
     pub(crate) fn make_room(&mut self, bytes: usize, ceiling: usize) -> bool {
         while self.in_flight + bytes > ceiling && self.pending > 0 {
             let Ok(ended) = self.ended.recv() else { break };
@@ -98,14 +105,15 @@ impl Writing {
         bytes <= ceiling
     }
 
-    /// The first error of the steps that have ended on all ranks by now. Collective: every rank hears of the same steps.
-    pub(crate) fn news(&mut self) -> Result<()> {
+    /// The first error of the steps that have ended on all ranks by now. Collective: every rank
+    /// reports the same steps.
+    pub(crate) fn report(&mut self) -> Result<()> {
         while let Ok(ended) = self.ended.try_recv() {
             self.note(ended);
         }
-        let told = self.count - self.untold.len() as i64;
-        let everywhere = self.ranks.least(self.count) - told;
-        first_error(self.untold.drain(..everywhere.max(0) as usize))
+        let reported = self.count - self.unreported.len() as i64;
+        let everywhere = self.ranks.reduced_min(self.count) - reported;
+        first_error(self.unreported.drain(..everywhere.max(0) as usize))
     }
 
     /// Waits until nothing is on its way any more.
@@ -116,13 +124,13 @@ impl Writing {
         }
     }
 
-    /// Waits for the last step. The first error of those that nobody has been told of.
+    /// Waits for the last step. The first error that no call has reported yet.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.steps = None;
         self.wait();
         let thread = self.thread.take().map_or(Ok(()), JoinHandle::join);
-        let lost = |_| Err(Error::State("a defect of swae: the thread that writes has died".into()));
-        first_error(self.untold.drain(..)).and(thread.or_else(lost))
+        let lost = |_| Err(Error::State("internal error: the thread that writes has died".into()));
+        first_error(self.unreported.drain(..)).and(thread.or_else(lost))
     }
 }
 

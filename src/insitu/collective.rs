@@ -1,4 +1,5 @@
-//! What ranks say to each other, whatever it is about.
+//! Collective operations of the ranks of a session: gather, broadcast, reduce, validate.
+//! It holds the communicator, and knows nothing of steps and fields.
 
 use crate::{Error, Result};
 use mpi::collective::SystemOperation;
@@ -12,8 +13,8 @@ use std::ops::Deref;
 /// The ranks of a communicator of our own, which leaves MPI alone once that is over.
 pub(crate) struct Ranks(ManuallyDrop<SimpleCommunicator>);
 
-// SAFETY: a handle, which MPI allows to be used from any thread where it allows threads at all; whoever sends one to another
-// thread has asked MPI first.
+// SAFETY: a handle, which MPI allows to be used from any thread where it allows threads at all; a
+// session that sends one to another thread has asked MPI first.
 unsafe impl Send for Ranks {}
 
 impl Ranks {
@@ -52,9 +53,9 @@ impl Ranks {
         Self(ManuallyDrop::new(self.split_shared(self.rank())))
     }
 
-    /// What rank 0 makes of all reports, which come in rank order; every rank hears it. No other rank sees more than that,
-    /// so that it stays cheap on many.
-    pub(crate) fn judged<R, V>(&self, report: &R, judge: impl FnOnce(Vec<R>) -> Result<V>) -> Result<V>
+    /// Gathers the reports of all ranks on rank 0, in rank order, and broadcasts what it makes of
+    /// them. No other rank sees more than that, so that it stays cheap on many.
+    pub(crate) fn gathered<R, V>(&self, report: &R, combine: impl FnOnce(Vec<R>) -> Result<V>) -> Result<V>
     where
         R: Serialize + DeserializeOwned,
         V: Serialize + DeserializeOwned,
@@ -88,11 +89,11 @@ impl Ranks {
         } else {
             root.gather_varcount_into(&mine[..]);
         }
-        self.told(|| judge(reports?))
+        self.broadcast(|| combine(reports?))
     }
 
-    /// What rank 0 finds out; every rank hears it.
-    pub(crate) fn told<V>(&self, find: impl FnOnce() -> Result<V>) -> Result<V>
+    /// Broadcasts what rank 0 finds out.
+    pub(crate) fn broadcast<V>(&self, find: impl FnOnce() -> Result<V>) -> Result<V>
     where
         V: Serialize + DeserializeOwned,
     {
@@ -100,13 +101,13 @@ impl Ranks {
         if self.rank() == 0 {
             found = postcard::to_stdvec(&find()).unwrap_or_default();
         }
-        self.spread_from(0, &mut found);
+        self.broadcast_from(0, &mut found);
         postcard::from_bytes::<Result<V>>(&found).map_err(internal)?
     }
 
-    /// Success only where all ranks succeeded; a rank that did hears of one that did not.
-    pub(crate) fn agreed<T>(&self, outcome: Result<T>) -> Result<T> {
-        let worst = self.least(if outcome.is_err() { self.rank().into() } else { i64::MAX });
+    /// Success only where all ranks succeeded; else all get the error of the first one that failed.
+    pub(crate) fn validated<T>(&self, outcome: Result<T>) -> Result<T> {
+        let worst = self.reduced_min(if outcome.is_err() { self.rank().into() } else { i64::MAX });
         if worst == i64::MAX {
             return outcome;
         }
@@ -114,13 +115,13 @@ impl Ranks {
             Err(e) if i64::from(self.rank()) == worst => postcard::to_stdvec(e).unwrap_or_default(),
             _ => Vec::new(),
         };
-        self.spread_from(worst as i32, &mut text);
+        self.broadcast_from(worst as i32, &mut text);
         let unknown = Error::Io(format!("rank {worst} failed"));
         Err(postcard::from_bytes(&text).unwrap_or(unknown))
     }
 
-    /// The bytes that one rank has.
-    fn spread_from(&self, rank: i32, bytes: &mut Vec<u8>) {
+    /// Broadcasts the bytes that one rank has.
+    fn broadcast_from(&self, rank: i32, bytes: &mut Vec<u8>) {
         let root = self.process_at_rank(rank);
         let mut length = bytes.len() as u64;
         root.broadcast_into(&mut length);
@@ -128,11 +129,11 @@ impl Ranks {
         root.broadcast_into(&mut bytes[..]);
     }
 
-    /// The least of all ranks' numbers.
-    pub(crate) fn least(&self, mine: i64) -> i64 {
-        let mut least = mine;
-        self.all_reduce_into(&mine, &mut least, SystemOperation::min());
-        least
+    /// Reduces the numbers of all ranks to their minimum.
+    pub(crate) fn reduced_min(&self, mine: i64) -> i64 {
+        let mut min = mine;
+        self.all_reduce_into(&mine, &mut min, SystemOperation::min());
+        min
     }
 }
 

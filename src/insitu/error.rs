@@ -1,3 +1,6 @@
+//! What can go wrong in a session. Errors travel between ranks, so they are text and can be
+//! serialised. Errors of the codec and of the stores become one of these.
+
 /// What can go wrong in a session. Every rank gets the same error from a collective call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
@@ -14,9 +17,9 @@ pub enum Error {
     /// The file cannot be made or written.
     #[error("{0}")]
     Io(String),
-    /// The ranks do not agree on the step.
+    /// Ranks, fields or boxes of a step do not fit together.
     #[error("{0}")]
-    Disagreement(String),
+    Mismatch(String),
     /// This build, or the path's ending, does not allow it.
     #[error("{0}")]
     Unsupported(String),
@@ -34,7 +37,7 @@ impl Error {
             Self::State(text) => Self::State(and(text)),
             Self::Model(text) => Self::Model(and(text)),
             Self::Io(text) => Self::Io(and(text)),
-            Self::Disagreement(text) => Self::Disagreement(and(text)),
+            Self::Mismatch(text) => Self::Mismatch(and(text)),
             Self::Unsupported(text) => Self::Unsupported(and(text)),
         }
     }

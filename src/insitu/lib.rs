@@ -1,24 +1,32 @@
-//! In-situ compression: every rank of a simulation opens a [`Session`] on its communicator, and hands over its
-//! boxes of each field at each output step.
+//! In-situ compression: every rank of a simulation opens a [`Session`] on its communicator, and
+//! hands over its boxes of each field at each output step.
 //!
-//! A step goes from the program's memory to the file in three parts, which are three files here: each rank encodes its boxes
-//! (`encoder`, on the node's `devices`), the ranks agree on what they have (`agreement`), and all of them write it or none does (`output`). A session
-//! takes all three inside the program's calls, or leaves them to other threads (`background`).
+//! A step goes from the program's memory to the file in three parts: each rank encodes its boxes
+//! (`encoder`, on its share of the node's devices, `device_pool`), what all ranks have is validated
+//! (`validation`), and all of them write it or none does (`output`). A session takes all three
+//! inside the program's calls, or leaves them to other threads (`background`).
 
-mod agreement;
 mod background;
-mod claim;
 mod collective;
+mod device_pool;
 mod devices;
 mod encoder;
 mod error;
+mod lock;
+mod lock_ticket;
+mod open;
+mod open_files;
 mod options;
 mod output;
+mod pipeline;
 mod session;
-mod turn;
+mod step;
+mod validation;
+mod written;
 
 pub use devices::Devices;
 pub use error::{Error, Result};
 pub use mpi::ffi::MPI_Comm;
-pub use options::{Asynchronous, Coding, FieldOptions, FieldSettings, Layout, Mode, Options, Settings};
-pub use session::{Grid, Placed, Session, Statistics};
+pub use options::{Asynchronous, FieldOptions, FieldSettings, Options, Settings, Storage};
+pub use session::{Session, Statistics};
+pub use step::{Grid, Placed};

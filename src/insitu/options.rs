@@ -1,38 +1,19 @@
-//! How a session works, and how people say it: a struct, a TOML file, text of `key = value` lines. What comes later wins.
+//! How a session works, and how it is said: a struct, a TOML file, text of `key = value` lines.
+//! Later settings win. How a field is compressed is the codec's to say
+//! ([`swae_codec::Compression`]); what a session adds is here.
 
 use crate::devices::Devices;
 use crate::{Error, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
-use swae_codec::Bound;
 use swae_codec::bound::ValueRange;
-use swae_codec::config::LatentCoding;
-use swae_plugins::parameters::{self as filter, Parameters};
+use swae_codec::config::{
+    self, DEFAULT_MODEL, LatentCoding, Mode, ModeName, Settings as CompressionSettings, unknown_key,
+};
+use swae_codec::{Bound, Compression};
 use toml::{Table, Value};
-
-/// How fields are coded.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Coding {
-    /// The values as they are.
-    Raw,
-    /// The latents of a model; no error bound.
-    Latent(LatentCoding),
-    /// Within an error bound. Steps lean on the steps before, from one keyframe to the next.
-    Bounded {
-        /// What error is allowed.
-        bound: Bound,
-        /// Steps from keyframe to keyframe; 1 makes every step one.
-        keyframe_interval: u32,
-    },
-}
-
-impl Coding {
-    /// Whether boxes must wait until all ranks have told the range of theirs.
-    pub(crate) fn needs_range(self) -> bool {
-        matches!(self, Self::Bounded { bound, .. } if bound.needs_range())
-    }
-}
 
 /// What goes on while the simulation computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -41,30 +22,31 @@ pub enum Asynchronous {
     /// Nothing: a step is in the file when `end_step` returns.
     #[default]
     Off,
-    /// A step is encoded in the background, and written when the next one begins, or the session ends; the ranks talk to one
-    /// another in the program's calls only.
-    Coding,
-    /// Steps are also written in the background, by a thread that calls MPI and HDF5 or ADIOS2. Where MPI does not allow that
-    /// (`MPI_THREAD_MULTIPLE`), as [`Asynchronous::Coding`].
-    Writing,
+    /// A step is encoded in the background, and written when the next one begins, or the session
+    /// ends; the ranks communicate in the program's calls only.
+    Encode,
+    /// Steps are also written in the background, by a thread that calls MPI and HDF5 or ADIOS2.
+    /// Where MPI does not allow that (`MPI_THREAD_MULTIPLE`), as [`Asynchronous::Encode`].
+    Write,
 }
 
-/// What fields are in a file.
+/// What is stored of fields in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Streams of boxes: the smallest, and steps lean on one another.
+pub enum Storage {
+    /// Streams of boxes: the smallest, and steps are predicted from previous ones.
     #[default]
     Streams,
-    /// Ordinary datasets behind the HDF5 filter, which every HDF5 program opens that finds the filter.
+    /// Ordinary datasets behind the HDF5 filter, which every HDF5 program opens that finds the
+    /// filter.
     Datasets,
 }
 
 /// What is done with a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldOptions {
-    /// How it is coded; none leaves it out of the file.
-    pub coding: Option<Coding>,
+    /// How it is compressed; none leaves it out of the file.
+    pub compression: Option<Compression>,
     /// Of the steps that are begun, each so many-th is written, the first one included.
     pub every: u64,
     /// The levels of a hierarchy that are written; none for all.
@@ -76,25 +58,28 @@ pub struct FieldOptions {
 pub struct Options {
     /// Of fields that no pattern names.
     pub others: FieldOptions,
-    /// Of fields by name, or by pattern with `*` and `?`: a name counts before patterns, a longer pattern before shorter ones.
+    /// Of fields by name, or by pattern with `*` and `?`: a name counts before patterns, a longer
+    /// pattern before shorter ones.
     pub fields: Vec<(glob::Pattern, FieldOptions)>,
-    /// Name of a built-in model, or path of a model file; fields within a bound use one that weighs predictions.
-    pub model: String,
-    /// Threads that encode on this rank; 0 for this rank's share of the node's cores, which goes by its share of the work.
+    /// The model of all fields: name of a built-in one, or path of a model file; none for the
+    /// default one of latents. Fields within a bound use a mixing model.
+    pub model: Option<String>,
+    /// Threads that encode on this rank; 0 for this rank's share of the node's cores, which goes by
+    /// its share of the work.
     pub threads: usize,
     /// The devices of a node that encode.
     pub devices: Devices,
-    /// Whether fields within a bound lean on other fields of their step: smaller, but who reads one decodes those too. Their values
-    /// are copied until the step ends.
-    pub couple: bool,
+    /// Whether fields within a bound are predicted from other fields of their step: smaller, but a
+    /// reader of one decodes those too. Their values are copied until the step ends.
+    pub inter_field: bool,
     /// Whether the steps that a file of this name holds stay in it.
     pub append: bool,
-    /// What fields are in the file.
-    pub layout: Layout,
+    /// What is stored of fields.
+    pub storage: Storage,
     /// What goes on while the simulation computes.
     pub asynchronous: Asynchronous,
-    /// Bytes of values that this rank copies at most for steps in the background. What goes beyond waits for earlier steps,
-    /// and is encoded in `put` where that is not enough.
+    /// Bytes of values that this rank copies at most for steps in the background. What goes beyond
+    /// waits for earlier steps, and is encoded in `put` where that is not enough.
     pub memory: usize,
 }
 
@@ -112,63 +97,48 @@ impl Options {
         named.or_else(matched).map_or(&self.others, |(_, options)| options)
     }
 
-    /// How the HDF5 filter codes a field of this range on all ranks and levels.
-    pub(crate) fn filter(&self, name: &str, range: Option<ValueRange>) -> Parameters {
+    /// How the HDF5 filter compresses the chunks of a field of this range on all ranks and levels.
+    /// The filter sees a chunk, not the field, so a bound that depends on the field's range becomes
+    /// an absolute one.
+    pub(crate) fn chunk_compression(&self, name: &str, range: Option<ValueRange>) -> Compression {
         let width = range.unwrap_or(ValueRange::EMPTY).width();
-        Parameters::from(match self.of(name).coding {
-            // The filter sees a chunk, not the field: its range is told now.
-            Some(Coding::Bounded { bound: Bound::Relative(e), .. }) => {
-                filter::Coding::Bounded(Bound::Absolute(e * width))
-            }
+        let Some(compression) = &self.of(name).compression else { return Compression::raw() };
+        match compression.bound() {
+            Some(Bound::Relative(e)) => Compression::absolute(e * width),
             // No error above the one that all may have at this ratio.
-            Some(Coding::Bounded { bound: Bound::Psnr(db), .. }) => {
-                filter::Coding::Bounded(Bound::Absolute(width * 10f64.powf(-db / 20.0)))
-            }
-            Some(Coding::Bounded { bound, .. }) => filter::Coding::Bounded(bound),
-            Some(Coding::Latent(_)) => filter::Coding::Latent,
-            Some(Coding::Raw) | None => filter::Coding::Raw,
-        })
+            Some(Bound::Psnr(db)) => Compression::absolute(width * 10f64.powf(-db / 20.0)),
+            _ => compression.clone(),
+        }
     }
 
     /// Of all fields that there may be.
-    pub(crate) fn codings(&self) -> impl Iterator<Item = Coding> {
+    pub(crate) fn compressions(&self) -> impl Iterator<Item = &Compression> {
         let fields = self.fields.iter().map(|(_, options)| options);
-        fields.chain([&self.others]).filter_map(|options| options.coding)
+        fields.chain([&self.others]).filter_map(|options| options.compression.as_ref())
+    }
+
+    /// Checks what the filter of datasets can do.
+    fn check_storage(self) -> Result<Self> {
+        let is_default_model = self.model.as_deref().is_none_or(|model| model == DEFAULT_MODEL);
+        let unknown_to_filter = |compression: &Compression| match compression.mode {
+            Mode::Latent(coding) => coding != LatentCoding::F16 || !is_default_model,
+            _ => false,
+        };
+        if self.storage == Storage::Datasets && self.compressions().any(unknown_to_filter) {
+            let text = format!("storage = datasets has latents of {DEFAULT_MODEL} in f16 alone");
+            return Err(Error::Unsupported(text));
+        }
+        Ok(self)
     }
 }
 
-/// How fields are coded, as people say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Latents of a model.
-    Latent,
-    /// The values.
-    Raw,
-    /// Within an absolute bound.
-    Abs,
-    /// Within a bound relative to the field's range.
-    Rel,
-    /// Within a bound relative to each value.
-    Pwrel,
-    /// At a peak signal-to-noise ratio.
-    Psnr,
-    /// Not at all: the field is left out.
-    Off,
-}
-
-/// What is said of a field; what is not said is as for all fields, or as always.
+/// What is said of a field; what is not said is as for all fields, or the default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct FieldSettings {
-    /// How it is coded; latent if nothing is said.
-    pub mode: Option<Mode>,
-    /// Of the modes that have one.
-    pub bound: Option<f64>,
-    /// How latents are stored: `f16`, `f32`, `u8`.
-    pub latents: Option<String>,
-    /// Steps from keyframe to keyframe; 16 if nothing is said.
-    pub keyframe_interval: Option<u32>,
+    /// How it is compressed; in latent mode if no mode is said. Its model is that of the session.
+    #[serde(flatten)]
+    pub compression: CompressionSettings,
     /// Which steps are written: each so many-th.
     pub every: Option<u64>,
     /// Which levels are written.
@@ -179,21 +149,20 @@ pub struct FieldSettings {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// Of all fields.
+    /// Of all fields, the model included.
     #[serde(flatten)]
     pub all: FieldSettings,
-    /// Name or path of a model; `gr-16` if nothing is said.
-    pub model: Option<String>,
     /// Threads of a rank; its share of the node's cores if nothing is said.
     pub threads: Option<usize>,
-    /// Which devices encode: `auto`, `cpu`, `cpu:N`, `cuda`, `cuda:0,1,…`; `auto` if nothing is said.
+    /// Which devices encode: `auto`, `cpu`, `cpu:N`, `cuda`, `cuda:0,1,…`; `auto` if nothing is
+    /// said.
     pub devices: Option<String>,
-    /// Whether fields lean on other fields of their step; not if nothing is said.
-    pub couple: Option<bool>,
+    /// Whether fields are predicted from other fields of their step; not if nothing is said.
+    pub inter_field: Option<bool>,
     /// Whether to go on with a file of this name; it is replaced if nothing is said.
     pub append: Option<bool>,
-    /// What fields are in the file; streams if nothing is said.
-    pub layout: Option<Layout>,
+    /// What is stored of fields; streams if nothing is said.
+    pub storage: Option<Storage>,
     /// What goes on while the simulation computes; nothing if nothing is said.
     pub asynchronous: Option<Asynchronous>,
     /// Bytes of copies for steps in the background; 2³⁰ if nothing is said.
@@ -202,16 +171,23 @@ pub struct Settings {
     pub fields: BTreeMap<String, FieldSettings>,
 }
 
-/// The model where nobody names one.
-pub(crate) const DEFAULT_MODEL: &str = "gr-16";
-
-const OF_A_FIELD: [&str; 6] = ["mode", "bound", "latents", "keyframe_interval", "every", "levels"];
-const OF_A_SESSION: [&str; 9] =
-    ["model", "threads", "devices", "couple", "append", "layout", "asynchronous", "memory", "fields"];
-/// Bytes of copies if nobody says how many.
+/// Bytes of copies if nothing is said.
 const MEMORY: f64 = (1u64 << 30) as f64;
 
 impl Settings {
+    /// The keys, beside those of a field.
+    pub const KEYS: [&'static str; 9] = [
+        "model",
+        "threads",
+        "devices",
+        "inter_field",
+        "append",
+        "storage",
+        "asynchronous",
+        "memory",
+        "fields",
+    ];
+
     /// A TOML file.
     ///
     /// # Errors
@@ -220,64 +196,83 @@ impl Settings {
         let wrong = |e: &dyn std::fmt::Display| Error::Argument(format!("{}: {e}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
         let table = text.parse::<Table>().map_err(|e| wrong(&e))?;
-        Self::of(table).map_err(|e| wrong(&e))
+        Self::from_table(table).map_err(|e| wrong(&e))
     }
 
-    /// Settings as text, `mode = rel; bound = 1e-4; fields.chi.bound = 1e-6`, one on each line or behind each semicolon.
+    /// Settings as text, `mode = rel; bound = 1e-4; fields.chi.bound = 1e-6`, one on each line or
+    /// behind each semicolon.
     ///
     /// # Errors
     /// [`Error::Argument`] with the key.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut table = Table::new();
-        for setting in text.split([';', '\n']).map(str::trim).filter(|s| !s.is_empty()) {
-            let wrong = || Error::Argument(format!("'{setting}' is not of the form key = value"));
-            let (key, value) = setting.split_once('=').ok_or_else(wrong)?;
-            let (key, value) = (key.trim(), value.trim());
-            // What TOML has no value for is a word.
-            let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("value"));
-            let value = parsed.unwrap_or_else(|| Value::String(value.into()));
-            let named = key.strip_prefix("fields.").map(|rest| rest.rsplit_once('.').ok_or_else(wrong));
-            let (place, key) = match named.transpose()? {
-                None => (&mut table, key),
-                Some((name, key)) => {
-                    let fields = table.entry("fields").or_insert_with(|| Table::new().into());
-                    let fields = fields.as_table_mut().ok_or_else(wrong)?;
-                    let field = fields.entry(name).or_insert_with(|| Table::new().into());
-                    (field.as_table_mut().ok_or_else(wrong)?, key)
+        let mut settings = Self::default();
+        for (key, value) in config::key_values(text)? {
+            match key.strip_prefix("fields.").map(|rest| rest.rsplit_once('.')) {
+                None => settings.set(key, value)?,
+                Some(Some((name, key))) => {
+                    let field = settings.fields.entry(name.into()).or_default();
+                    field
+                        .set(key, value, &FieldSettings::KEYS)
+                        .map_err(|e| e.with(&format!("fields.{name}")))?;
                 }
-            };
-            place.insert(key.into(), value);
+                Some(None) => {
+                    return Err(Error::Argument(format!("'{key}' is not of the form fields.NAME.KEY")));
+                }
+            }
         }
-        Self::of(table).map_err(Error::Argument)
+        Ok(settings)
     }
 
-    fn of(table: Table) -> std::result::Result<Self, String> {
-        check_keys(&table, &[&OF_A_FIELD[..], &OF_A_SESSION].concat(), "")?;
+    /// Sets what a key says.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an unknown key, with the nearest known one, or for a value that the
+    /// key does not take.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "model" => self.all.compression.model = Some(value.into()),
+            "threads" => self.threads = Some(parsed(key, value)?),
+            "devices" => self.devices = Some(value.into()),
+            "inter_field" => self.inter_field = Some(parsed(key, value)?),
+            "append" => self.append = Some(parsed(key, value)?),
+            "storage" => self.storage = Some(parsed(key, value)?),
+            "asynchronous" => self.asynchronous = Some(parsed(key, value)?),
+            "memory" => self.memory = Some(parsed(key, value)?),
+            _ => return self.all.set(key, value, &Self::all_keys()),
+        }
+        Ok(())
+    }
+
+    fn all_keys() -> Vec<&'static str> {
+        [&FieldSettings::KEYS[..], &Self::KEYS].concat()
+    }
+
+    fn from_table(table: Table) -> std::result::Result<Self, String> {
+        check_keys(&table, &Self::all_keys())?;
         if let Some(Value::Table(fields)) = table.get("fields") {
             for (name, field) in fields {
                 let field = field.as_table().ok_or_else(|| format!("fields.{name} is not a table"))?;
-                check_keys(field, &OF_A_FIELD, &format!("fields.{name}."))?;
+                check_keys(field, &FieldSettings::KEYS).map_err(|e| format!("fields.{name}: {e}"))?;
             }
         }
-        Value::Table(table).try_into::<Self>().map_err(|e| e.to_string().trim().replace('\n', " "))
+        Value::Table(table).try_into::<Self>().map_err(|e| in_one_line(&e))
     }
 
-    /// These, and what `later` says otherwise.
+    /// These settings, and where `later` says something, that instead.
     #[must_use]
-    pub fn and(self, later: Self) -> Self {
+    pub fn overridden_by(self, later: Self) -> Self {
         let mut fields = self.fields;
         for (name, later) in later.fields {
-            let field = fields.remove(&name).unwrap_or_default().and(later);
+            let field = fields.remove(&name).unwrap_or_default().overridden_by(later);
             fields.insert(name, field);
         }
         Self {
-            all: self.all.and(later.all),
-            model: later.model.or(self.model),
+            all: self.all.overridden_by(later.all),
             threads: later.threads.or(self.threads),
             devices: later.devices.or(self.devices),
-            couple: later.couple.or(self.couple),
+            inter_field: later.inter_field.or(self.inter_field),
             append: later.append.or(self.append),
-            layout: later.layout.or(self.layout),
+            storage: later.storage.or(self.storage),
             asynchronous: later.asynchronous.or(self.asynchronous),
             memory: later.memory.or(self.memory),
             fields,
@@ -287,13 +282,14 @@ impl Settings {
     /// What they come to.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a bound that is missing or none, latents or a pattern that nobody knows.
+    /// [`Error::Argument`] for a bound that is missing or means nothing, or an unknown pattern;
+    /// [`Error::Unsupported`] for what datasets cannot hold.
     pub fn options(self) -> Result<Options> {
         let mut fields = Vec::new();
         for (name, field) in self.fields {
             let wrong = |e: &dyn std::fmt::Display| Error::Argument(format!("fields.{name}: {e}"));
             let pattern = glob::Pattern::new(&name).map_err(|e| wrong(&e))?;
-            let options = self.all.clone().and(field).options().map_err(|e| wrong(&e))?;
+            let options = self.all.clone().overridden_by(field).options().map_err(|e| wrong(&e))?;
             fields.push((pattern, options));
         }
         let memory = self.memory.unwrap_or(MEMORY);
@@ -302,73 +298,73 @@ impl Settings {
         }
         fields.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.as_str().len()));
         let options = Options {
-            others: self.all.options().map_err(Error::Argument)?,
+            model: self.all.compression.model.clone(),
+            others: self.all.options()?,
             fields,
-            model: self.model.unwrap_or_else(|| DEFAULT_MODEL.into()),
             threads: self.threads.unwrap_or(0),
             devices: self.devices.as_deref().unwrap_or("auto").parse()?,
-            couple: self.couple.unwrap_or(false),
+            inter_field: self.inter_field.unwrap_or(false),
             append: self.append.unwrap_or(false),
-            layout: self.layout.unwrap_or_default(),
+            storage: self.storage.unwrap_or_default(),
             asynchronous: self.asynchronous.unwrap_or_default(),
             memory: memory as usize,
         };
-        let other = |c: Coding| matches!(c, Coding::Latent(l) if l != LatentCoding::F16 || options.model != DEFAULT_MODEL);
-        if options.layout == Layout::Datasets && options.codings().any(other) {
-            let text = "layout = datasets has latents of gr-16 in f16 alone";
-            return Err(Error::Unsupported(text.into()));
-        }
-        Ok(options)
+        options.check_storage()
     }
 }
 
 impl FieldSettings {
-    fn and(self, later: Self) -> Self {
+    /// The keys of a field.
+    pub const KEYS: [&'static str; 6] = ["mode", "bound", "latents", "keyframe_interval", "every", "levels"];
+
+    /// Sets what one of the known keys says.
+    fn set(&mut self, key: &str, value: &str, known: &[&str]) -> Result<()> {
+        match key {
+            "every" => self.every = Some(parsed(key, value)?),
+            "levels" => self.levels = Some(parsed(key, value)?),
+            _ if known.contains(&key) && CompressionSettings::KEYS.contains(&key) => {
+                self.compression.set(key, value)?;
+            }
+            _ => return Err(Error::Argument(unknown_key(key, known))),
+        }
+        Ok(())
+    }
+
+    fn overridden_by(self, later: Self) -> Self {
         Self {
-            mode: later.mode.or(self.mode),
-            bound: later.bound.or(self.bound),
-            latents: later.latents.or(self.latents),
-            keyframe_interval: later.keyframe_interval.or(self.keyframe_interval),
+            compression: self.compression.overridden_by(later.compression),
             every: later.every.or(self.every),
             levels: later.levels.or(self.levels),
         }
     }
 
-    fn options(self) -> std::result::Result<FieldOptions, String> {
-        let keyframe_interval = self.keyframe_interval.unwrap_or(16).max(1);
-        let bounded = |make: fn(f64) -> Bound| {
-            let bound = make(self.bound.ok_or("this mode needs a bound")?);
-            bound.check().map_err(|e| e.to_string())?;
-            Ok::<_, String>(Some(Coding::Bounded { bound, keyframe_interval }))
+    fn options(mut self) -> Result<FieldOptions> {
+        let mode = *self.compression.mode.get_or_insert(ModeName::Latent);
+        let compression = match mode {
+            ModeName::Off => None,
+            _ => Some(self.compression.compression()?),
         };
-        let latents = || match self.latents.as_deref() {
-            None => Ok(LatentCoding::default()),
-            Some("f16") => Ok(LatentCoding::F16),
-            Some("f32") => Ok(LatentCoding::F32),
-            Some("u8") => Ok(LatentCoding::U8),
-            Some(other) => Err(format!("latents '{other}' are none of f16, f32, u8")),
-        };
-        let coding = match self.mode.unwrap_or(Mode::Latent) {
-            Mode::Latent => Some(Coding::Latent(latents()?)),
-            Mode::Raw => Some(Coding::Raw),
-            Mode::Abs => bounded(Bound::Absolute)?,
-            Mode::Rel => bounded(Bound::Relative)?,
-            Mode::Pwrel => bounded(Bound::PointwiseRelative)?,
-            Mode::Psnr => bounded(Bound::Psnr)?,
-            Mode::Off => None,
-        };
-        Ok(FieldOptions { coding, every: self.every.unwrap_or(1).max(1), levels: self.levels })
+        Ok(FieldOptions { compression, every: self.every.unwrap_or(1).max(1), levels: self.levels })
     }
 }
 
+/// A value of a key, as TOML has it; what TOML has no value for is a word.
+fn parsed<T: DeserializeOwned>(key: &str, value: &str) -> Result<T> {
+    let read = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    let read = read.unwrap_or_else(|| Value::String(value.into()));
+    read.try_into().map_err(|e| Error::Argument(format!("{key} '{value}': {}", in_one_line(&e))))
+}
+
+fn in_one_line(e: &toml::de::Error) -> String {
+    e.to_string().trim().replace('\n', " ")
+}
+
 /// Whether all keys are known; a near one is suggested.
-fn check_keys(table: &Table, known: &[&str], before: &str) -> std::result::Result<(), String> {
-    let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
-    let near = known.iter().map(|k| (strsim::jaro_winkler(k, key), k)).max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint =
-        near.filter(|(likeness, _)| *likeness > 0.75).map(|(_, k)| format!("; did you mean '{before}{k}'?"));
-    let hint = hint.unwrap_or_else(|| format!("; known: {}", known.join(", ")));
-    Err(format!("unknown option '{before}{key}'{hint}"))
+fn check_keys(table: &Table, known: &[&str]) -> std::result::Result<(), String> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(unknown_key(key, known)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -382,21 +378,35 @@ mod tests {
         let file = "mode = 'rel'\nbound = 1e-4\nthreads = 2\n[fields.'At_*']\nbound = 1e-3\nevery = 2\n[fields.K]\nmode = 'off'";
         std::fs::write(&path, file).unwrap();
         let text = "bound=1e-5; fields.At_xx.mode = abs\nfields.At_xx.bound=2; fields.At_??.levels=[0, 1]; model = gr-16\n\
-                    asynchronous = writing; memory = 2e9";
-        let settings = Settings::read(&path).unwrap().and(Settings::parse(text).unwrap());
+                    asynchronous = write; memory = 2e9";
+        let settings = Settings::read(&path).unwrap().overridden_by(Settings::parse(text).unwrap());
         let options = settings.options().unwrap();
-        let bounded = |bound| Some(Coding::Bounded { bound, keyframe_interval: 16 });
-        assert_eq!(options.others.coding, bounded(Bound::Relative(1e-5)));
+        let bounded = |bound: Bound| Some(Compression::from(bound).model("gr-16"));
+        assert_eq!(options.others.compression, bounded(Bound::Relative(1e-5)));
         assert_eq!(options.of("chi"), &options.others);
-        assert_eq!(options.of("K").coding, None);
-        assert_eq!(options.of("At_xx").coding, bounded(Bound::Absolute(2.0)));
+        assert_eq!(options.of("K").compression, None);
+        assert_eq!(options.of("At_xx").compression, bounded(Bound::Absolute(2.0)));
         assert_eq!(options.of("At_xy").levels, Some(vec![0, 1]));
+        let pattern = options.of("At_x");
+        assert_eq!((pattern.every, &pattern.compression), (2, &bounded(Bound::Relative(1e-3))));
+        assert_eq!((options.threads, options.model.as_deref()), (2, Some("gr-16")));
+        assert_eq!((options.asynchronous, options.memory), (Asynchronous::Write, 2_000_000_000));
+    }
+
+    #[test]
+    fn defaults_are_latents_and_files_know_the_same_keys_as_text() {
+        let others = Options::default().others;
+        assert_eq!(others, FieldOptions { compression: Some(Compression::latent()), every: 1, levels: None });
+        let read = |text: &str| Settings::from_table(text.parse().unwrap());
+        let text = "model = 'm'\nlatents = 'u8'\nkeyframe_interval = 4\nlevels = [1]\nstorage = 'datasets'\n\
+                    inter_field = true\nfields.K.mode = 'raw'";
+        assert_eq!(read(text), Ok(Settings::parse(text).unwrap()));
+        assert_eq!(read("bond = 1"), Err("unknown option 'bond'; did you mean 'bound'?".into()));
         assert_eq!(
-            (options.of("At_x").every, options.of("At_x").coding),
-            (2, bounded(Bound::Relative(1e-3)))
+            read("[fields.K]\nboun = 1"),
+            Err("fields.K: unknown option 'boun'; did you mean 'bound'?".into())
         );
-        assert_eq!((options.threads, &*options.model), (2, "gr-16"));
-        assert_eq!((options.asynchronous, options.memory), (Asynchronous::Writing, 2_000_000_000));
+        assert!(read("layout = 'grid'").is_err() && read("[fields.K]\nmodel = 'm'").is_err());
     }
 
     #[test]
@@ -404,18 +414,21 @@ mod tests {
         let cases = [
             ("mode", "'mode' is not of the form key = value"),
             ("bond = 1", "unknown option 'bond'; did you mean 'bound'?"),
-            ("fields.chi.boun = 1", "unknown option 'fields.chi.boun'; did you mean 'fields.chi.bound'?"),
+            ("fields.chi.boun = 1", "fields.chi: unknown option 'boun'; did you mean 'bound'?"),
             ("xyzzy = 1", "unknown option 'xyzzy'; known: mode, bound"),
-            ("mode = fast", "unknown variant `fast`"),
-            ("mode = abs", "this mode needs a bound"),
+            ("fields.chi.model = gr-16", "fields.chi: unknown option 'model'; did you mean 'mode'?"),
+            ("fields.chi = off", "'fields.chi' is not of the form fields.NAME.KEY"),
+            ("mode = fast", "unknown variant 'fast'"),
+            ("mode = abs", "this mode needs a 'bound'"),
             ("mode = abs; bound = -1", "bound"),
-            ("fields.chi.mode = psnr", "fields.chi: this mode needs a bound"),
-            ("latents = f8", "latents 'f8' are none of f16, f32, u8"),
-            ("threads = many", "invalid type"),
+            ("fields.chi.mode = psnr", "fields.chi: this mode needs a 'bound'"),
+            ("latents = f8", "latents 'f8': unknown variant 'f8'"),
+            ("threads = many", "threads 'many': invalid type"),
             ("memory = -1", "memory is -1, expected a number of bytes"),
             ("asynchronous = on", "unknown variant `on`"),
-            ("layout = files", "unknown variant `files`"),
-            ("layout = datasets; latents = u8", "latents of gr-16 in f16 alone"),
+            ("storage = files", "unknown variant `files`"),
+            ("layout = grid", "unknown option 'layout'"),
+            ("storage = datasets; latents = u8", "latents of gr-16 in f16 alone"),
             ("fields.[.every = 2", "fields.[: "),
         ];
         for (text, reason) in cases {

@@ -1,131 +1,28 @@
-//! From a field's boxes to its values: whole or a region, of any step, keyframe or not.
+//! From the stored boxes of a field to its values: whole or a region, of any step, keyframe or not.
+//!
+//! Readers give verified streams or values; `references.rs` finds what a stream depends on. Values
+//! go into the caller's memory, where a stream allows it without a copy.
 
-use crate::{BoxRow, Boxes, Error, FieldInfo, Reader, Result, StoredStream, find};
-use ndarray::{Array3, s};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use crate::error::{Error, Result};
+use crate::reader::{Reader, Stored, find};
+use crate::references::{ReferenceCache, StreamKey};
+use crate::step::{BoxRow, FieldInfo};
+use ndarray::{Array3, ArrayView3, ArrayViewMut3, s};
 use std::ops::Range;
-use swae_codec::decode::{advance, block_statistics, decompress_boxes, decompress_regions};
+use swae_codec::decode::{block_statistics, decompress_boxes, decompress_regions, decompress_regions_into};
 use swae_codec::history::History;
 use swae_codec::statistics::BlockStatistics;
-use swae_codec::stream::{Header, Kind};
-use swae_codec::stream::{Region, Stream, header};
+use swae_codec::stream::{Header, Region, Stream};
 use swae_codec::{Dtype, Element, Field, Models};
 
-/// A stream's boxes of a field: each step's leans on those of the same boxes before.
-type StreamId = (String, Boxes);
-
-/// Reads fields, and remembers the last steps of each stream, so that a run read from its first step to its last decodes each
-/// step once, or twice where another field of the step leans on it.
+/// Reads fields, and caches the last steps of each stream, so that a file that is read from its
+/// first step to its last decodes each step once, or twice where another field of the step is
+/// predicted from it.
 #[derive(Default)]
 pub struct Decoder {
-    histories: BTreeMap<StreamId, Recent>,
-    /// Whether anything is remembered.
+    cache: ReferenceCache,
+    /// Whether anything stays in the cache.
     remembers: bool,
-}
-
-/// What is known of a stream's boxes: up to its last decoded step and, since that may have been decoded for others that lean on
-/// it before it is asked for itself, up to the one before.
-#[derive(Default)]
-struct Recent {
-    last: History,
-    before: History,
-}
-
-impl Recent {
-    fn add(&mut self, history: History) {
-        self.before = std::mem::replace(&mut self.last, history);
-    }
-
-    /// The history up to this stream.
-    fn ending_with(&self, bytes: &[u8]) -> Option<&History> {
-        [&self.last, &self.before].into_iter().find(|history| history.ends_with(bytes))
-    }
-
-    /// The history that a stream of this header comes after.
-    fn leading_to(&self, header: &Header) -> Option<&History> {
-        let Kind::Bounded(preamble) = &header.kind else { return None };
-        [&self.last, &self.before].into_iter().find(|history| history.leads_to(preamble))
-    }
-}
-
-/// How many steps a stream is away from its keyframe.
-fn age(header: &Header) -> u32 {
-    if let Kind::Bounded(preamble) = &header.kind { preamble.age } else { 0 }
-}
-
-/// Names of the fields of its step that a stream leans on.
-fn companions(header: &Header) -> Vec<String> {
-    match &header.kind {
-        Kind::Bounded(preamble) => preamble.reference_fields().map(String::from).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// A stream that is decoded for the sake of others.
-struct Errand {
-    header: Header,
-    bytes: Vec<u8>,
-    /// What it comes after, where that was known.
-    before: Option<History>,
-}
-
-/// What has to be decoded for some streams, found before any of it is.
-#[derive(Default)]
-struct Errands {
-    /// By step.
-    of: BTreeMap<usize, BTreeMap<StreamId, Errand>>,
-    /// What was known of streams that others of their step lean on.
-    known: BTreeMap<(usize, StreamId), History>,
-    /// What has become of the streams.
-    done: BTreeMap<StreamId, Recent>,
-}
-
-impl Errands {
-    /// What a stream leans on.
-    fn history(&self, at: usize, id: &StreamId, header: &Header, before: Option<History>) -> History {
-        let done = |id: &StreamId| self.done.get(id).map(|recent| &recent.last);
-        let found = before.or_else(|| done(id).cloned()).filter(|_| age(header) > 0);
-        let mut history = found.unwrap_or_default();
-        for name in companions(header) {
-            let id = (name, id.1.clone());
-            if let Some(companion) = self.known.get(&(at, id.clone())).or_else(|| done(&id)) {
-                history.add_reference(&id.0, companion);
-            }
-        }
-        history
-    }
-
-    /// Decodes all, those first that others of their step lean on.
-    fn run(&mut self, models: &Models) -> Result<()> {
-        while let Some((at, mut errands)) = self.of.pop_first() {
-            while !errands.is_empty() {
-                let waits = |id: &StreamId, errand: &Errand| {
-                    companions(&errand.header)
-                        .into_iter()
-                        .any(|name| errands.contains_key(&(name, id.1.clone())))
-                };
-                let ready = errands.iter().filter(|(id, errand)| !waits(id, errand));
-                let ready: Vec<_> = ready.map(|(id, _)| id.clone()).collect();
-                if ready.is_empty() {
-                    let names = errands.keys().map(|id| &id.0[..]).collect::<Vec<_>>().join("', '");
-                    let text = format!("the fields '{names}' lean on one another in a circle");
-                    return Err(swae_codec::Error::Stream(text).into());
-                }
-                for id in ready {
-                    let Some(Errand { header, bytes, before }) = errands.remove(&id) else { continue };
-                    let recent = self.done.entry(id.clone()).or_default();
-                    if let Some(before) = &before {
-                        recent.last = before.clone();
-                    }
-                    let mut history = self.history(at, &id, &header, before);
-                    advance(&Stream::open(&bytes)?, models, &mut history)?;
-                    self.done.entry(id).or_default().add(history);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Decodes a field of a step and puts its boxes together.
@@ -137,8 +34,8 @@ pub fn read_field(reader: &mut dyn Reader, index: usize, field: &str) -> Result<
 }
 
 impl Decoder {
-    /// For reading one step after the other. What is remembered of a step is all of it: a reader that wants a region of a
-    /// single step takes [`Decoder::default`], which touches no other tile.
+    /// For reading one step after the other. All of a step is cached: to read a region of a single
+    /// step, take [`Decoder::default`], which touches no other tile.
     pub fn remembering() -> Self {
         Self { remembers: true, ..Self::default() }
     }
@@ -146,7 +43,8 @@ impl Decoder {
     /// Decodes a field of a step, or the part of it that lies in a region, `[x, y, z]`.
     ///
     /// # Errors
-    /// Those of [`Reader::read_streams`]; [`Error::Content`] where the region leaves the grid; [`Error::Codec`].
+    /// Those of [`Reader::read_streams`]; [`Error::Content`] where the region leaves the grid;
+    /// [`Error::Codec`].
     pub fn read_field(
         &mut self,
         reader: &mut dyn Reader,
@@ -154,58 +52,49 @@ impl Decoder {
         field: &str,
         region: Option<[Range<usize>; 3]>,
     ) -> Result<Field> {
-        let damaged = |reason: String| Error::Content { path: field.into(), reason };
         let info = find(reader, index, field)?;
-        let region = region.unwrap_or(info.shape.map(|n| 0..n));
-        if (0..3).any(|a| region[a].start > region[a].end || region[a].end > info.shape[a]) {
-            return Err(damaged(format!("the region {region:?} leaves its grid of {:?}", info.shape)));
+        let mut parts = Parts::read(reader, index, info, region)?;
+        if let Some(field) = parts.take_whole() {
+            return Ok(field);
         }
-        let streams = reader.read_streams(index, field)?;
-        check_cover(&info, &streams).map_err(damaged)?;
-        let mut wanted = Vec::with_capacity(streams.len());
-        for stream in streams {
-            let part = |(start, count): ([usize; 3], [usize; 3])| -> Region {
-                std::array::from_fn(|a| {
-                    let clip = |v: usize| v.clamp(start[a], start[a] + count[a]) - start[a];
-                    clip(region[a].start)..clip(region[a].end)
-                })
-            };
-            let parts: Vec<_> = stream.boxes().into_iter().map(part).collect();
-            if parts.iter().any(|p| p.iter().all(|r| !r.is_empty())) {
-                wanted.push((header(&stream.bytes)?, stream, parts));
-            }
+        match parts.info.dtype {
+            Dtype::F32 => self.read_new::<f32>(reader, index, parts),
+            Dtype::F64 => self.read_new::<f64>(reader, index, parts),
         }
-        let heads: Vec<_> = wanted.iter().map(|(header, stream, _)| (header, stream.boxes())).collect();
-        let mut histories = self.lead(reader, index, &info.name, &heads)?.into_iter();
-        let mut decoded = Vec::with_capacity(wanted.len());
-        for (header, stream, parts) in wanted {
-            let history = histories.next().flatten();
-            let fields = self.decode(reader.models(), &info, &header, &stream, &parts, history)?;
-            let place = |(row, part): (&BoxRow, &Region)| -> [usize; 3] {
-                std::array::from_fn(|a| (row.start[a] + part[a].start).saturating_sub(region[a].start))
-            };
-            let mut places = stream.rows.iter().zip(&parts).map(place);
-            let mut behind = [0; 3];
-            for field in fields {
-                // Several boxes of one row lie one behind the other along z.
-                let start = places.next().unwrap_or(behind);
-                behind = [start[0], start[1], start[2] + field.count()[2]];
-                if !field.count().contains(&0) {
-                    decoded.push((start, field));
-                }
-            }
-        }
-        if !self.remembers {
-            self.histories.clear();
-        }
-        let shape = region.map(|r| r.len());
-        Ok(match info.dtype {
-            Dtype::F32 => join::<f32>(shape, if info.partial { f32::NAN } else { 0.0 }, &decoded),
-            Dtype::F64 => join::<f64>(shape, if info.partial { f64::NAN } else { 0.0 }, &decoded),
-        })
     }
 
-    /// Who won the blocks of a field of a step.
+    /// As [`Decoder::read_field`], into the caller's memory: as many values as the region has, x
+    /// fastest. After an error the memory holds any values.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::read_field`]; [`Error::Unsupported`] where the memory has another size,
+    /// or the field's values are of the other type.
+    pub fn read_field_into<T: Element>(
+        &mut self,
+        reader: &mut dyn Reader,
+        index: usize,
+        field: &str,
+        region: Option<[Range<usize>; 3]>,
+        out: &mut [T],
+    ) -> Result<()> {
+        let info = find(reader, index, field)?;
+        if info.dtype != T::DTYPE {
+            let (found, wanted) = (info.dtype.name(), T::DTYPE.name());
+            return Err(Error::Unsupported(format!("field {field} holds {found} values, not {wanted}")));
+        }
+        let parts = Parts::read(reader, index, info, region)?;
+        let points: usize = parts.region.iter().map(Range::len).product();
+        if out.len() != points {
+            let text = format!("the region has {points} values, the memory for it {}", out.len());
+            return Err(Error::Unsupported(text));
+        }
+        if parts.boxes > 1 {
+            out.fill(T::default());
+        }
+        self.fill(reader, index, parts, out)
+    }
+
+    /// Which predictors were selected for the blocks of a field of a step.
     ///
     /// # Errors
     /// Those of [`Decoder::read_field`].
@@ -215,135 +104,135 @@ impl Decoder {
         index: usize,
         field: &str,
     ) -> Result<BlockStatistics> {
-        let streams = reader.read_streams(index, field)?;
-        let headers = streams.iter().map(|stream| Ok(header(&stream.bytes)?)).collect::<Result<Vec<_>>>()?;
-        let heads: Vec<_> = headers.iter().zip(&streams).map(|(h, stream)| (h, stream.boxes())).collect();
-        let histories = self.lead(reader, index, field, &heads)?;
+        let streams = reader.read_streams(index, field)?.into_iter().filter_map(|stored| match stored {
+            Stored::Stream { rows, stream } => Some((StreamKey::new(field, &rows), stream)),
+            Stored::Values { .. } => None,
+        });
+        let streams: Vec<_> = streams.collect();
+        let wanted: Vec<_> = streams.iter().map(|(key, stream)| (key.clone(), stream.header())).collect();
+        let histories = self.cache.histories(reader, index, &wanted, self.remembers)?;
         let mut sum = BlockStatistics::default();
-        for (stream, history) in streams.iter().zip(histories) {
+        for ((key, stream), history) in streams.iter().zip(histories) {
             let mut history = history.unwrap_or_default();
-            let verified = Stream::open(&stream.bytes)?;
-            sum = sum.union(&block_statistics(&verified, reader.models(), Some(&mut history))?);
-            self.histories.entry((field.into(), stream.boxes())).or_default().add(history);
+            sum = sum.union(&block_statistics(stream, reader.models(), Some(&mut history))?);
+            self.cache.add(key.clone(), history);
         }
         Ok(sum)
     }
 
-    /// The histories that streams of a field need, with what they lean on in their own step; nothing for one that needs none and
-    /// will not be remembered. Whatever has to be decoded for them is read once, however many streams there are.
-    fn lead(
+    fn read_new<T: Element>(&mut self, reader: &mut dyn Reader, index: usize, parts: Parts) -> Result<Field> {
+        let [nx, ny, nz] = parts.region.clone().map(|r| r.len());
+        let points = nx * ny * nz;
+        // An error, not the end of the program, where a damaged file asks for more than there is.
+        let enough = Vec::<T>::new().try_reserve_exact(points);
+        enough.map_err(|_| damaged(&parts.info, format!("no memory for {points} values")))?;
+        let mut values = vec![T::default(); points];
+        self.fill(reader, index, parts, &mut values)?;
+        let array = Array3::from_shape_vec((nz, ny, nx), values);
+        array.map(Field::from_array).map_err(|e| Error::Unsupported(e.to_string()))
+    }
+
+    fn fill<T: Element>(
         &mut self,
         reader: &mut dyn Reader,
         index: usize,
-        field: &str,
-        wanted: &[(&Header, Boxes)],
-    ) -> Result<Vec<Option<History>>> {
-        let mut errands = Errands::default();
-        // Streams that are still to be found: in this step or, where the number comes with `true`, in the last one before it that
-        // has them.
-        let mut missing: Vec<(usize, bool, StreamId)> = Vec::new();
-        let before = |id: &StreamId, header: &Header| {
-            let known = self.histories.get(id).and_then(|recent| recent.leading_to(header));
-            known.filter(|_| age(header) > 0).cloned()
-        };
-        let needs = |at: usize, id: &StreamId, header: &Header, before: &Option<History>| {
-            let earlier = (age(header) > 0 && before.is_none()).then(|| (at, true, id.clone()));
-            let others = companions(header).into_iter().map(|name| (at, false, (name, id.1.clone())));
-            earlier.into_iter().chain(others).collect::<Vec<_>>()
-        };
-        let mut befores = Vec::with_capacity(wanted.len());
-        for (header, boxes) in wanted {
-            let id = (field.into(), boxes.clone());
-            let before = before(&id, header);
-            missing.extend(needs(index, &id, header, &before));
-            befores.push((id, before));
+        parts: Parts,
+        out: &mut [T],
+    ) -> Result<()> {
+        let Parts { info, region, values, streams, .. } = parts;
+        if info.partial {
+            out.fill(T::from_f64(f64::NAN));
         }
-        let mut read: BTreeMap<(usize, String), BTreeMap<Boxes, Vec<u8>>> = BTreeMap::new();
-        while let Some((at, earlier, id)) = missing.pop() {
-            let steps = if earlier { 0..at } else { at..at + 1 };
-            for at in steps.rev() {
-                let found = errands.of.get(&at).is_some_and(|of| of.contains_key(&id));
-                if found || errands.known.contains_key(&(at, id.clone())) {
-                    break;
-                }
-                if !reader.steps()[at].fields.iter().any(|(f, _)| f.name == id.0) {
-                    continue;
-                }
-                let streams = match read.entry((at, id.0.clone())) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => {
-                        let streams = reader.read_streams(at, &id.0)?;
-                        place.insert(streams.into_iter().map(|s| (s.boxes(), s.bytes)).collect())
-                    }
-                };
-                let Some(bytes) = streams.remove(&id.1) else { continue };
-                let known = self.histories.get(&id).and_then(|recent| recent.ending_with(&bytes));
-                if let Some(known) = known {
-                    errands.known.insert((at, id), known.clone());
-                    break;
-                }
-                let header = header(&bytes)?;
-                let before = before(&id, &header);
-                missing.extend(needs(at, &id, &header, &before));
-                errands.of.entry(at).or_default().insert(id, Errand { header, bytes, before });
-                break;
+        let mut target = Target { region, out };
+        for (rows, field) in values {
+            target.set_values(&info, &rows, &field)?;
+        }
+        let key = |rows: &[BoxRow]| StreamKey::new(&info.name, rows);
+        let wanted: Vec<_> = streams.iter().map(|(rows, stream)| (key(rows), stream.header())).collect();
+        let histories = self.cache.histories(reader, index, &wanted, self.remembers)?;
+        for ((rows, stream), mut history) in streams.into_iter().zip(histories) {
+            target.decode(&info, &rows, &stream, reader.models(), history.as_mut())?;
+            if let (true, Some(history)) = (self.remembers, history) {
+                self.cache.add(key(&rows), history);
             }
         }
-        errands.run(reader.models())?;
-        let history = |((header, _), (id, before)): (&(&Header, Boxes), (StreamId, Option<History>))| {
-            let needed = self.remembers || age(header) > 0;
-            needed.then(|| errands.history(index, &id, header, before))
-        };
-        let histories = wanted.iter().zip(befores).map(history).collect();
-        self.histories.extend(errands.done);
-        Ok(histories)
-    }
-
-    fn decode(
-        &mut self,
-        models: &Models,
-        info: &FieldInfo,
-        header: &Header,
-        stream: &StoredStream,
-        parts: &[Region],
-        mut history: Option<History>,
-    ) -> Result<Vec<Field>> {
-        let StoredStream { rows, bytes, .. } = stream;
-        let counts = rows.iter().map(|row| row.count);
-        let as_told = header.boxes.len() == rows.len() && header.boxes.iter().copied().eq(counts);
-        let stacked = header.boxes.iter().try_fold([0, 0, 0], |[x, y, z], &[nx, ny, nz]| {
-            ((x == nx && y == ny) || z == 0).then_some([nx, ny, z + nz])
-        });
-        if header.dtype != info.dtype || !(as_told || rows.len() == 1 && stacked == Some(rows[0].count)) {
-            return Err(Error::Content {
-                path: (&info.name).into(),
-                reason: format!("the stream of box {:?} does not hold what the table says", rows[0]),
-            });
+        if !self.remembers {
+            self.cache.clear();
         }
-        let values = if as_told {
-            decompress_regions(&Stream::open(bytes)?, models, parts, history.as_mut())?
-        } else if (0..3).all(|a| parts[0][a].len() == rows[0].count[a]) {
-            decompress_boxes(&Stream::open(bytes)?, models, history.as_mut())?
-        } else {
-            return Err(Error::Unsupported("a list of boxes has no regions".into()));
-        };
-        if let (true, Some(history)) = (self.remembers, history) {
-            self.histories.entry((info.name.clone(), stream.boxes())).or_default().add(history);
-        }
-        Ok(values)
+        Ok(())
     }
 }
 
-/// Whether the boxes lie in the grid and hold as many values as it has, or, where they need not cover it, no more.
-fn check_cover(info: &FieldInfo, streams: &[StoredStream]) -> std::result::Result<(), String> {
-    let rows = || streams.iter().flat_map(|s| &s.rows);
-    for row in rows() {
+/// What a file holds of a region of a field.
+struct Parts {
+    info: FieldInfo,
+    region: Region,
+    /// Boxes of the whole field.
+    boxes: usize,
+    values: Vec<(Vec<BoxRow>, Field)>,
+    /// The streams that hold points of the region; they hold what their rows say.
+    streams: Vec<(Vec<BoxRow>, Stream<'static>)>,
+}
+
+impl Parts {
+    fn read(reader: &mut dyn Reader, index: usize, info: FieldInfo, region: Option<Region>) -> Result<Self> {
+        let region = region.unwrap_or(info.shape.map(|n| 0..n));
+        if (0..3).any(|a| region[a].start > region[a].end || region[a].end > info.shape[a]) {
+            return Err(damaged(&info, format!("the region {region:?} leaves its grid of {:?}", info.shape)));
+        }
+        let mut rows = Vec::new();
+        let stored = reader.read_selected(index, &info.name, &mut |some| {
+            rows.extend_from_slice(some);
+            some.iter().any(|row| part(row, &region).iter().all(|r| !r.is_empty()))
+        })?;
+        check_cover(&info, &rows).map_err(|reason| damaged(&info, reason))?;
+        let (mut values, mut streams) = (Vec::new(), Vec::with_capacity(stored.len()));
+        for stored in stored {
+            match stored {
+                Stored::Values { rows, field, .. } => values.push((rows, field)),
+                Stored::Stream { rows, stream } => {
+                    arrangement(&info, &rows, stream.header())?;
+                    streams.push((rows, stream));
+                }
+            }
+        }
+        Ok(Self { info, region, boxes: rows.len(), values, streams })
+    }
+
+    /// The values of a file that holds them as they are, where all of them are wanted.
+    fn take_whole(&mut self) -> Option<Field> {
+        let whole = self.region == self.info.shape.map(|n| 0..n);
+        let fits = |field: &Field| (field.count(), field.dtype()) == (self.info.shape, self.info.dtype);
+        if whole && matches!(&self.values[..], [(_, field)] if fits(field)) {
+            return self.values.pop().map(|(_, field)| field);
+        }
+        None
+    }
+}
+
+fn damaged(info: &FieldInfo, reason: String) -> Error {
+    Error::Content { path: (&info.name).into(), reason }
+}
+
+/// The part of a box that lies in a region, from the box's first point.
+fn part(row: &BoxRow, region: &Region) -> Region {
+    std::array::from_fn(|a| {
+        let (start, end) = (row.start[a], row.start[a].saturating_add(row.count[a]));
+        let clip = |v: usize| v.clamp(start, end) - start;
+        clip(region[a].start)..clip(region[a].end)
+    })
+}
+
+/// Checks that boxes lie in the grid and hold as many values as it has, or, where they need not
+/// cover it, no more.
+fn check_cover(info: &FieldInfo, rows: &[BoxRow]) -> std::result::Result<(), String> {
+    for row in rows {
         let end = |a: usize| row.start[a].checked_add(row.count[a]);
         if !(0..3).all(|a| end(a).is_some_and(|end| end <= info.shape[a])) {
             return Err(format!("box {row:?} leaves its grid of {:?}", info.shape));
         }
     }
-    let volume = rows().map(|row| row.count.iter().product()).fold(0usize, usize::saturating_add);
+    let volume = rows.iter().map(|row| row.count.iter().product()).fold(0usize, usize::saturating_add);
     let whole = info.shape.iter().product::<usize>();
     if volume > whole || (volume < whole && !info.partial) {
         return Err(format!("its boxes hold {volume} values, its shape is {:?}", info.shape));
@@ -351,24 +240,113 @@ fn check_cover(info: &FieldInfo, streams: &[StoredStream]) -> std::result::Resul
     Ok(())
 }
 
-/// Puts parts that begin at `[x, y, z]` together; `nothing` lies between them.
-fn join<T: Element>(shape: [usize; 3], nothing: T, parts: &[([usize; 3], Field)]) -> Field {
-    let [nx, ny, nz] = shape;
-    let mut whole = Array3::from_elem((nz, ny, nx), nothing);
-    for ([x, y, z], part) in parts {
-        if let Some(part) = part.as_array::<T>() {
-            let (cz, cy, cx) = part.dim();
-            whole.slice_mut(s![*z..z + cz, *y..y + cy, *x..x + cx]).assign(part);
+/// How the boxes of a stream lie in the rows of its table.
+enum Arrangement {
+    /// A box for each row.
+    AsRows,
+    /// A list of boxes, which one row shows as one box: each behind the other along z.
+    Stacked,
+}
+
+fn arrangement(info: &FieldInfo, rows: &[BoxRow], header: &Header) -> Result<Arrangement> {
+    if header.dtype == info.dtype {
+        if header.boxes.iter().copied().eq(rows.iter().map(|row| row.count)) {
+            return Ok(Arrangement::AsRows);
+        }
+        let stacked = header.boxes.iter().try_fold([0, 0, 0], |[x, y, z], &[nx, ny, nz]| {
+            ((x == nx && y == ny) || z == 0).then_some([nx, ny, z + nz])
+        });
+        if rows.len() == 1 && stacked == Some(rows[0].count) {
+            return Ok(Arrangement::Stacked);
         }
     }
-    Field::from_array(whole)
+    Err(damaged(info, format!("the stream of box {:?} does not hold what the table says", rows.first())))
+}
+
+/// The memory that the values of a region go to.
+struct Target<'a, T> {
+    region: Region,
+    out: &'a mut [T],
+}
+
+impl<T: Element> Target<'_, T> {
+    /// Where a part of a box begins, from the region's first point.
+    fn place(&self, row: &BoxRow, part: &Region) -> [usize; 3] {
+        std::array::from_fn(|a| (row.start[a] + part[a].start).saturating_sub(self.region[a].start))
+    }
+
+    /// The memory of a part, where it is contiguous.
+    fn contiguous(&mut self, [x, y, z]: [usize; 3], part: &Region) -> Option<&mut [T]> {
+        let [nx, ny, _] = self.region.clone().map(|r| r.len());
+        let whole_planes = x == 0 && y == 0 && part[0].len() == nx && part[1].len() == ny;
+        let plane = nx * ny;
+        whole_planes.then(|| self.out.get_mut(z * plane..(z + part[2].len()) * plane)).flatten()
+    }
+
+    /// Copies values to where they begin.
+    fn set(&mut self, [x, y, z]: [usize; 3], values: ArrayView3<'_, T>) -> Result<()> {
+        let [nx, ny, nz] = self.region.clone().map(|r| r.len());
+        let (cz, cy, cx) = values.dim();
+        let whole = ArrayViewMut3::from_shape((nz, ny, nx), &mut *self.out);
+        let mut whole = whole.map_err(|e| Error::Unsupported(e.to_string()))?;
+        whole.slice_mut(s![z..z + cz, y..y + cy, x..x + cx]).assign(&values);
+        Ok(())
+    }
+
+    fn set_values(&mut self, info: &FieldInfo, rows: &[BoxRow], field: &Field) -> Result<()> {
+        let array = field.as_array::<T>().filter(|_| rows.len() == 1 && field.count() == rows[0].count);
+        let array = array.ok_or_else(|| damaged(info, "its values are not those of its box".into()))?;
+        let part = part(&rows[0], &self.region);
+        let [x, y, z] = part.clone();
+        self.set(self.place(&rows[0], &part), array.slice(s![z, y, x]))
+    }
+
+    fn decode(
+        &mut self,
+        info: &FieldInfo,
+        rows: &[BoxRow],
+        stream: &Stream<'_>,
+        models: &Models,
+        history: Option<&mut History>,
+    ) -> Result<()> {
+        let parts: Vec<_> = rows.iter().map(|row| part(row, &self.region)).collect();
+        let fields = match arrangement(info, rows, stream.header())? {
+            Arrangement::AsRows => {
+                if let ([row], [part]) = (rows, &parts[..])
+                    && let Some(out) = self.contiguous(self.place(row, part), part)
+                {
+                    return Ok(decompress_regions_into(stream, models, &parts, history, &mut [out])?);
+                }
+                decompress_regions(stream, models, &parts, history)?
+            }
+            Arrangement::Stacked if (0..3).all(|a| parts[0][a].len() == rows[0].count[a]) => {
+                decompress_boxes(stream, models, history)?
+            }
+            Arrangement::Stacked => {
+                return Err(Error::Unsupported("a list of boxes has no regions".into()));
+            }
+        };
+        let places: Vec<_> = rows.iter().zip(&parts).map(|(row, part)| self.place(row, part)).collect();
+        let mut places = places.into_iter();
+        let mut behind = [0; 3];
+        for field in fields {
+            // Boxes of a list lie one behind the other along z.
+            let place = places.next().unwrap_or(behind);
+            behind = [place[0], place[1], place[2] + field.count()[2]];
+            if let Some(array) = field.as_array::<T>().filter(|array| !array.is_empty()) {
+                self.set(place, array.view())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StepInfo;
+    use crate::step::StepInfo;
     use swae_codec::encode::{Bounded, compress_bounded};
+    use swae_codec::stream::header;
     use swae_codec::{Bound, FieldView};
 
     /// Two fields, of which streams are `[step][field]`.
@@ -389,10 +367,16 @@ mod tests {
             &self.models
         }
 
-        fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
+        fn read_selected(
+            &mut self,
+            index: usize,
+            field: &str,
+            select: &mut dyn FnMut(&[BoxRow]) -> bool,
+        ) -> Result<Vec<Stored>> {
             let bytes = self.streams[index][usize::from(field == "b")].clone();
             let rows = vec![BoxRow { start: [0; 3], count: COUNT, offset: 0, length: bytes.len() as u64 }];
-            Ok(vec![StoredStream { rows, bytes, filter: None }])
+            let stream = Stream::open(bytes)?;
+            Ok(if select(&rows) { vec![Stored::Stream { rows, stream }] } else { Vec::new() })
         }
     }
 
@@ -414,7 +398,29 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_lean_on_one_another_in_a_circle_are_an_error() {
+    fn memory_of_the_caller_takes_regions() {
+        let values: Vec<f64> = (0..32 * 32 * 16).map(|i| (f64::from(i) * 1e-3).sin()).collect();
+        let view = FieldView::dense(&values, COUNT).unwrap();
+        let settings = Bounded::new(Bound::Absolute(1e-6));
+        let code = || compress_bounded(std::slice::from_ref(&view), &settings, None).unwrap().0;
+        let mut reader = two(vec![[code(), code()]]);
+        let mut decoder = Decoder::default();
+        for region in [None, Some([0..32, 0..32, 3..11]), Some([5..9, 0..32, 3..4]), Some([0..0, 0..1, 0..1])]
+        {
+            let field = decoder.read_field(&mut reader, 0, "a", region.clone()).unwrap();
+            let expected = field.into_array::<f64>().unwrap();
+            let mut out = vec![1.0; expected.len()];
+            decoder.read_field_into(&mut reader, 0, "a", region.clone(), &mut out).unwrap();
+            assert!(expected.iter().eq(&out), "{region:?}");
+            let short = decoder.read_field_into(&mut reader, 0, "a", region.clone(), &mut [0.0; 7]);
+            assert!(short.unwrap_err().to_string().contains("the memory for it 7"));
+            let other = decoder.read_field_into(&mut reader, 0, "a", region, &mut vec![0f32; out.len()]);
+            assert!(other.unwrap_err().to_string().contains("float64 values, not float32"));
+        }
+    }
+
+    #[test]
+    fn fields_that_are_predicted_from_one_another_in_a_circle_are_an_error() {
         let lump = |t: f64| -> Vec<f64> {
             let at = |i: usize| [i % 32, i / 32 % 32, i / 1024].map(|c| c as f64 - 12.0 - 0.1 * t * t);
             (0..32 * 32 * 16)
@@ -426,23 +432,23 @@ mod tests {
             let view = FieldView::dense(values, COUNT).unwrap();
             compress_bounded(&[view], &Bounded::new(Bound::Absolute(1e-6)), Some(history)).unwrap().0
         };
-        // A field and its double: each of the two foretells the other.
+        // A field and its double: each of the two predicts the other.
         let values: Vec<_> = (0..3).map(|t| lump(f64::from(t))).collect();
         let double = |v: &Vec<f64>| v.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
         let [mut a, mut b] = [History::default(), History::default()];
         let keyframes = [code(&values[0], &mut a), code(&double(&values[0]), &mut b)];
-        let leaning = |own: &History, other: &History, name: &str, mine: &[f64], theirs: &[f64]| {
+        let predicted = |own: &History, other: &History, name: &str, mine: &[f64], theirs: &[f64]| {
             let (mut own, mut other) = (own.clone(), other.clone());
             code(theirs, &mut other);
             own.add_reference(name, &other);
             code(mine, &mut own)
         };
         let circle = [
-            leaning(&a, &b, "b", &values[1], &double(&values[1])),
-            leaning(&b, &a, "a", &double(&values[1]), &values[1]),
+            predicted(&a, &b, "b", &values[1], &double(&values[1])),
+            predicted(&b, &a, "a", &double(&values[1]), &values[1]),
         ];
-        assert_eq!(companions(&header(&circle[0]).unwrap()), ["b"]);
-        assert_eq!(companions(&header(&circle[1]).unwrap()), ["a"]);
+        assert_eq!(header(&circle[0]).unwrap().reference_fields(), ["b"]);
+        assert_eq!(header(&circle[1]).unwrap().reference_fields(), ["a"]);
         let mut reader = two(vec![keyframes, circle]);
         for decoder in [&mut Decoder::default(), &mut Decoder::remembering()] {
             assert!(decoder.read_field(&mut reader, 0, "a", None).is_ok());

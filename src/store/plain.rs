@@ -1,30 +1,27 @@
-//! Files of one field or one step: `.swae` (a compressed field, one step or a series), `.npy`, `.vti`.
+//! Files of one field or one step: `.swae` (a compressed field, one step or a series), `.npy`,
+//! `.vti`.
 //!
-//! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in), that decoder as a model
-//! file, the number of steps, the length of each step's stream, and the streams; all numbers are little-endian u64.
+//! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in),
+//! that decoder as a model file, the number of steps, the length of each step's stream, and the
+//! streams; all numbers are little-endian u64.
 
+use crate::error::{Error, Result, content, io};
+use crate::reader::{Reader, Stored};
+use crate::step::{BoxRow, FieldInfo, StepInfo};
 use crate::vtk::read_vti;
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, encoding};
 use ndarray::{Array3, Array4, Axis, stack};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use swae_codec::encode::{Method, compress_box};
-use swae_codec::stream::header;
-use swae_codec::{Dtype, Element, Field, FieldView, Model, Models};
+use swae_codec::bound::Tolerance;
+use swae_codec::stream::{Kind, Stream};
+use swae_codec::{Dtype, Element, Field, Model, Models};
 
 const MAGIC: &[u8; 8] = b"SWAEFILE";
 
-pub(crate) fn io(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::Io { path: path.into(), reason: error.to_string() }
-}
-
-pub(crate) fn content(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::Content { path: path.into(), reason: error.to_string() }
-}
-
-/// Writes a `.swae` file: a stream for each step, and their model's decoder where that is not built in.
+/// Writes a `.swae` file: a stream for each step, and their model's decoder where that is not built
+/// in.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -47,7 +44,7 @@ pub fn write_swae(path: &Path, streams: &[Vec<u8>], model: Option<&Model>) -> Re
     write().map_err(|e| io(path, &e))
 }
 
-/// An array of a `.npy` file, and the length of its slowest axis beyond z: time steps, or boxes.
+/// The arrays `[z, y, x]` along the slowest axis of a `.npy` file of four axes: time steps, or boxes.
 ///
 /// # Errors
 /// [`Error::Io`] where there is no such file, [`Error::Content`] where it holds something else.
@@ -124,29 +121,40 @@ fn read_as<T>(
     }
 }
 
+/// What a field of a file holds.
+#[derive(Clone)]
+enum Content {
+    Stream(Stream<'static>),
+    Values(Field),
+}
+
+/// A step, and what each of its fields holds.
+type Step = (StepInfo, Vec<Content>);
+
 /// A file that was read whole.
 pub(crate) struct PlainReader {
     path: PathBuf,
     steps: Vec<StepInfo>,
     models: Models,
     /// By step, then by field.
-    streams: Vec<Vec<Vec<u8>>>,
+    contents: Vec<Vec<Content>>,
 }
 
 impl PlainReader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let mut models = Models::built_in();
         let stem = path.file_stem().map_or_else(|| "field".into(), |s| s.to_string_lossy().into_owned());
-        let (steps, streams) = match path.extension().and_then(|e| e.to_str()) {
-            Some("swae") => Self::read_swae(path, &stem, &mut models)?,
+        let steps = match path.extension().and_then(|e| e.to_str()) {
+            Some("swae") => read_swae(path, &stem, &mut models)?,
             Some("npy") => {
                 let field = read_npy(path)?;
                 let info = info(stem, field.dtype(), field.count(), "npy".into());
-                one_step(vec![(info, field)])?
+                vec![values_step(vec![(info, field)])]
             }
-            _ => one_step(read_vti(path)?)?,
+            _ => vec![values_step(read_vti(path)?)],
         };
-        let mut reader = Self { path: path.into(), steps, models, streams };
+        let (steps, contents) = steps.into_iter().unzip();
+        let mut reader = Self { path: path.into(), steps, models, contents };
         reader.count_the_rest(fs::metadata(path).map_err(|e| io(path, &e))?.len());
         Ok(reader)
     }
@@ -158,47 +166,78 @@ impl PlainReader {
             *stored += size.saturating_sub(counted);
         }
     }
+}
 
-    #[expect(clippy::type_complexity, reason = "steps and their streams")]
-    fn read_swae(path: &Path, name: &str, models: &mut Models) -> Result<(Vec<StepInfo>, Vec<Vec<Vec<u8>>>)> {
-        let bytes = fs::read(path).map_err(|e| io(path, &e))?;
-        let short = || content(path, &"not a .swae file, or cut short");
-        let number = |rest: &mut &[u8]| -> Result<usize> {
-            let (number, left) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-            *rest = left;
-            usize::try_from(u64::from_le_bytes(*number)).map_err(|_| short())
+/// What is left of a `.swae` file.
+struct SwaeBytes<'a> {
+    path: &'a Path,
+    rest: &'a [u8],
+}
+
+impl SwaeBytes<'_> {
+    fn short(&self) -> Error {
+        content(self.path, &"not a .swae file, or cut short")
+    }
+
+    fn number(&mut self) -> Result<usize> {
+        let (number, rest) = self.rest.split_first_chunk::<8>().ok_or_else(|| self.short())?;
+        self.rest = rest;
+        usize::try_from(u64::from_le_bytes(*number)).map_err(|_| self.short())
+    }
+
+    fn take(&mut self, n: usize) -> Result<Vec<u8>> {
+        let (taken, rest) = self.rest.split_at_checked(n).ok_or_else(|| self.short())?;
+        self.rest = rest;
+        Ok(taken.to_vec())
+    }
+}
+
+fn read_swae(path: &Path, name: &str, models: &mut Models) -> Result<Vec<Step>> {
+    let whole = fs::read(path).map_err(|e| io(path, &e))?;
+    let mut bytes = SwaeBytes { path, rest: &whole };
+    if bytes.take(MAGIC.len())? != MAGIC {
+        return Err(bytes.short());
+    }
+    let length = bytes.number()?;
+    let decoder = bytes.take(length)?;
+    if !decoder.is_empty() {
+        models.add(Model::from_bytes(&decoder)?);
+    }
+    let count = bytes.number()?;
+    if count > bytes.rest.len() / 8 {
+        return Err(bytes.short());
+    }
+    let lengths = (0..count).map(|_| bytes.number()).collect::<Result<Vec<_>>>()?;
+    let mut steps = Vec::with_capacity(count);
+    for (step, length) in lengths.into_iter().enumerate() {
+        let stream = Stream::open(bytes.take(length)?)?;
+        let header = stream.header();
+        // A list of boxes is shown as one box behind the other along z.
+        let shape = match header.boxes[..] {
+            [] => [0; 3],
+            [[nx, ny, nz], ..] => [nx, ny, nz * header.boxes.len()],
         };
-        let take = |rest: &mut &[u8], n: usize| -> Result<Vec<u8>> {
-            let (taken, left) = rest.split_at_checked(n).ok_or_else(short)?;
-            *rest = left;
-            Ok(taken.to_vec())
-        };
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(short)?;
-        let length = number(&mut rest)?;
-        let decoder = take(&mut rest, length)?;
-        if !decoder.is_empty() {
-            models.add(Model::from_bytes(&decoder)?);
+        let info = info(name.into(), header.dtype, shape, encoding(&header.kind, models));
+        let fields = vec![(info, length as u64)];
+        let step = StepInfo { step: step as i64, time: step as f64, fields };
+        steps.push((step, vec![Content::Stream(stream)]));
+    }
+    if bytes.rest.is_empty() { Ok(steps) } else { Err(bytes.short()) }
+}
+
+/// How a stream says that it is compressed.
+fn encoding(kind: &Kind, models: &Models) -> String {
+    match kind {
+        Kind::Raw => "raw".into(),
+        Kind::Latent(coding, id) => {
+            let known = models.name_of(*id).map(String::from);
+            format!("latent {} {}", known.unwrap_or_else(|| id.to_string()), coding.name())
         }
-        let count = number(&mut rest)?;
-        if count > rest.len() / 8 {
-            return Err(short());
-        }
-        let lengths = (0..count).map(|_| number(&mut rest)).collect::<Result<Vec<_>>>()?;
-        let (mut steps, mut streams) = (Vec::new(), Vec::new());
-        for (step, length) in lengths.into_iter().enumerate() {
-            let stream = take(&mut rest, length)?;
-            let header = header(&stream)?;
-            // A list of boxes is shown as one box behind the other along z.
-            let shape = match header.boxes[..] {
-                [] => [0; 3],
-                [[nx, ny, nz], ..] => [nx, ny, nz * header.boxes.len()],
-            };
-            let info = info(name.into(), header.dtype, shape, encoding(&header.kind, models));
-            let fields = vec![(info, stream.len() as u64)];
-            steps.push(StepInfo { step: step as i64, time: step as f64, fields });
-            streams.push(vec![stream]);
-        }
-        if rest.is_empty() { Ok((steps, streams)) } else { Err(short()) }
+        Kind::Bounded(preamble) => match preamble.tolerance {
+            Tolerance::Absolute(e) => format!("abs {e:.3e}"),
+            Tolerance::PointwiseRelative(r) => format!("pwrel {r:.3e}"),
+        },
+        _ => "of a newer swae".into(),
     }
 }
 
@@ -207,19 +246,15 @@ fn info(name: String, dtype: Dtype, shape: [usize; 3], encoding: String) -> Fiel
 }
 
 /// A step of fields that a file holds as they are.
-#[expect(clippy::type_complexity, reason = "steps and their streams")]
-fn one_step(fields: Vec<(FieldInfo, Field)>) -> Result<(Vec<StepInfo>, Vec<Vec<Vec<u8>>>)> {
-    let streams = fields.iter().map(|(_, f)| raw(f)).collect::<Result<_>>()?;
-    let fields = fields.into_iter().map(|(info, _)| (info.clone(), info.raw_bytes())).collect();
-    Ok((vec![StepInfo { step: 0, time: 0.0, fields }], vec![streams]))
-}
-
-/// A stream of the values as they are.
-pub(crate) fn raw(field: &Field) -> Result<Vec<u8>> {
-    Ok(match field {
-        Field::F32(a) => compress_box(&FieldView::of_array(a)?, Method::Raw)?,
-        Field::F64(a) => compress_box(&FieldView::of_array(a)?, Method::Raw)?,
-    })
+fn values_step(fields: Vec<(FieldInfo, Field)>) -> Step {
+    let (fields, contents) = fields
+        .into_iter()
+        .map(|(info, field)| {
+            let raw_bytes = info.raw_bytes();
+            ((info, raw_bytes), Content::Values(field))
+        })
+        .unzip();
+    (StepInfo { step: 0, time: 0.0, fields }, contents)
 }
 
 impl Reader for PlainReader {
@@ -231,14 +266,27 @@ impl Reader for PlainReader {
         &self.models
     }
 
-    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
+    fn read_selected(
+        &mut self,
+        index: usize,
+        field: &str,
+        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+    ) -> Result<Vec<Stored>> {
         let fields = &self.steps[index].fields;
         let at = fields.iter().position(|(info, _)| info.name == field);
         let at = at.ok_or_else(|| content(&self.path, &format!("no field {field}")))?;
-        let stream = self.streams[index][at].clone();
-        let count = fields[at].0.shape;
-        let row = BoxRow { start: [0; 3], count, offset: 0, length: stream.len() as u64 };
-        Ok(vec![StoredStream { rows: vec![row], bytes: stream, filter: None }])
+        let (content, mut row) = (&self.contents[index][at], BoxRow::whole(&fields[at].0));
+        if let Content::Stream(stream) = content {
+            row.length = stream.bytes().len() as u64;
+        }
+        if !select(&[row]) {
+            return Ok(Vec::new());
+        }
+        let rows = vec![row];
+        Ok(vec![match content.clone() {
+            Content::Stream(stream) => Stored::Stream { rows, stream },
+            Content::Values(field) => Stored::Values { rows, field, compression: None },
+        }])
     }
 }
 
@@ -246,12 +294,17 @@ impl Reader for PlainReader {
 mod tests {
     use super::*;
     use crate::vtk::write_vti;
+    use swae_codec::{Compression, FieldView, compress};
+
+    fn raw<T: Element>(array: &Array3<T>) -> Vec<u8> {
+        compress(&FieldView::of_array(array).unwrap(), &Compression::raw()).unwrap()
+    }
 
     #[test]
     fn a_field_comes_back_from_npy_vti_and_swae() {
         let dir = tempfile::tempdir().unwrap();
         let array = Array3::from_shape_fn((9, 8, 7), |(z, y, x)| x as f64 + 0.1 * y as f64 - z as f64);
-        let field = Field::F64(array);
+        let field = Field::F64(array.clone());
         let info = FieldInfo {
             name: "chi".into(),
             dtype: Dtype::F64,
@@ -264,7 +317,7 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         write_npy(&at("a.npy"), &field).unwrap();
         write_vti(&at("a.vti"), &[(info.clone(), field.clone())]).unwrap();
-        write_swae(&at("a.swae"), &[raw(&field).unwrap()], None).unwrap();
+        write_swae(&at("a.swae"), &[raw(&array)], None).unwrap();
         for name in ["a.npy", "a.vti", "a.swae"] {
             let mut reader = crate::open(&at(name)).unwrap();
             let found = reader.steps()[0].fields[0].0.clone();
@@ -298,7 +351,7 @@ mod tests {
     fn a_swae_file_cut_short_anywhere_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.swae");
-        write_swae(&path, &[raw(&Field::F32(Array3::zeros((3, 3, 3)))).unwrap()], None).unwrap();
+        write_swae(&path, &[raw(&Array3::<f32>::zeros((3, 3, 3)))], None).unwrap();
         let whole = fs::read(&path).unwrap();
         for n in 0..whole.len() {
             fs::write(&path, &whole[..n]).unwrap();

@@ -1,12 +1,15 @@
-//! What ParaView and VisIt open: image data (`.vti`), whole or in pieces (`.pvti`), boxes on levels (`.vtm`), steps in time (`.pvd`).
+//! What ParaView and VisIt open: image data (`.vti`), whole or in pieces (`.pvti`), boxes on levels
+//! (`.vtm`), steps in time (`.pvd`).
 //!
-//! The values are appended behind the XML as they are. Points are VTK's points, so a grid of n points has n − 1 cells.
+//! The values are appended behind the XML as they are. Points are VTK's points, so a grid of n
+//! points has n − 1 cells.
 
-use crate::plain::{content, io};
-use crate::{Error, FieldInfo, Result};
+use crate::error::{Error, Result, content, io};
+use crate::step::FieldInfo;
 use ndarray::Array3;
+use quick_xml::Reader;
 use quick_xml::escape::escape;
-use quick_xml::{Reader, events::Event};
+use quick_xml::events::{BytesStart, Event};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -52,7 +55,8 @@ pub fn write_vti(path: &Path, fields: &[(FieldInfo, Field)]) -> Result<()> {
     write_part(path, &part, ([0; 3], shape))
 }
 
-/// Writes a part of a grid, whose points keep their places in it. Each field has the values of the part.
+/// Writes a part of a grid, whose points keep their places in it. Each field has the values of the
+/// part.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Unsupported`] where a field has other points than the part.
@@ -69,21 +73,7 @@ pub fn write_part(path: &Path, fields: &[(&FieldInfo, &Field)], place: Place) ->
             field.count()
         )));
     }
-    let (mut arrays, mut offset) = (String::new(), 0u64);
-    for (info, field) in fields {
-        let (name, kind) = (escape(&info.name), type_name(field.dtype()));
-        _ = writeln!(
-            arrays,
-            "<DataArray type=\"{kind}\" Name=\"{name}\" format=\"appended\" offset=\"{offset}\"/>"
-        );
-        offset += 8 + bytes(field);
-    }
-    let (extent, origin, spacing) = (extent(place), numbers(first.origin), numbers(first.spacing));
-    let xml = format!(
-        "{}<ImageData WholeExtent=\"{extent}\" Origin=\"{origin}\" Spacing=\"{spacing}\">\n<Piece Extent=\"{extent}\">\n\
-         <PointData>\n{arrays}</PointData>\n</Piece>\n</ImageData>\n<AppendedData encoding=\"raw\">\n_",
-        head("ImageData")
-    );
+    let xml = image_xml(first, fields, place);
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(xml.as_bytes())?;
@@ -100,6 +90,25 @@ pub fn write_part(path: &Path, fields: &[(&FieldInfo, &Field)], place: Place) ->
     write().map_err(|e| io(path, &e))
 }
 
+/// What stands before the values of image data.
+fn image_xml(first: &FieldInfo, fields: &[(&FieldInfo, &Field)], place: Place) -> String {
+    let (mut arrays, mut offset) = (String::new(), 0u64);
+    for (info, field) in fields {
+        let (name, kind) = (escape(&info.name), type_name(field.dtype()));
+        _ = writeln!(
+            arrays,
+            "<DataArray type=\"{kind}\" Name=\"{name}\" format=\"appended\" offset=\"{offset}\"/>"
+        );
+        offset += 8 + bytes(field);
+    }
+    let (extent, origin, spacing) = (extent(place), numbers(first.origin), numbers(first.spacing));
+    format!(
+        "{}<ImageData WholeExtent=\"{extent}\" Origin=\"{origin}\" Spacing=\"{spacing}\">\n<Piece Extent=\"{extent}\">\n\
+         <PointData>\n{arrays}</PointData>\n</Piece>\n</ImageData>\n<AppendedData encoding=\"raw\">\n_",
+        head("ImageData")
+    )
+}
+
 fn bytes(field: &Field) -> u64 {
     (field.count().iter().product::<usize>() * field.dtype().size()) as u64
 }
@@ -108,7 +117,8 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(|e| io(path, &e))
 }
 
-/// Writes what puts pieces of image data together, which share the points between them; their files lie relative to it.
+/// Writes the file that puts pieces of image data together, which share the points between them;
+/// their files lie relative to it.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -135,7 +145,8 @@ pub fn write_pvti(path: &Path, fields: &[&FieldInfo], pieces: &[(Place, String)]
     write_text(path, &text)
 }
 
-/// Writes what puts the boxes of several levels together: a block for each level, with a file for each box.
+/// Writes the file that puts the boxes of several levels together: a block for each level, with a
+/// file for each box.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -150,7 +161,7 @@ pub fn write_vtm(path: &Path, levels: &[(u32, Vec<String>)]) -> Result<()> {
     write_text(path, &format!("{}<{kind}>\n{blocks}</{kind}>\n</VTKFile>\n", head(kind)))
 }
 
-/// Writes what puts steps together: the time of each, and its file.
+/// Writes the file that puts steps together: the time of each, and its file.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -186,72 +197,107 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// One piece of image data whose values are appended as they are, which [`vtkio`] does not read.
 fn read_appended(xml: &str, data: &[u8]) -> std::result::Result<Vec<(FieldInfo, Field)>, String> {
-    let mut fields = Vec::new();
-    let (mut inside, mut wide) = (false, false);
-    let (mut shape, mut origin, mut spacing) = ([0; 3], [0.0; 3], [1.0; 3]);
+    let mut piece = AppendedPiece { data, spacing: [1.0; 3], ..AppendedPiece::default() };
     let mut reader = Reader::from_str(xml);
     loop {
-        let tag = match reader.read_event().map_err(|e| e.to_string())? {
-            Event::Start(tag) | Event::Empty(tag) => tag,
-            Event::End(tag) => {
-                inside &= tag.name().as_ref() != b"PointData";
-                continue;
-            }
-            Event::Eof => return Ok(fields),
-            _ => continue,
-        };
-        let get = |name: &str| -> std::result::Result<String, String> {
-            let found = tag.try_get_attribute(name).map_err(|e| e.to_string())?;
-            let text = found.map(|a| a.unescape_value().map(|v| v.into_owned())).transpose();
-            Ok(text.map_err(|e| e.to_string())?.unwrap_or_default())
-        };
-        fn numbers<T: FromStr, const N: usize>(text: &str) -> std::result::Result<[T; N], String> {
-            let all: Vec<T> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-            all.try_into().map_err(|_| format!("'{text}' are not {N} numbers"))
+        match reader.read_event().map_err(|e| e.to_string())? {
+            Event::Start(tag) | Event::Empty(tag) => piece.read(&tag)?,
+            Event::End(tag) => piece.in_point_data &= tag.name().as_ref() != b"PointData",
+            Event::Eof => return Ok(piece.fields),
+            _ => {}
         }
+    }
+}
+
+/// What was read of a piece of image data.
+#[derive(Default)]
+struct AppendedPiece<'a> {
+    /// What is behind the XML.
+    data: &'a [u8],
+    /// Whether the length before each array is a UInt64.
+    wide: bool,
+    in_point_data: bool,
+    shape: [usize; 3],
+    origin: [f64; 3],
+    spacing: [f64; 3],
+    fields: Vec<(FieldInfo, Field)>,
+}
+
+impl AppendedPiece<'_> {
+    fn read(&mut self, tag: &BytesStart<'_>) -> std::result::Result<(), String> {
         match tag.name().as_ref() {
             b"VTKFile" => {
-                wide = get("header_type")? == "UInt64";
-                if get("byte_order")? != "LittleEndian" || !get("compressor")?.is_empty() {
+                self.wide = attribute(tag, "header_type")? == "UInt64";
+                if attribute(tag, "byte_order")? != "LittleEndian"
+                    || !attribute(tag, "compressor")?.is_empty()
+                {
                     return Err("its values are big-endian or compressed, and appended raw".into());
                 }
             }
             b"ImageData" => {
-                (origin, spacing) = (numbers(&get("Origin")?)?, numbers(&get("Spacing")?)?);
+                self.origin = parsed(&attribute(tag, "Origin")?)?;
+                self.spacing = parsed(&attribute(tag, "Spacing")?)?;
             }
-            b"Piece" if !fields.is_empty() => return Err("it has several pieces".into()),
+            b"Piece" if !self.fields.is_empty() => return Err("it has several pieces".into()),
             b"Piece" => {
-                let [x0, x1, y0, y1, z0, z1] = numbers::<i64, 6>(&get("Extent")?)?;
+                let [x0, x1, y0, y1, z0, z1] = parsed::<i64, 6>(&attribute(tag, "Extent")?)?;
                 let count = |lo: i64, hi: i64| hi.checked_sub(lo).and_then(|n| usize::try_from(n + 1).ok());
                 let counts = [count(x0, x1), count(y0, y1), count(z0, z1)];
-                shape = counts.map(|n| n.unwrap_or(0));
-                swae_codec::view::check_shape(shape).map_err(|e| e.to_string())?;
+                self.shape = counts.map(|n| n.unwrap_or(0));
+                swae_codec::view::check_shape(self.shape).map_err(|e| e.to_string())?;
             }
-            b"PointData" => inside = true,
-            b"DataArray" if inside && matches!(&*get("NumberOfComponents")?, "" | "1") => {
-                let dtype = match &*get("type")? {
-                    "Float32" => Dtype::F32,
-                    "Float64" => Dtype::F64,
-                    _ => continue,
-                };
-                let size = shape.iter().product::<usize>() * dtype.size();
-                let begin = get("offset")?.parse::<usize>().ok();
-                let begin = begin.and_then(|at| at.checked_add(if wide { 8 } else { 4 }));
-                let bytes = begin.and_then(|at| data.get(at..at.checked_add(size)?));
-                let bytes = bytes.ok_or("it ends before its values do")?;
-                let [nx, ny, nz] = shape;
-                let field = match dtype {
-                    Dtype::F32 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F32),
-                    Dtype::F64 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F64),
-                };
-                let name = get("Name")?;
-                let encoding = "vti".into();
-                let info = FieldInfo { name, dtype, shape, origin, spacing, encoding, partial: false };
-                fields.push((info, field.map_err(|e| e.to_string())?));
-            }
+            b"PointData" => self.in_point_data = true,
+            b"DataArray" if self.in_point_data => self.read_array(tag)?,
             _ => {}
         }
+        Ok(())
     }
+
+    /// A scalar array of floats; others are passed over.
+    fn read_array(&mut self, tag: &BytesStart<'_>) -> std::result::Result<(), String> {
+        let dtype = match &*attribute(tag, "type")? {
+            "Float32" => Dtype::F32,
+            "Float64" => Dtype::F64,
+            _ => return Ok(()),
+        };
+        if !matches!(&*attribute(tag, "NumberOfComponents")?, "" | "1") {
+            return Ok(());
+        }
+        let size = self.shape.iter().product::<usize>() * dtype.size();
+        let begin = attribute(tag, "offset")?.parse::<usize>().ok();
+        let begin = begin.and_then(|at| at.checked_add(if self.wide { 8 } else { 4 }));
+        let bytes = begin.and_then(|at| self.data.get(at..at.checked_add(size)?));
+        let bytes = bytes.ok_or("it ends before its values do")?;
+        let [nx, ny, nz] = self.shape;
+        let field = match dtype {
+            Dtype::F32 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F32),
+            Dtype::F64 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F64),
+        };
+        let info = FieldInfo {
+            name: attribute(tag, "Name")?,
+            dtype,
+            shape: self.shape,
+            origin: self.origin,
+            spacing: self.spacing,
+            encoding: "vti".into(),
+            partial: false,
+        };
+        self.fields.push((info, field.map_err(|e| e.to_string())?));
+        Ok(())
+    }
+}
+
+/// An attribute of a tag, empty where there is none.
+fn attribute(tag: &BytesStart<'_>, name: &str) -> std::result::Result<String, String> {
+    let found = tag.try_get_attribute(name).map_err(|e| e.to_string())?;
+    let text = found.map(|a| a.unescape_value().map(|v| v.into_owned())).transpose();
+    Ok(text.map_err(|e| e.to_string())?.unwrap_or_default())
+}
+
+/// The `N` numbers of a text.
+fn parsed<T: FromStr, const N: usize>(text: &str) -> std::result::Result<[T; N], String> {
+    let all: Vec<T> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    all.try_into().map_err(|_| format!("'{text}' are not {N} numbers"))
 }
 
 fn values<T: Element>(bytes: &[u8]) -> Vec<T> {

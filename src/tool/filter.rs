@@ -3,7 +3,7 @@
 use crate::mode::ModeFlags;
 use anyhow::Result;
 use swae_codec::config::{Layout, Settings};
-use swae_plugins::filter::ID;
+use swae_filter::filter::ID;
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]

@@ -3,8 +3,7 @@
 use crate::Region;
 use anyhow::{Result, bail};
 use swae_codec::Field;
-use swae_codec::stream::header;
-use swae_store::{Boxes, Decoder, FieldInfo, Reader, StepInfo, find};
+use swae_store::{Boxes, Decoder, FieldInfo, Reader, StepInfo, Stored, find};
 
 /// Fields of a step with their descriptions.
 pub type Fields = Vec<(FieldInfo, Field)>;
@@ -56,8 +55,8 @@ impl Source {
         if !info.partial {
             return Ok(vec![([0; 3], info.shape)]);
         }
-        let streams = self.reader.read_streams(index, &info.name)?;
-        let mut boxes: Boxes = streams.iter().flat_map(|s| s.boxes()).collect();
+        let rows = self.reader.read_boxes(index, &info.name)?;
+        let mut boxes: Boxes = rows.iter().map(|row| (row.start, row.count)).collect();
         boxes.retain(|(_, count)| !count.contains(&0));
         boxes.sort_unstable();
         Ok(boxes)
@@ -69,7 +68,7 @@ impl Source {
         let [name, ..] = names else { bail!("no field is left to write") };
         let streams = self.reader.read_streams(index, name)?;
         Ok(match &streams[..] {
-            [only] if only.rows.len() == 1 => header(&only.bytes)?.boxes.len(),
+            [Stored::Stream { rows, stream }] if rows.len() == 1 => stream.header().boxes.len(),
             _ => 1,
         })
     }

@@ -4,10 +4,10 @@ use anyhow::{Result, bail, ensure};
 use ndarray::{Array3, ArrayView3, Zip, s};
 use std::path::{Path, PathBuf};
 use swae_codec::bound::Tolerance;
-use swae_codec::stream::{Kind, header};
-use swae_codec::{Bound, Field};
-use swae_plugins::parameters::Coding;
-use swae_store::{Decoder, Reader, StoredStream, open, plain};
+use swae_codec::config::Mode;
+use swae_codec::stream::{Header, Kind};
+use swae_codec::{Bound, Compression, Field};
+use swae_store::{Decoder, Reader, Stored, open, plain};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,8 +42,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 compressed.display(),
                 decoded.count()
             );
-            let streams = reader.read_streams(index, &info.name)?;
-            let errors = verify_field(&truth.to_f64(), &decoded.to_f64(), streams)?;
+            let stored = reader.read_streams(index, &info.name)?;
+            let errors = verify_field(&truth.to_f64(), &decoded.to_f64(), &stored)?;
             misses += errors.misses;
             let verdict = match errors.misses {
                 0 => "kept".into(),
@@ -121,11 +121,11 @@ struct Errors {
 }
 
 /// The errors of a field; each stream has its own tolerance.
-fn verify_field(truth: &Array3<f64>, decoded: &Array3<f64>, streams: Vec<StoredStream>) -> Result<Errors> {
+fn verify_field(truth: &Array3<f64>, decoded: &Array3<f64>, stored: &[Stored]) -> Result<Errors> {
     let mut all = Errors::default();
-    for stream in streams {
-        let tolerance = tolerance(&stream)?;
-        for row in stream.rows {
+    for stored in stored {
+        let tolerance = tolerance(stored)?;
+        for row in stored.rows() {
             let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
             let part = s![z, y, x];
             let found = errors(truth.slice(part), decoded.slice(part), tolerance);
@@ -136,21 +136,32 @@ fn verify_field(truth: &Array3<f64>, decoded: &Array3<f64>, streams: Vec<StoredS
     Ok(all)
 }
 
-fn tolerance(stream: &StoredStream) -> Result<Tolerance> {
-    if let Some(parameters) = &stream.filter {
-        return match parameters.coding {
-            Coding::Bounded(Bound::Absolute(e)) => Ok(Tolerance::Absolute(e)),
-            Coding::Bounded(Bound::PointwiseRelative(r)) => Ok(Tolerance::PointwiseRelative(r)),
-            Coding::Raw => Ok(Tolerance::Absolute(0.0)),
-            Coding::Bounded(bound) => bail!("the filter has kept {bound} in each chunk; see swae compare"),
-            Coding::Latent => bail!("latents promise no bound; see swae compare"),
-        };
+fn tolerance(stored: &Stored) -> Result<Tolerance> {
+    match stored {
+        Stored::Stream { stream, .. } => of_stream(stream.header()),
+        Stored::Values { compression: Some(compression), .. } => of_filter(compression),
+        Stored::Values { compression: None, .. } => Ok(Tolerance::Absolute(0.0)),
     }
-    match header(&stream.bytes)?.kind {
+}
+
+/// The tolerance that a stream states.
+fn of_stream(header: &Header) -> Result<Tolerance> {
+    match &header.kind {
         Kind::Bounded(preamble) => Ok(preamble.tolerance),
         Kind::Raw => Ok(Tolerance::Absolute(0.0)),
         Kind::Latent(..) => bail!("latents promise no bound; see swae compare"),
         _ => bail!("this program does not know the stream's mode"),
+    }
+}
+
+/// The tolerance of all chunks that the HDF5 filter compressed.
+fn of_filter(compression: &Compression) -> Result<Tolerance> {
+    match compression.mode {
+        Mode::Bounded(Bound::Absolute(e)) => Ok(Tolerance::Absolute(e)),
+        Mode::Bounded(Bound::PointwiseRelative(r)) => Ok(Tolerance::PointwiseRelative(r)),
+        Mode::Bounded(bound) => bail!("the filter has kept {bound} in each chunk; see swae compare"),
+        Mode::Raw => Ok(Tolerance::Absolute(0.0)),
+        Mode::Latent(_) => bail!("latents promise no bound; see swae compare"),
     }
 }
 

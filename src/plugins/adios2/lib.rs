@@ -1,18 +1,21 @@
-//! An ADIOS2 operator: `operator.cpp` is what ADIOS2 sees of it, this file what it does.
+//! An ADIOS2 operator: operator.cpp is the class that ADIOS2 calls, this file does the work.
 //!
-//! Arrays of float and double of any rank are coded as the parameters say (see [`Parameters::of_words`]); values of other types
-//! are kept as they are.
+//! Arrays of float and double of any rank are coded by the operator's parameters (`settings.rs`);
+//! values of other types are stored verbatim. The operator sees one array at a time, and never the
+//! file.
 
 #![cfg(feature = "adios2")]
 
+mod settings;
+
+use settings::OperatorSettings;
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use swae_codec::Models;
 use swae_codec::array;
-use swae_plugins::parameters::Parameters;
-use swae_plugins::{called, threads};
+use swae_filter::{called, threads};
 
-/// As in operator.cpp.
+/// The functions that operator.cpp calls: `swae_operator_functions` there.
 #[repr(C)]
 pub struct Functions {
     compress: unsafe extern "C" fn(
@@ -29,10 +32,10 @@ pub struct Functions {
         usize,
     ) -> i64,
     decompress: unsafe extern "C" fn(*const c_void, usize, *mut c_void, *mut c_char, usize) -> i64,
-    most: extern "C" fn(usize, usize) -> usize,
+    max_size: extern "C" fn(usize, usize) -> usize,
 }
 
-static FUNCTIONS: Functions = Functions { compress, decompress, most };
+static FUNCTIONS: Functions = Functions { compress, decompress, max_size };
 
 unsafe extern "C" {
     fn swae_operator_create(parameters: *const c_void, functions: *const Functions) -> *mut c_void;
@@ -59,18 +62,52 @@ pub unsafe extern "C" fn OperatorDestroy(object: *mut c_void) {
     unsafe { swae_operator_destroy(object) }
 }
 
-extern "C" fn most(bytes: usize, axes: usize) -> usize {
-    array::most(bytes, axes.max(1))
+extern "C" fn max_size(bytes: usize, axes: usize) -> usize {
+    array::max_compressed_size(bytes, axes.max(1))
 }
 
-/// ADIOS2's own words among an operator's parameters.
-const OTHERS: [&str; 3] = ["pluginname", "pluginlibrary", "verbose"];
+/// An array of the host: where it lies, its axes (the last one fastest), and what its values are.
+struct HostArray<'a> {
+    data: *const c_void,
+    shape: &'a [usize],
+    /// 0 for float, 1 for double, 2 for any other type.
+    kind: c_int,
+    /// Bytes of a value.
+    size: usize,
+}
+
+impl HostArray<'_> {
+    /// # Safety
+    /// `data` leads to as many values as the shape has, of `size` bytes each.
+    unsafe fn coded(&self, settings: &OperatorSettings) -> Result<Vec<u8>, String> {
+        let points = self.shape.iter().try_fold(1usize, |n, &a| n.checked_mul(a)).unwrap_or(usize::MAX);
+        let threads = settings.threads.unwrap_or_else(threads);
+        let (shape, compression) = (self.shape, &settings.compression);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.kind {
+                0 => {
+                    let values = values::<f32>(self.data.cast(), points);
+                    called(threads, || array::compress_with(&values, shape, compression))
+                }
+                1 => {
+                    let values = values::<f64>(self.data.cast(), points);
+                    called(threads, || array::compress_with(&values, shape, compression))
+                }
+                _ => {
+                    let bytes = values::<u8>(self.data.cast(), points.saturating_mul(self.size));
+                    called(1, || Ok(array::store(&bytes)))
+                }
+            }
+        }
+    }
+}
 
 /// # Safety
-/// `words` leads to `count` pairs of strings, `data` to as many values as `shape` says, of `size` bytes each, `out` to
-/// `capacity` bytes, `message` to `room` bytes.
+/// `pairs` leads to `count` pairs of strings, `data` to as many values as `shape` says, of `size`
+/// bytes each, `out` to `capacity` bytes, `message` to `message_size` bytes.
 unsafe extern "C" fn compress(
-    words: *const *const c_char,
+    pairs: *const *const c_char,
     count: usize,
     data: *const c_void,
     shape: *const usize,
@@ -80,89 +117,77 @@ unsafe extern "C" fn compress(
     out: *mut c_void,
     capacity: usize,
     message: *mut c_char,
-    room: usize,
+    message_size: usize,
 ) -> i64 {
     // SAFETY: the caller's promise.
-    let (words, shape) = unsafe {
-        let words: Vec<_> = (0..2 * count).map(|i| CStr::from_ptr(*words.add(i)).to_string_lossy()).collect();
-        (words, if axes == 0 { &[] } else { std::slice::from_raw_parts(shape, axes) })
+    let (texts, shape) = unsafe {
+        let texts: Vec<_> = (0..2 * count).map(|i| CStr::from_ptr(*pairs.add(i)).to_string_lossy()).collect();
+        (texts, if axes == 0 { &[] } else { std::slice::from_raw_parts(shape, axes) })
     };
-    let pairs = words.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1]));
-    let coded = Parameters::of_words(pairs, &OTHERS).and_then(|parameters| {
-        let points = shape.iter().try_fold(1usize, |n, &a| n.checked_mul(a)).unwrap_or(usize::MAX);
-        let threads = parameters.threads.unwrap_or_else(threads);
-        // SAFETY: as above.
-        unsafe {
-            match kind {
-                0 => {
-                    let values = values::<f32>(data.cast(), points);
-                    called(threads, || parameters.compress(&values, shape))
-                }
-                1 => {
-                    let values = values::<f64>(data.cast(), points);
-                    called(threads, || parameters.compress(&values, shape))
-                }
-                _ => {
-                    let bytes = values::<u8>(data.cast(), points.saturating_mul(size));
-                    called(1, || Ok(array::store(&bytes)))
-                }
-            }
+    let pairs = texts.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1]));
+    let settings = OperatorSettings::from_key_values(pairs).map_err(|e| e.to_string());
+    let array = HostArray { data, shape, kind, size };
+    // SAFETY: the caller's promise.
+    let payload = settings.and_then(|settings| unsafe { array.coded(&settings) });
+    let payload = payload.and_then(|payload| {
+        if payload.len() > capacity {
+            return Err("an internal error of swae: the payload is larger than its limit".into());
         }
+        Ok(payload)
     });
-    let fits = coded.and_then(|payload| match payload.len() <= capacity {
-        true => Ok(payload),
-        false => Err("a defect of swae: the payload is larger than it can be".into()),
-    });
-    settled(fits, message, room).map_or(-1, |payload| {
+    reported(payload, message, message_size).map_or(-1, |payload| {
         // SAFETY: as above; it fits.
         unsafe { out.cast::<u8>().copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
         payload.len() as i64
     })
 }
 
-/// Values at any address: those that do not lie as their type should are copied.
+/// Values at any address: those that are not aligned are copied.
 ///
 /// # Safety
-/// There are so many.
+/// `data` leads to `count` values.
 unsafe fn values<'a, T: Copy>(data: *const T, count: usize) -> Cow<'a, [T]> {
     if count == 0 {
         return Cow::Borrowed(&[]);
     }
     // SAFETY: the caller's promise.
     unsafe {
-        match data.is_aligned() {
-            true => Cow::Borrowed(std::slice::from_raw_parts(data, count)),
-            false => Cow::Owned((0..count).map(|i| data.add(i).read_unaligned()).collect()),
+        if data.is_aligned() {
+            Cow::Borrowed(std::slice::from_raw_parts(data, count))
+        } else {
+            Cow::Owned((0..count).map(|i| data.add(i).read_unaligned()).collect())
         }
     }
 }
 
 /// # Safety
-/// `payload` leads to `size` bytes, `out` to memory for the array that was coded, `message` to `room` bytes.
+/// `payload` leads to `size` bytes, `out` to memory for the array that was coded, `message` to
+/// `message_size` bytes.
 unsafe extern "C" fn decompress(
     payload: *const c_void,
     size: usize,
     out: *mut c_void,
     message: *mut c_char,
-    room: usize,
+    message_size: usize,
 ) -> i64 {
     // SAFETY: the caller's promise.
     let payload = unsafe { values::<u8>(payload.cast(), size) };
     let decoded = called(threads(), || Ok(array::decompress(&payload, &Models::built_in())?.values));
-    settled(decoded, message, room).map_or(-1, |values| {
-        // SAFETY: ADIOS2 gives as much memory as the array has that the payload, whole by its checksum, was made of.
+    reported(decoded, message, message_size).map_or(-1, |values| {
+        // SAFETY: ADIOS2 gives memory for the array that was coded, and the checksum says that this
+        // is it.
         values.write(unsafe { std::slice::from_raw_parts_mut(out.cast(), values.size()) });
         values.size() as i64
     })
 }
 
-/// Leaves what went wrong where operator.cpp finds it.
-fn settled<T>(outcome: Result<T, String>, message: *mut c_char, room: usize) -> Option<T> {
+/// Writes an error where operator.cpp finds it, and gives the value where there is none.
+fn reported<T>(outcome: Result<T, String>, message: *mut c_char, size: usize) -> Option<T> {
     outcome
         .inspect_err(|text| {
             let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
-            let bytes = &text.as_bytes()[..text.as_bytes().len().min(room - 1)];
-            // SAFETY: operator.cpp has so much room, and it is zeroed.
+            let bytes = &text.as_bytes()[..text.as_bytes().len().min(size - 1)];
+            // SAFETY: operator.cpp has so many bytes there, and they are zeroed.
             unsafe { message.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         })
         .ok()

@@ -1,5 +1,5 @@
-// The operator as ADIOS2 sees it, of interface v2 (ADIOS2 2.12 and later) or v1, whichever the header has. All work is done by
-// two functions of lib.rs; their errors become exceptions here, which ADIOS2 passes on.
+// The class that ADIOS2 calls, of interface v2 (ADIOS2 2.12 and later) or v1, whichever the header has.
+// Functions of lib.rs do the work; their errors become exceptions here, which ADIOS2 passes on.
 #if __has_include(<adios2/plugin/PluginOperatorInterface.h>)
 #include <adios2/plugin/PluginOperatorInterface.h>
 #else
@@ -11,12 +11,12 @@
 #include <string>
 #include <vector>
 
-// As in lib.rs. Both give the bytes that they have written, or -1 and a message.
+// `Functions` of lib.rs. The first two give the bytes that they have written, or -1 and a message.
 struct swae_operator_functions {
-    int64_t (*compress)(const char *const *words, size_t count, const void *data, const size_t *shape, size_t axes, int type,
-                        size_t value_size, void *out, size_t capacity, char *message, size_t room);
-    int64_t (*decompress)(const void *payload, size_t size, void *out, char *message, size_t room);
-    size_t (*most)(size_t bytes, size_t axes);
+    int64_t (*compress)(const char *const *pairs, size_t count, const void *data, const size_t *shape, size_t axes,
+                        int kind, size_t value_size, void *out, size_t capacity, char *message, size_t message_size);
+    int64_t (*decompress)(const void *payload, size_t size, void *out, char *message, size_t message_size);
+    size_t (*max_size)(size_t bytes, size_t axes);
 };
 
 namespace {
@@ -54,37 +54,37 @@ class Operator final : public adios2::plugin::PluginOperatorInterface {
             std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return std::tolower(c); });
             keys.push_back(std::move(key));
         }
-        std::vector<const char *> words;
+        std::vector<const char *> pairs;
         size_t i = 0;
         for (const auto &parameter : m_Parameters) {
-            words.push_back(keys[i++].c_str());
-            words.push_back(parameter.second.c_str());
+            pairs.push_back(keys[i++].c_str());
+            pairs.push_back(parameter.second.c_str());
         }
         size_t points = 1;
         for (const size_t n : count) points *= n;
-        const int tag = type == adios2::DataType::Float ? 0 : type == adios2::DataType::Double ? 1 : 2;
+        const int kind = type == adios2::DataType::Float ? 0 : type == adios2::DataType::Double ? 1 : 2;
         const size_t size = size_of(type);
         char message[512] = {};
-        return given(functions_.compress(words.data(), keys.size(), data, count.data(), count.size(), tag, size, out,
-                                         functions_.most(points * size, count.size()), message, sizeof message),
+        return checked(functions_.compress(pairs.data(), keys.size(), data, count.data(), count.size(), kind, size, out,
+                                         functions_.max_size(points * size, count.size()), message, sizeof message),
                      message);
     }
 
     size_t InverseOperate(const char *in, const size_t size, char *out) override {
         char message[512] = {};
-        return given(functions_.decompress(in, size, out, message, sizeof message), message);
+        return checked(functions_.decompress(in, size, out, message, sizeof message), message);
     }
 
     bool IsDataTypeValid(const adios2::DataType type) const override { return size_of(type) > 0; }
 
     size_t GetEstimatedSize(const size_t points, const size_t size, const size_t axes, const size_t *) const override {
-        return functions_.most(points * size, axes);
+        return functions_.max_size(points * size, axes);
     }
 
   private:
     swae_operator_functions functions_;
 
-    static size_t given(int64_t bytes, const char *message) {
+    static size_t checked(int64_t bytes, const char *message) {
         if (bytes < 0) throw std::runtime_error(std::string("swae: ") + message);
         return static_cast<size_t>(bytes);
     }

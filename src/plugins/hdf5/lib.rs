@@ -1,7 +1,10 @@
-//! The HDF5 filter as a plugin: what the HDF5 library asks of a file that it finds in `HDF5_PLUGIN_PATH`.
+//! The HDF5 filter as a plugin: the two functions that HDF5 looks up in a library of
+//! `HDF5_PLUGIN_PATH`.
+//!
+//! The filter itself is the crate `swae-filter`.
 
 use std::ffi::{c_int, c_void};
-use swae_plugins::filter::CLASS;
+use swae_filter::filter::CLASS;
 
 /// H5PL_TYPE_FILTER.
 #[unsafe(no_mangle)]

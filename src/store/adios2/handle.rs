@@ -1,6 +1,10 @@
-//! An ADIOS2 context with one open engine: the calls of the C API that a writer and a reader need, each with its error.
+//! An ADIOS2 context with one open engine.
+//!
+//! The calls of the C API that a writer and a reader need, each with its error. No step or field is
+//! known here.
 
-use crate::{Error, Result, check_size, size_on_disk};
+use crate::error::{Error, Result};
+use crate::size::{check_size, size_on_disk};
 use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -22,7 +26,7 @@ unsafe impl Send for Handle {}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: both came from ADIOS2 and are given back once; errors have nobody to hear them.
+        // SAFETY: both came from ADIOS2 and are given back once; there is no caller for errors.
         unsafe {
             if !self.engine.is_null() {
                 adios2_close(self.engine);
@@ -59,8 +63,8 @@ impl Handle {
             };
             handle.io = adios2_declare_io(handle.adios, c"swae".as_ptr());
             handle.check(adios2_set_engine(handle.io, c"BP5".as_ptr()), "choose the BP5 engine")?;
-            // Minima and maxima of compressed bytes tell nobody anything; and a reader would wait an hour for a
-            // writer to complete a file that was cut short.
+            // Minima and maxima of compressed bytes mean nothing; and a reader would wait an hour
+            // for a writer to complete a file that was cut short.
             let always = [("StatsLevel", "0".into()), ("OpenTimeoutSecs", "1".into())];
             for (key, value) in always.iter().chain(parameters) {
                 let (key, value) = (handle.text(key)?, handle.text(value)?);
@@ -200,7 +204,7 @@ impl Handle {
     pub(super) fn read_text(&self, name: &str) -> Result<String> {
         let attribute = self.attribute_handle(name)?;
         let mut length = 0;
-        // SAFETY: the first call tells the length, the second fills a buffer of that length.
+        // SAFETY: the first call gives the length, the second fills a buffer of that length.
         let bytes = unsafe {
             self.check(adios2_attribute_string_data(attribute, ptr::null_mut(), &mut length), "read a text")?;
             let mut bytes = vec![0u8; length];
@@ -250,16 +254,7 @@ impl Handle {
             if variable.is_null() {
                 return Ok(None);
             }
-            let (mut found, mut dims) = (0, 0);
-            self.check(adios2_variable_type(&mut found, variable), "read a type")?;
-            self.check(adios2_variable_ndims(&mut dims, variable), "read a shape")?;
-            if found != kind || dims > 2 {
-                return Err(self.damaged(format!("{name} has not the type that it should have")));
-            }
-            let mut shape = [1usize; 2];
-            if dims > 0 {
-                self.check(adios2_variable_shape(shape.as_mut_ptr(), variable), "read a shape")?;
-            }
+            let (dims, shape) = self.shape_of(variable, name, kind)?;
             let rows = count.unwrap_or(shape[0]);
             if start.checked_add(rows).is_none_or(|end| end > shape[0]) {
                 return Err(self.damaged(format!("the table of boxes leads outside {name}")));
@@ -282,6 +277,31 @@ impl Handle {
             }
             Ok(Some(data))
         }
+    }
+
+    /// Number of axes and shape of a variable of this type.
+    ///
+    /// # Safety
+    /// The variable is one of the IO's.
+    unsafe fn shape_of(
+        &self,
+        variable: *mut adios2_variable,
+        name: &str,
+        kind: adios2_type,
+    ) -> Result<(usize, [usize; 2])> {
+        let (mut found, mut dims, mut shape) = (0, 0, [1usize; 2]);
+        // SAFETY: the caller's promise; at most two axes are written.
+        unsafe {
+            self.check(adios2_variable_type(&mut found, variable), "read a type")?;
+            self.check(adios2_variable_ndims(&mut dims, variable), "read a shape")?;
+            if found != kind || dims > 2 {
+                return Err(self.damaged(format!("{name} has not the type that it should have")));
+            }
+            if dims > 0 {
+                self.check(adios2_variable_shape(shape.as_mut_ptr(), variable), "read a shape")?;
+            }
+        }
+        Ok((dims, shape))
     }
 
     /// Goes to the next step; false at the end.

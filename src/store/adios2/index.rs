@@ -1,4 +1,7 @@
-//! BP5's list of steps: a head, then records, each a letter (`s` for a step), the number of bytes behind it, and these.
+//! BP5's list of steps, `md.idx`.
+//!
+//! A head, then records, each a letter (`s` for a step), the number of bytes behind it, and these
+//! bytes.
 
 /// The file that holds it.
 pub(super) const INDEX: &str = "md.idx";

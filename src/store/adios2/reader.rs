@@ -1,18 +1,23 @@
 //! Steps out of a BP5 output, read as a stream by one process.
+//!
+//! Sizes are checked first: ADIOS2 sees only files that are whole.
 
 use super::index::{FORMATS, INDEX, records};
 use super::{SIZES, handle::Handle};
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream};
+use crate::error::{Error, Result};
+use crate::reader::{Reader, Stored};
+use crate::step::{BoxRow, FieldInfo, StepInfo};
 use adios2_sys::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use swae_codec::stream::Stream;
 use swae_codec::{Dtype, Model, Models};
 use tempfile::TempDir;
 
-/// Whether every file of the output is as large as it was when its last step was complete. Gives the files that have half of
-/// something at their end, and the size that they have without.
+/// Whether every file of the output is as large as it was when its last step was complete. Gives
+/// the files that have half of something at their end, and the size that they have without.
 fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
     let damaged = |reason: String| Error::Content { path: path.into(), reason };
     let Ok(text) = fs::read_to_string(path.join(SIZES)) else { return Ok(BTreeMap::new()) };
@@ -164,17 +169,9 @@ impl Adios2Reader {
     }
 }
 
-impl Reader for Adios2Reader {
-    fn steps(&self) -> &[StepInfo] {
-        &self.steps
-    }
-
-    fn models(&self) -> &Models {
-        &self.models
-    }
-
-    /// BP5 is read as a stream: forwards is cheap, backwards opens the file again.
-    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
+impl Adios2Reader {
+    /// To a step. BP5 is read as a stream: forwards is cheap, backwards opens the file again.
+    fn go_to(&mut self, index: usize) -> Result<()> {
         if index < self.at {
             self.rewind()?;
         }
@@ -185,13 +182,37 @@ impl Reader for Adios2Reader {
             }
             self.at += 1;
         }
+        Ok(())
+    }
+}
+
+impl Reader for Adios2Reader {
+    fn steps(&self) -> &[StepInfo] {
+        &self.steps
+    }
+
+    fn models(&self) -> &Models {
+        &self.models
+    }
+
+    fn read_selected(
+        &mut self,
+        index: usize,
+        field: &str,
+        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+    ) -> Result<Vec<Stored>> {
+        self.go_to(index)?;
         let name = format!("{field}/stream");
-        let bytes = |rows: Vec<BoxRow>| {
-            let (start, count) = (rows[0].offset as usize, rows[0].length as usize);
-            let bytes = self.handle.get::<u8>(&name, adios2_type_adios2_type_uint8_t, start, Some(count))?;
-            let bytes = bytes.ok_or_else(|| self.handle.damaged(format!("{name} is missing")))?;
-            Ok(StoredStream { rows, bytes, filter: None })
-        };
-        BoxRow::by_stream(self.rows(field)?).into_iter().map(bytes).collect()
+        let mut stored = Vec::new();
+        for rows in BoxRow::by_stream(self.rows(field)?) {
+            if select(&rows) {
+                let (start, count) = (rows[0].offset as usize, rows[0].length as usize);
+                let kind = adios2_type_adios2_type_uint8_t;
+                let bytes = self.handle.get::<u8>(&name, kind, start, Some(count))?;
+                let bytes = bytes.ok_or_else(|| self.handle.damaged(format!("{name} is missing")))?;
+                stored.push(Stored::Stream { rows, stream: Stream::open(bytes)? });
+            }
+        }
+        Ok(stored)
     }
 }

@@ -1,8 +1,12 @@
 //! Steps into a BP5 output, all ranks together.
+//!
+//! ADIOS2 moves the bytes; `swae.sizes` and the list of steps are written here.
 
 use super::index::{self, FORMATS, INDEX};
 use super::{SIZES, handle::Handle};
-use crate::{BoxRow, Error, FieldInfo, FieldPart, Kept, Result, Writer};
+use crate::error::{Error, Result};
+use crate::step::{BoxRow, FieldInfo, FieldPart};
+use crate::writer::{Kept, Writer, is_first};
 use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::collections::BTreeMap;
@@ -37,7 +41,7 @@ impl Adios2Writer {
         Ok(writer)
     }
 
-    /// Goes on with an output, behind the steps that are kept.
+    /// Continues an output, behind the steps that are kept.
     ///
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
@@ -49,7 +53,7 @@ impl Adios2Writer {
         let known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
         let writer = Self { known, ..writer };
         // What is dropped need not be there any more.
-        writer.seal()?;
+        writer.finalise()?;
         Ok(writer)
     }
 
@@ -63,7 +67,7 @@ impl Adios2Writer {
     ) -> Result<Self> {
         // SAFETY: the caller's promise.
         let (first_rank, handle) =
-            unsafe { (crate::is_first(comm), Handle::new(path, Some(comm), mode, parameters)?) };
+            unsafe { (is_first(comm), Handle::new(path, Some(comm), mode, parameters)?) };
         Ok(Self { handle, first_rank, known: BTreeMap::new(), models: Vec::new() })
     }
 
@@ -122,45 +126,43 @@ impl Adios2Writer {
                 self.handle.put(moment, ptr::from_ref(&time).cast())?;
             }
         }
-        for part in fields {
-            let name = &part.info.name;
-            match self.known.get(name) {
-                None => {
-                    self.describe(part.info)?;
-                    self.known.insert(name.clone(), part.info.clone());
-                }
-                Some(known) if known != part.info => {
-                    return Err(self.handle.error(format!(
-                        "field {name} changed its shape, type, grid or encoding after the first step; BP5 keeps them once a file"
-                    )));
-                }
-                Some(_) => {}
+        fields.iter().try_for_each(|part| self.write_field(part))
+    }
+
+    fn write_field(&mut self, part: &FieldPart<'_>) -> Result<()> {
+        let name = &part.info.name;
+        match self.known.get(name) {
+            None => {
+                self.describe(part.info)?;
+                self.known.insert(name.clone(), part.info.clone());
             }
-            let offset = part.boxes.first().map_or(0, |b| b.offset as usize);
-            let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.bytes.len()]];
-            self.handle.put_array(
-                &format!("{name}/stream"),
-                adios2_type_adios2_type_uint8_t,
-                dims,
-                part.bytes,
-            )?;
-            let table = BoxRow::to_table(&part.boxes);
-            let width = BoxRow::COLUMNS;
-            let dims: [&[usize]; 3] =
-                [&[part.all_boxes, width], &[part.first_box, 0], &[part.boxes.len(), width]];
-            self.handle.put_array(
-                &format!("{name}/boxes"),
-                adios2_type_adios2_type_uint64_t,
-                dims,
-                &table,
-            )?;
+            Some(known) if known != part.info => {
+                return Err(self.handle.error(format!(
+                    "field {name} changed its shape, type, grid or encoding after the first step; \
+                     BP5 keeps them once a file"
+                )));
+            }
+            Some(_) => {}
         }
-        Ok(())
+        let offset = part.boxes.first().map_or(0, |b| b.offset as usize);
+        let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.streams().len()]];
+        self.handle.put_array(
+            &format!("{name}/stream"),
+            adios2_type_adios2_type_uint8_t,
+            dims,
+            part.streams(),
+        )?;
+        let table = BoxRow::to_table(&part.boxes);
+        let width = BoxRow::COLUMNS;
+        let dims: [&[usize]; 3] =
+            [&[part.all_boxes, width], &[part.first_box, 0], &[part.boxes.len(), width]];
+        self.handle.put_array(&format!("{name}/boxes"), adios2_type_adios2_type_uint64_t, dims, &table)
     }
 }
 
-/// Before steps are taken away. ADIOS2 does it in several writes, the list of steps last: until it is done, a reader is not to see
-/// more of the list than the steps that are kept, and data may be missing. One rank calls it.
+/// Before steps are taken away. ADIOS2 does it in several writes, the list of steps last: until it
+/// is done, a reader is not to see more of the list than the steps that are kept, and data may be
+/// missing. One rank calls it.
 pub(crate) fn forget(path: &Path, steps: usize) -> Result<()> {
     let note = || -> std::io::Result<()> {
         let index = index::length(&fs::read(path.join(INDEX))?, steps);
@@ -196,14 +198,14 @@ impl Writer for Adios2Writer {
         // The step is ended in any case: ending is collective, and no rank may be left waiting.
         let ended = self.handle.end_step();
         written.and(ended)?;
-        Ok(fields.iter().map(|part| part.bytes.len() as u64).sum())
+        Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
     }
 
     fn path(&self) -> &Path {
         &self.handle.path
     }
 
-    fn seal(&self) -> Result<()> {
+    fn finalise(&self) -> Result<()> {
         if !self.first_rank {
             return Ok(());
         }

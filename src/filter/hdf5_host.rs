@@ -1,5 +1,7 @@
-//! The HDF5 library that called the filter. A process may hold several (h5py brings its own, and hides it), so the filter links
-//! none and takes the functions of the one that is on the stack.
+//! The HDF5 library that called the filter.
+//!
+//! A process may hold several (h5py brings its own, and hides it), so the filter links none: it
+//! takes the functions of the library that is on the call stack.
 
 use libloading::os::unix::{Library, RTLD_LAZY};
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_void};
@@ -22,7 +24,7 @@ type PushError = unsafe extern "C" fn(
     ...
 ) -> c_int;
 
-/// What HDF5 says of the array that a filter is set up for.
+/// The chunks of the dataset that the filter is set up for.
 pub(crate) struct Chunk {
     /// H5T_class_t: 1 for floats.
     pub class: c_int,
@@ -37,7 +39,7 @@ impl Host {
     /// The library that has called us.
     pub(crate) fn calling() -> Option<Self> {
         let mut frames = [std::ptr::null_mut::<c_void>(); 64];
-        // SAFETY: it writes at most as many frames as there is room for.
+        // SAFETY: it writes at most as many frames as the array has.
         let found = unsafe { libc::backtrace(frames.as_mut_ptr(), frames.len() as c_int) };
         let own = file_of(Self::calling as *const c_void)?;
         let all = frames[..found.max(0) as usize].iter().filter_map(|&frame| file_of(frame));
@@ -88,7 +90,7 @@ impl Host {
     }
 
     /// The numbers that the filter of this id has in a property list, and its flags.
-    pub(crate) fn numbers(&self, list: Hid, filter: c_int) -> Option<(c_uint, Vec<c_uint>)> {
+    pub(crate) fn cd_values(&self, list: Hid, filter: c_int) -> Option<(c_uint, Vec<c_uint>)> {
         type Get = unsafe extern "C" fn(
             Hid,
             c_int,
@@ -103,7 +105,7 @@ impl Host {
         let get = unsafe { self.get::<Get>(c"H5Pget_filter_by_id2")? };
         let (mut flags, mut count, mut numbers, mut config) = (0, 64, vec![0; 64], 0);
         let name = std::ptr::null_mut();
-        // SAFETY: there is room for 64 numbers, and none for a name.
+        // SAFETY: the array has 64 numbers, and no name is asked for.
         let done =
             unsafe { get(list, filter, &mut flags, &mut count, numbers.as_mut_ptr(), 0, name, &mut config) };
         numbers.truncate(count);
@@ -111,7 +113,7 @@ impl Host {
     }
 
     /// Gives the filter of this id other numbers.
-    pub(crate) fn set_numbers(
+    pub(crate) fn set_cd_values(
         &self,
         list: Hid,
         filter: c_int,
@@ -131,7 +133,8 @@ impl Host {
         type Size = unsafe extern "C" fn(Hid) -> usize;
         type Shape = unsafe extern "C" fn(Hid, c_int, *mut u64) -> c_int;
         let mut shape = vec![0; swae_codec::array::MOST_AXES];
-        // SAFETY: their types in H5Tpublic.h and H5Ppublic.h; there is room for as many axes as it is told.
+        // SAFETY: their types in H5Tpublic.h and H5Ppublic.h; the array has as many axes
+        // as the call says.
         let (class, size, order, axes) = unsafe {
             let ask = self.get::<Shape>(c"H5Pget_chunk")?;
             let axes = ask(list, shape.len() as c_int, shape.as_mut_ptr());

@@ -1,7 +1,9 @@
-//! Whether a step fits on the disk. HDF5 and ADIOS2 do not survive a disk that fills while they write: the one crashes when
-//! MPI ends, in the other a rank waits for ever. So the room is looked for before they are called.
+//! Whether a step fits on the disk.
+//!
+//! HDF5 and ADIOS2 do not survive a disk that fills while they write: HDF5 crashes when MPI ends,
+//! and a rank of ADIOS2 waits for ever. So the free space is checked before they are called.
 
-use crate::FieldPart;
+use crate::step::FieldPart;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use std::io;
@@ -11,11 +13,11 @@ use std::path::Path;
 const FIELD: u64 = 8 << 10;
 const STEP: u64 = 1 << 20;
 
-/// Takes as much room as a step needs, and gives it back.
+/// Takes as much space as a step needs, and gives it back.
 ///
 /// # Errors
-/// Where the disk, or a quota, does not have it. Everything else is left for the store to find out.
-pub(crate) fn find(path: &Path, fields: &[FieldPart<'_>]) -> io::Result<()> {
+/// Where the disk, or a quota, does not have it. All other errors are left to the store.
+pub(crate) fn reserve(path: &Path, fields: &[FieldPart<'_>]) -> io::Result<()> {
     let folder = match path.parent() {
         _ if path.is_dir() => path,
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -25,7 +27,7 @@ pub(crate) fn find(path: &Path, fields: &[FieldPart<'_>]) -> io::Result<()> {
     let needed = STEP + fields.iter().map(field).sum::<u64>();
     let full = |e: Errno| match e {
         Errno::NOSPC | Errno::DQUOT => Err(io::Error::other(format!(
-            "the step needs {:.1} MB, and the disk does not have them ({e})",
+            "the step needs {:.1} MB, and the disk has no space for them ({e})",
             needed as f64 / 1e6
         ))),
         _ => Ok(()),

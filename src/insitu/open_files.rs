@@ -1,6 +1,7 @@
-//! The files that sessions of this program have open: two that write one file would ruin it.
+//! The files that sessions of this program have open. A session holds a guard for its file as long
+//! as it writes it, because two sessions that write one file would destroy it.
 
-use crate::output::lock;
+use crate::lock::lock;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,10 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A session's right to a file; it ends when dropped.
-pub(crate) struct Claim(PathBuf);
+/// Keeps other sessions from opening a file until it is dropped.
+pub(crate) struct OpenFileGuard(PathBuf);
 
-impl Claim {
+impl OpenFileGuard {
     /// # Errors
     /// [`Error::State`] where another session has the file open.
     pub(crate) fn of(path: &Path) -> Result<Self> {
@@ -30,7 +31,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for OpenFileGuard {
     fn drop(&mut self) {
         lock(&OPEN).remove(&self.0);
     }

@@ -1,26 +1,29 @@
-//! What the ranks tell each other at the end of a step, and the verdict that follows. Plain code: it needs no MPI.
+//! Validation of a step: each rank reports its fields and boxes, and rank 0 checks that they fit
+//! together. What follows is where each rank's boxes lie in the file. Plain code: it needs no MPI.
 
-use crate::encoder::Step;
+use crate::step::Step;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use swae_store::{BoxRow, Boxes, FieldInfo};
 
-/// One rank's account of its step.
+/// What a rank reports of its step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub step: i64,
     pub time: f64,
     /// The first thing that went wrong on the rank.
     pub failure: Option<Error>,
-    /// The boxes that fields may have; most have the same.
-    pub layouts: Vec<Boxes>,
-    /// The rank's fields in the order in which they were put, each with its layout.
+    /// The sets of boxes that its fields have; most have the same.
+    pub box_sets: Vec<Boxes>,
+    /// The rank's fields in the order in which they were put, each with the
+    /// number of its set of boxes.
     pub fields: Vec<(FieldInfo, usize)>,
 }
 
-/// What all ranks have agreed on once: while every rank's fields and boxes stay the same, so does the verdict.
-pub(crate) struct Plan {
+/// The outcome of an earlier validation: it holds as long as every rank's fields and boxes stay the
+/// same.
+pub(crate) struct ValidatedLayout {
     /// The same on all ranks.
     pub number: i64,
     /// This rank's own.
@@ -40,32 +43,32 @@ pub(crate) struct Part {
     pub boxes: Vec<BoxRow>,
 }
 
-/// A step that all ranks agree on: its fields, sorted by name, each with this rank's part.
-pub(crate) type Agreed = Vec<(FieldInfo, Part)>;
+/// A step that was validated: its fields, sorted by name, each with this rank's part.
+pub(crate) type ValidatedStep = Vec<(FieldInfo, Part)>;
 
 impl Report {
     pub(crate) fn of(step: &Step) -> Self {
-        let (mut layouts, mut fields) = (Vec::<Boxes>::new(), Vec::new());
+        let (mut box_sets, mut fields) = (Vec::<Boxes>::new(), Vec::new());
         for put in &step.puts {
             let places: Boxes = put.boxes.iter().map(|row| (row.start, row.count)).collect();
-            let known = layouts.iter().rposition(|layout| *layout == places);
-            let layout = known.unwrap_or_else(|| {
-                layouts.push(places);
-                layouts.len() - 1
+            let known = box_sets.iter().rposition(|set| *set == places);
+            let set = known.unwrap_or_else(|| {
+                box_sets.push(places);
+                box_sets.len() - 1
             });
-            fields.push((put.info.clone(), layout));
+            fields.push((put.info.clone(), set));
         }
-        Self { step: step.number, time: step.time, failure: step.failure.clone(), layouts, fields }
+        Self { step: step.number, time: step.time, failure: step.failure.clone(), box_sets, fields }
     }
 
     /// Whether another step had the same fields in the same boxes.
     pub(crate) fn same_fields(&self, other: &Self) -> bool {
-        self.fields == other.fields && self.layouts == other.layouts
+        self.fields == other.fields && self.box_sets == other.box_sets
     }
 
-    /// Where it says that the boxes of a field are.
-    fn layout_of(&self, name: &str) -> Option<usize> {
-        self.fields.iter().find(|(info, _)| info.name == name).map(|(_, layout)| *layout)
+    /// The number of the set of boxes that a field has.
+    fn boxes_of(&self, name: &str) -> Option<usize> {
+        self.fields.iter().find(|(info, _)| info.name == name).map(|(_, set)| *set)
     }
 }
 
@@ -82,14 +85,14 @@ impl Part {
     }
 }
 
-/// The verdict on what all ranks report: the fields of the step, sorted by name.
+/// Checks that what all ranks report fits together; gives the fields of the step, sorted by name.
 ///
 /// A rank without boxes puts nothing; the fields of the others must still be the same.
 ///
 /// # Errors
-/// The first failure of any rank; [`Error::Disagreement`] where steps or fields differ, or the boxes of a field
-/// overlap or leave holes.
-pub(crate) fn agree(reports: &[Report]) -> Result<Vec<FieldInfo>> {
+/// The first failure of any rank; [`Error::Mismatch`] where steps or fields differ, or the boxes of
+/// a field overlap or leave holes.
+pub(crate) fn validate(reports: &[Report]) -> Result<Vec<FieldInfo>> {
     for (r, report) in reports.iter().enumerate() {
         if let Some(failure) = &report.failure {
             let alone = reports.len() == 1;
@@ -97,21 +100,21 @@ pub(crate) fn agree(reports: &[Report]) -> Result<Vec<FieldInfo>> {
         }
         let first = &reports[0];
         if (report.step, report.time.to_bits()) != (first.step, first.time.to_bits()) {
-            return Err(Error::Disagreement(format!(
+            return Err(Error::Mismatch(format!(
                 "rank 0 ends step {} at time {}, rank {r} ends step {} at time {}",
                 first.step, first.time, report.step, report.time
             )));
         }
     }
     let infos = union(reports)?;
-    // Fields that live on the same boxes are looked at once.
+    // Fields on the same boxes are checked once.
     let mut seen = BTreeSet::new();
     for info in &infos {
-        let layouts: Vec<Option<usize>> = reports.iter().map(|r| r.layout_of(&info.name)).collect();
+        let sets: Vec<Option<usize>> = reports.iter().map(|r| r.boxes_of(&info.name)).collect();
         let boxes =
-            |(r, layout): (&Report, &Option<usize>)| layout.map_or(Boxes::new(), |l| r.layouts[l].clone());
-        if seen.insert((layouts.clone(), info.shape, info.partial)) {
-            let parts: Vec<Boxes> = reports.iter().zip(&layouts).map(boxes).collect();
+            |(r, set): (&Report, &Option<usize>)| set.map_or(Boxes::new(), |set| r.box_sets[set].clone());
+        if seen.insert((sets.clone(), info.shape, info.partial)) {
+            let parts: Vec<Boxes> = reports.iter().zip(&sets).map(boxes).collect();
             check_cover(info, &parts)?;
         }
     }
@@ -123,10 +126,10 @@ fn union(reports: &[Report]) -> Result<Vec<FieldInfo>> {
     let mut fields: BTreeMap<&str, (&FieldInfo, usize)> = BTreeMap::new();
     for (rank, report) in reports.iter().enumerate() {
         for (info, _) in &report.fields {
-            let (known, giver) = *fields.entry(&info.name).or_insert((info, rank));
+            let (known, first) = *fields.entry(&info.name).or_insert((info, rank));
             if known != info {
-                return Err(Error::Disagreement(format!(
-                    "field '{}': rank {giver} says {}, rank {rank} says {}",
+                return Err(Error::Mismatch(format!(
+                    "field '{}': rank {first} says {}, rank {rank} says {}",
                     info.name,
                     describe(known),
                     describe(info)
@@ -135,14 +138,14 @@ fn union(reports: &[Report]) -> Result<Vec<FieldInfo>> {
         }
     }
     // On a level of a hierarchy a rank may have no box.
-    for (info, giver) in fields.values().filter(|(info, _)| !info.partial) {
+    for (info, first) in fields.values().filter(|(info, _)| !info.partial) {
         let lacks = |r: &Report| {
             let whole = || r.fields.iter().any(|(f, _)| !f.partial);
             whole() && !r.fields.iter().any(|(f, _)| f.name == info.name)
         };
         if let Some(rank) = reports.iter().position(lacks) {
-            return Err(Error::Disagreement(format!(
-                "step {}: rank {giver} put field '{}', rank {rank} did not",
+            return Err(Error::Mismatch(format!(
+                "step {}: rank {first} put field '{}', rank {rank} did not",
                 reports[0].step, info.name
             )));
         }
@@ -168,12 +171,13 @@ fn check_cover(info: &FieldInfo, parts: &[Boxes]) -> Result<()> {
     let mut boxes: Vec<(usize, Place)> =
         parts.iter().enumerate().flat_map(|(rank, boxes)| boxes.iter().map(move |b| (rank, *b))).collect();
     boxes.retain(|(_, (_, count))| !count.contains(&0));
-    let wrong = |text: String| Err(Error::Disagreement(format!("field '{}': {text}", info.name)));
+    let wrong = |text: String| Err(Error::Mismatch(format!("field '{}': {text}", info.name)));
     let outside = |(start, count): &Place| (0..3).any(|a| start[a] + count[a] > info.shape[a]);
     if let Some((rank, b)) = boxes.iter().find(|(_, b)| outside(b)) {
         return wrong(format!("rank {rank}'s box {} leaves the grid of {:?}", place(b), info.shape));
     }
-    // A box is compared with those alone that reach into the same cells of a grid as coarse as the boxes are large.
+    // A box is compared with those alone that reach into the same cells of a grid as coarse as the
+    // boxes are large.
     let number = boxes.len().max(1);
     let cell: [usize; 3] = std::array::from_fn(|a| {
         boxes.iter().map(|(_, (_, count))| count[a]).sum::<usize>().div_ceil(number).max(1)
@@ -221,18 +225,18 @@ mod tests {
 
     fn report(fields: &[&str], z: usize, depth: usize) -> Report {
         let fields = fields.iter().map(|name| (info(name), 0)).collect();
-        let layouts = vec![vec![([0, 0, z], [8, 8, depth])]];
-        Report { step: 3, time: 1.5, failure: None, layouts, fields }
+        let box_sets = vec![vec![([0, 0, z], [8, 8, depth])]];
+        Report { step: 3, time: 1.5, failure: None, box_sets, fields }
     }
 
     fn message(reports: &[Report]) -> String {
-        agree(reports).unwrap_err().to_string()
+        validate(reports).unwrap_err().to_string()
     }
 
     #[test]
     fn fields_are_sorted_whatever_the_order_of_the_puts() {
         let reports = [report(&["chi", "alpha"], 0, 8), report(&["alpha", "chi"], 8, 8)];
-        let names: Vec<_> = agree(&reports).unwrap().into_iter().map(|info| info.name).collect();
+        let names: Vec<_> = validate(&reports).unwrap().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["alpha", "chi"]);
     }
 
@@ -248,22 +252,22 @@ mod tests {
     #[test]
     fn a_rank_with_nothing_to_write_is_fine() {
         let mut reports = vec![report(&["chi"], 0, 16), report(&[], 0, 0)];
-        assert_eq!(agree(&reports).unwrap(), [info("chi")]);
-        reports[1] = Report { layouts: vec![vec![]], ..report(&["chi"], 0, 0) };
-        assert_eq!(agree(&reports).unwrap(), [info("chi")]);
+        assert_eq!(validate(&reports).unwrap(), [info("chi")]);
+        reports[1] = Report { box_sets: vec![vec![]], ..report(&["chi"], 0, 0) };
+        assert_eq!(validate(&reports).unwrap(), [info("chi")]);
     }
 
     #[test]
-    fn a_field_with_boxes_of_its_own_is_looked_at_itself() {
+    fn a_field_with_boxes_of_its_own_is_checked_itself() {
         let mut reports = [report(&["chi", "K"], 0, 8), report(&["chi", "K"], 8, 8)];
-        reports[1].layouts.push(vec![([0, 0, 9], [8, 8, 7])]);
-        assert!(agree(&reports).is_ok());
+        reports[1].box_sets.push(vec![([0, 0, 9], [8, 8, 7])]);
+        assert!(validate(&reports).is_ok());
         reports[1].fields[1].1 = 1;
         assert!(message(&reports).contains("'K': the boxes of all ranks hold 960"), "{}", message(&reports));
     }
 
     #[test]
-    fn every_disagreement_names_field_and_ranks() {
+    fn every_mismatch_names_field_and_ranks() {
         let whole = [report(&["chi"], 0, 8), report(&["chi"], 8, 8)];
         let overlap = [report(&["chi"], 0, 9), report(&["chi"], 8, 8)];
         assert!(message(&overlap).contains("'chi': rank 0's box"), "{}", message(&overlap));

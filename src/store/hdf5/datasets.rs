@@ -1,16 +1,21 @@
-//! HDF5 files of others: every three-dimensional dataset of floats is a field of the one step.
+//! Datasets as fields: those of other programs' HDF5 files, which are one step, and those behind
+//! the filter.
 //!
-//! Its name is its path in the file, without the first `/`; its axes are `[z, y, x]`, as HDF5 counts them.
+//! The name of a field is its path in the file, without the first `/`; axes are `[z, y, x]`, as
+//! HDF5 counts them. HDF5 decodes: there are no streams here.
 
-use crate::{BoxRow, Error, FieldInfo, Reader, Result, StepInfo, StoredStream, check_size, filtered, plain};
+use super::filtered;
+use crate::error::{Error, Result};
+use crate::reader::{Reader, Stored, find};
+use crate::size::check_size;
+use crate::step::{BoxRow, FieldInfo, StepInfo};
 use hdf5::filters::Filter;
 use hdf5::types::{FloatSize, TypeDescriptor};
 use hdf5::{Dataset, File, Group};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
-use swae_codec::{Dtype, Field, Models};
-use swae_plugins::filter::ID;
-use swae_plugins::parameters::Parameters;
+use swae_codec::{Compression, Dtype, Field, Models};
+use swae_filter::filter::ID;
 
 pub(crate) struct DatasetsReader {
     file: File,
@@ -32,29 +37,34 @@ impl DatasetsReader {
     }
 }
 
-/// All of a dataset, as the raw stream of one box.
-pub(crate) fn stream(dataset: &Dataset, info: &FieldInfo) -> hdf5::Result<StoredStream> {
+/// The values of a dataset, if its one box is selected.
+pub(super) fn read(
+    dataset: &Dataset,
+    info: &FieldInfo,
+    select: &mut dyn FnMut(&[BoxRow]) -> bool,
+) -> hdf5::Result<Vec<Stored>> {
+    if !select(&[BoxRow::whole(info)]) {
+        return Ok(Vec::new());
+    }
     let [x, y, z] = info.shape;
     let shaped = |e: ndarray::ShapeError| hdf5::Error::from(e.to_string());
     let field = match info.dtype {
         Dtype::F32 => Field::F32(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
         Dtype::F64 => Field::F64(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
     };
-    let bytes = plain::raw(&field).map_err(|e| e.to_string())?;
-    let row = BoxRow { start: [0; 3], count: info.shape, offset: 0, length: bytes.len() as u64 };
-    Ok(StoredStream { rows: vec![row], bytes, filter: parameters(dataset) })
+    Ok(vec![Stored::Values { rows: vec![BoxRow::whole(info)], field, compression: compression(dataset) }])
 }
 
 /// How our filter codes a dataset.
-fn parameters(dataset: &Dataset) -> Option<Parameters> {
+fn compression(dataset: &Dataset) -> Option<Compression> {
     let ours = |filter: &Filter| match filter {
-        Filter::User(ID, numbers) => Parameters::of_numbers(numbers).ok(),
+        Filter::User(ID, numbers) => Compression::from_cd_values(numbers).ok(),
         _ => None,
     };
     dataset.filters().iter().find_map(ours)
 }
 
-/// Groups in groups, that many: a group may hold itself.
+/// How deep groups are followed: a group may hold itself.
 const DEPTH: usize = 16;
 
 /// All fields of a group and of those in it, by name.
@@ -78,7 +88,7 @@ fn collect(group: &Group, prefix: &str, limit: u64, fields: &mut Vec<(FieldInfo,
 }
 
 /// None where it is no field.
-pub(crate) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
+pub(super) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
     let dtype = match dataset.dtype().ok()?.to_descriptor().ok()? {
         TypeDescriptor::Float(FloatSize::U4) => Dtype::F32,
         TypeDescriptor::Float(FloatSize::U8) => Dtype::F64,
@@ -86,7 +96,7 @@ pub(crate) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldI
     };
     let [z, y, x] = dataset.shape()[..] else { return None };
     let shape = [x, y, z];
-    // A filter may have made it smaller than its values, a thousandfold, not more.
+    // A filter may have made it up to a thousand times smaller than its values.
     check_size::<f32>(dataset.size(), limit.saturating_mul(1000)).ok()?;
     swae_codec::view::check_shape(shape).ok()?;
     Some(FieldInfo {
@@ -95,7 +105,7 @@ pub(crate) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldI
         shape,
         origin: [0.0; 3],
         spacing: [1.0; 3],
-        encoding: parameters(dataset).map_or_else(|| "hdf5".into(), |p| p.to_string()),
+        encoding: compression(dataset).map_or_else(|| "hdf5".into(), |p| p.to_string()),
         partial: false,
     })
 }
@@ -109,12 +119,17 @@ impl Reader for DatasetsReader {
         &self.models
     }
 
-    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<StoredStream>> {
-        let info = crate::find(self, index, field)?;
+    fn read_selected(
+        &mut self,
+        index: usize,
+        field: &str,
+        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+    ) -> Result<Vec<Stored>> {
+        let info = find(self, index, field)?;
         let content =
             |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
         let dataset = self.file.dataset(&info.name);
-        Ok(vec![dataset.and_then(|dataset| stream(&dataset, &info)).map_err(content)?])
+        dataset.and_then(|dataset| read(&dataset, &info, select)).map_err(content)
     }
 }
 

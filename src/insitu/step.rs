@@ -1,0 +1,195 @@
+//! A step on a rank, on its way from the program's memory to the file: the boxes that were put,
+//! encoded or copied. The types that the parts of a session hand on to one another are here; what
+//! is done with them is not.
+
+use crate::lock_ticket::LockTicket;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use swae_codec::bound::ValueRange;
+use swae_codec::{Bound, Compression, Element, Field, FieldView};
+use swae_store::{BoxRow, FieldInfo};
+
+/// A field's grid, or one level of it. All triples are `[x, y, z]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// Level of refinement; the field of a level above 0 is called `name@level` in the file.
+    pub level: u32,
+    /// Whether boxes need not cover the grid; above level 0 they never need.
+    pub partial: bool,
+    /// Points of the whole grid.
+    pub shape: [usize; 3],
+    /// Coordinates of the grid's point 0.
+    pub origin: [f64; 3],
+    /// Distance between points.
+    pub spacing: [f64; 3],
+}
+
+/// A box of values, and the point of the grid where it begins.
+pub type Placed<'a, T> = ([usize; 3], FieldView<'a, T>);
+
+/// A copy of a box of values, and the point of the grid where it begins.
+pub(crate) type PlacedField = ([usize; 3], Field);
+
+/// The range of each field on all ranks and levels.
+pub(crate) type Ranges = BTreeMap<String, ValueRange>;
+
+/// A rank's part of a step.
+pub(crate) struct Step {
+    pub number: i64,
+    pub time: f64,
+    /// The first thing that went wrong.
+    pub failure: Option<Error>,
+    /// What is ready to be written, in the order of the puts.
+    pub puts: Vec<Put>,
+    /// What is not.
+    pub copies: Vec<Copied>,
+    /// When it may be written, where another thread does it.
+    pub ticket: Option<LockTicket>,
+    /// The ranges of those fields that need one, as soon as they are gathered from all ranks.
+    pub ranges: Ranges,
+}
+
+/// A rank's boxes of one field, ready to be written.
+pub(crate) struct Put {
+    pub info: FieldInfo,
+    pub boxes: Vec<BoxRow>,
+    pub content: Content,
+}
+
+/// What is written of a field.
+pub(crate) enum Content {
+    /// The streams of its boxes, one after the other.
+    Streams(Vec<u8>),
+    /// The values of its boxes, which the store compresses.
+    Values(Vec<PlacedField>),
+}
+
+/// Boxes of a field that are encoded later: because their bound depends on the range that the field
+/// has on all ranks, or because the simulation goes on meanwhile.
+pub(crate) struct Copied {
+    pub info: FieldInfo,
+    pub compression: Compression,
+    pub boxes: Vec<PlacedField>,
+}
+
+impl Step {
+    pub(crate) fn new(number: i64, time: f64, failure: Option<Error>) -> Self {
+        Self {
+            number,
+            time,
+            failure,
+            puts: Vec::new(),
+            copies: Vec::new(),
+            ticket: None,
+            ranges: Ranges::new(),
+        }
+    }
+
+    /// Notes an error, if it is the first.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+    }
+
+    /// Bytes of the copies.
+    pub(crate) fn copied(&self) -> usize {
+        self.copies.iter().map(Copied::bytes).sum()
+    }
+
+    /// This rank's ranges of the fields that need one.
+    pub(crate) fn own_ranges(&self) -> Ranges {
+        let mut ranges = Ranges::new();
+        for Copied { info, boxes, .. } in self.copies.iter().filter(|c| needs_range(&c.compression)) {
+            for (_, field) in boxes {
+                let range = match field {
+                    Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
+                    Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
+                };
+                // A copy is contiguous; whatever happens, the others wait for this rank in the
+                // exchange.
+                widen(&mut ranges, base_name(&info.name).into(), range.unwrap_or(ValueRange::EMPTY));
+            }
+        }
+        ranges
+    }
+
+    /// The field's put of this step, if there is one.
+    pub(crate) fn put(&self, name: &str) -> Option<&Put> {
+        self.puts.iter().find(|put| put.info.name == name)
+    }
+
+    /// This rank's put of a field, to which boxes are added; a new one has this content, which is
+    /// empty.
+    pub(crate) fn put_of(&mut self, info: &FieldInfo, empty: fn() -> Content) -> Result<&mut Put> {
+        let at = match self.puts.iter().position(|put| put.info.name == info.name) {
+            Some(at) => at,
+            None => {
+                self.puts.push(Put { info: info.clone(), boxes: Vec::new(), content: empty() });
+                self.puts.len() - 1
+            }
+        };
+        let put = &mut self.puts[at];
+        if &put.info != info {
+            return Err(Error::Argument(format!(
+                "field '{}': its boxes of one step have different grids",
+                info.name
+            )));
+        }
+        Ok(put)
+    }
+}
+
+impl Put {
+    /// Adds boxes whose values the store compresses.
+    pub(crate) fn add_values(&mut self, added: Vec<PlacedField>) {
+        let Content::Values(boxes) = &mut self.content else { return };
+        for (start, field) in added {
+            let offset = self.boxes.last().map_or(0, |row| row.offset + row.length);
+            let length = bytes_of(&field) as u64;
+            self.boxes.push(BoxRow { start, count: field.count(), offset, length });
+            boxes.push((start, field));
+        }
+    }
+}
+
+impl Copied {
+    pub(crate) fn new<T: Element>(
+        info: FieldInfo,
+        compression: Compression,
+        boxes: &[Placed<'_, T>],
+    ) -> Self {
+        Self { info, compression, boxes: copy_of(boxes) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.boxes.iter().map(|(_, field)| bytes_of(field)).sum()
+    }
+}
+
+/// Copies of boxes.
+pub(crate) fn copy_of<T: Element>(boxes: &[Placed<'_, T>]) -> Vec<PlacedField> {
+    let copy = |(start, view): &Placed<'_, T>| {
+        let [nx, ny, nz] = view.count();
+        let copy = ndarray::Array3::from_shape_vec((nz, ny, nx), view.values().collect());
+        (*start, Field::from_array(copy.expect("a view has as many values as its shape says")))
+    };
+    boxes.iter().map(copy).collect()
+}
+
+fn bytes_of(field: &Field) -> usize {
+    field.count().iter().product::<usize>() * field.dtype().size()
+}
+
+/// Whether boxes must wait for the range that the field has on all ranks.
+pub(crate) fn needs_range(compression: &Compression) -> bool {
+    compression.bound().is_some_and(Bound::needs_range)
+}
+
+pub(crate) fn widen(ranges: &mut Ranges, name: String, range: ValueRange) {
+    let entry = ranges.entry(name).or_insert(ValueRange::EMPTY);
+    *entry = entry.union(range);
+}
+
+/// A field's name without its level: its range is that of all levels.
+pub(crate) fn base_name(stored: &str) -> &str {
+    stored.split('@').next().unwrap_or(stored)
+}

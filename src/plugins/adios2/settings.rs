@@ -1,0 +1,79 @@
+//! The parameters that a program or an XML file gives the operator.
+//!
+//! They are settings of the codec, the operator's own `threads`, and keys that ADIOS2 adds for
+//! itself.
+
+use swae_codec::config::{Settings, unknown_key};
+use swae_codec::{Compression, Error, Result};
+
+/// Keys that ADIOS2 itself reads among an operator's parameters.
+const HOST_KEYS: [&str; 3] = ["pluginname", "pluginlibrary", "verbose"];
+const THREADS: &str = "threads";
+
+/// How the operator codes an array.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OperatorSettings {
+    pub(crate) compression: Compression,
+    /// Threads of a call, where a parameter sets them.
+    pub(crate) threads: Option<usize>,
+}
+
+impl OperatorSettings {
+    /// From pairs of key and value.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown key or a value that the key does not take, and those of
+    /// [`Settings::compression`].
+    pub(crate) fn from_key_values<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let (mut settings, mut threads) = (Settings::default(), None);
+        for (key, value) in pairs {
+            match key {
+                THREADS => {
+                    let wrong = |_| Error::Config(format!("threads '{value}' is not a number of threads"));
+                    threads = Some(value.parse().map_err(wrong)?);
+                }
+                _ if Settings::KEYS.contains(&key) => settings.set(key, value)?,
+                _ if HOST_KEYS.contains(&key) => {}
+                _ => {
+                    let known = [&Settings::KEYS[..], &[THREADS], &HOST_KEYS].concat();
+                    return Err(Error::Config(unknown_key(key, &known)));
+                }
+            }
+        }
+        Ok(Self { compression: settings.compression()?, threads })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<OperatorSettings> {
+        OperatorSettings::from_key_values(pairs.iter().copied())
+    }
+
+    #[test]
+    fn parameters_are_settings_threads_and_the_hosts_keys() {
+        let found = settings(&[("mode", "rel"), ("bound", "1e-3"), ("threads", "3"), ("pluginname", "swae")]);
+        let expected = OperatorSettings { compression: Compression::relative(1e-3), threads: Some(3) };
+        assert_eq!(found.unwrap(), expected);
+        assert_eq!(settings(&[("mode", "raw"), ("verbose", "5")]).unwrap().threads, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            (&[("mode", "rel")][..], "needs a 'bound'"),
+            (&[("mod", "rel")], "unknown option 'mod'; did you mean 'mode'?"),
+            (&[("mode", "raw"), ("thread", "1")], "did you mean 'threads'?"),
+            (&[("mode", "raw"), ("plugin_name", "swae")], "did you mean 'pluginname'?"),
+            (&[("xyzzy", "1")], "known: mode, bound, latents, model, keyframe_interval, layout, threads"),
+            (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),
+            (&[("bound", "1")], "there is no 'mode'"),
+        ];
+        for (pairs, reason) in cases {
+            let found = settings(pairs).unwrap_err().to_string();
+            assert!(found.contains(reason), "{pairs:?}: {found}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Fields as ordinary datasets, `[z, y, x]`, behind the HDF5 filter: every HDF5 program that finds
+//! the filter opens them.
+//!
+//! HDF5 itself collects the values of a chunk from all ranks and calls the filter, so boxes may lie
+//! anywhere. Chunks are compressed one by one: no step is predicted from another.
+
+use super::attributes::{set, set_array, text};
+use crate::step::{FieldInfo, PlacedField};
+use hdf5::{Group, H5Type};
+use hdf5_sys::{h5d, h5i, h5p, h5s, h5z};
+use ndarray::Array3;
+use std::borrow::Cow;
+use std::sync::Once;
+use swae_codec::{Compression, Dtype, Element};
+use swae_filter::filter::{CLASS, ID};
+
+/// Where a box begins, `[x, y, z]`, and its values, `[z, y, x]`.
+type PlacedArray<'a, T> = ([usize; 3], &'a Array3<T>);
+
+/// Points of a chunk along each axis, at most: a multiple of the block's.
+const CHUNK: usize = 64;
+
+/// Registers the filter with the HDF5 library of this program.
+pub(super) fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: it is an H5Z_class2_t, and stays.
+        let registered = hdf5::sync::sync(|| unsafe { h5z::H5Zregister((&raw const CLASS).cast()) });
+        if registered < 0 {
+            log::warn!("HDF5 does not take the filter; datasets behind it cannot be read or written");
+        }
+    });
+}
+
+/// Writes this rank's boxes of a field. Collective. Gives the bytes that the field takes.
+pub(super) fn write(
+    step: &Group,
+    info: &FieldInfo,
+    boxes: &[PlacedField],
+    compression: &Compression,
+) -> hdf5::Result<u64> {
+    match info.dtype {
+        Dtype::F32 => write_as::<f32>(step, info, boxes, compression, f32::NAN),
+        Dtype::F64 => write_as::<f64>(step, info, boxes, compression, f64::NAN),
+    }
+}
+
+fn write_as<T: Element + H5Type>(
+    step: &Group,
+    info: &FieldInfo,
+    boxes: &[PlacedField],
+    compression: &Compression,
+    nothing: T,
+) -> hdf5::Result<u64> {
+    let [nx, ny, nz] = info.shape;
+    let chunk = [nz, ny, nx].map(|n| n.clamp(1, CHUNK));
+    let builder = step.new_dataset::<T>().shape((nz, ny, nx)).chunk(chunk);
+    let builder = builder.add_filter(ID, &compression.to_cd_values()).obj_track_times(false);
+    let builder = if info.partial { builder.fill_value(nothing) } else { builder };
+    let dataset = builder.create(&*info.name)?;
+    set_attributes(&dataset, info)?;
+    let boxes = boxes_of::<T>(boxes)?;
+    write_collectively(&dataset, &boxes, &in_file_order(&boxes))?;
+    Ok(dataset.storage_size())
+}
+
+fn set_attributes(dataset: &hdf5::Dataset, info: &FieldInfo) -> hdf5::Result<()> {
+    set_array(dataset, "origin_xyz", &info.origin)?;
+    set_array(dataset, "spacing_xyz", &info.spacing)?;
+    set(dataset, "encoding", &text::<64>(&info.encoding))?;
+    if info.partial { set(dataset, "partial", &1u8) } else { Ok(()) }
+}
+
+/// The boxes that hold values, each with its array.
+fn boxes_of<T: Element>(boxes: &[PlacedField]) -> hdf5::Result<Vec<PlacedArray<'_, T>>> {
+    let arrays: Option<Vec<_>> =
+        boxes.iter().map(|(start, field)| Some((*start, field.as_array::<T>()?))).collect();
+    let mut arrays = arrays.ok_or("a field has values of two types")?;
+    arrays.retain(|(_, array)| !array.is_empty());
+    Ok(arrays)
+}
+
+/// All values of the boxes, in the order in which HDF5 walks through a selection of them: row by
+/// row. A box alone has that order; the rows of several interleave, and HDF5 takes them in one
+/// piece of memory only.
+fn in_file_order<'a, T: Element>(boxes: &[PlacedArray<'a, T>]) -> Cow<'a, [T]> {
+    if let [(_, array)] = boxes
+        && let Some(values) = array.as_slice()
+    {
+        return Cow::Borrowed(values);
+    }
+    let mut rows = Vec::new();
+    for ([x, y, z], array) in boxes {
+        let (depth, height, _) = array.dim();
+        let places = ndarray::indices((depth, height)).into_iter().map(|(k, j)| [z + k, y + j, *x]);
+        rows.extend(places.zip(array.rows()));
+    }
+    rows.sort_unstable_by_key(|(at, _)| *at);
+    let mut values = Vec::with_capacity(boxes.iter().map(|(_, array)| array.len()).sum());
+    rows.iter().for_each(|(_, row)| values.extend(row.iter().copied()));
+    Cow::Owned(values)
+}
+
+/// Writes the values of the boxes, in the order of a selection of all of them. Collective.
+fn write_collectively<T: H5Type>(
+    dataset: &hdf5::Dataset,
+    boxes: &[PlacedArray<'_, T>],
+    values: &[T],
+) -> hdf5::Result<()> {
+    let kind = hdf5::Datatype::from_type::<T>()?;
+    // SAFETY: the identifiers are valid until they are closed, and there are as many values as
+    // points are selected.
+    hdf5::sync::sync(|| unsafe {
+        let space = h5d::H5Dget_space(dataset.id());
+        h5s::H5Sselect_none(space);
+        for ([x, y, z], array) in boxes {
+            let (depth, height, width) = array.dim();
+            let start = [*z, *y, *x].map(|n| n as u64);
+            let count = [depth, height, width].map(|n| n as u64);
+            let (or, no) = (h5s::H5S_seloper_t::H5S_SELECT_OR, std::ptr::null());
+            h5s::H5Sselect_hyperslab(space, or, start.as_ptr(), no, count.as_ptr(), no);
+        }
+        let size = [values.len() as u64];
+        let memory = h5s::H5Screate_simple(1, size.as_ptr(), std::ptr::null());
+        if values.is_empty() {
+            h5s::H5Sselect_none(memory);
+        }
+        let transfer = h5p::H5Pcreate(*hdf5::globals::H5P_DATASET_XFER);
+        h5p::H5Pset_dxpl_mpio(transfer, h5p::H5FD_mpio_xfer_t::H5FD_MPIO_COLLECTIVE);
+        let written = h5d::H5Dwrite(dataset.id(), kind.id(), memory, space, transfer, values.as_ptr().cast());
+        h5p::H5Pclose(transfer);
+        h5i::H5Idec_ref(memory);
+        h5i::H5Idec_ref(space);
+        if written < 0 { Err("the values cannot be written through the filter".into()) } else { Ok(()) }
+    })
+}

@@ -1,0 +1,100 @@
+//! What every store gives to readers: the steps that it holds, and the streams or values of a field.
+//!
+//! The checksum and header of a stream are verified here, once; `decode.rs` turns streams into
+//! values.
+
+use crate::error::{Error, Result};
+use crate::step::{BoxRow, Boxes, FieldInfo, StepInfo, boxes_of};
+use swae_codec::stream::Stream;
+use swae_codec::{Compression, Field, Models};
+
+/// Some boxes of a field, as the file holds them.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// As a stream, which is verified.
+    Stream {
+        /// Its boxes, in its order; a list of boxes along z may be one row here.
+        rows: Vec<BoxRow>,
+        /// The stream.
+        stream: Stream<'static>,
+    },
+    /// As values: of a file that holds no streams, or a dataset that came through the HDF5 filter.
+    Values {
+        /// The one box.
+        rows: Vec<BoxRow>,
+        /// Its values.
+        field: Field,
+        /// How the HDF5 filter coded them, where it did.
+        compression: Option<Compression>,
+    },
+}
+
+impl Stored {
+    /// Where its boxes lie, in the grid and in the file.
+    pub fn rows(&self) -> &[BoxRow] {
+        match self {
+            Self::Stream { rows, .. } | Self::Values { rows, .. } => rows,
+        }
+    }
+
+    /// First point and size of each box.
+    pub fn boxes(&self) -> Boxes {
+        boxes_of(self.rows())
+    }
+}
+
+/// A file that gives steps.
+pub trait Reader: Send {
+    /// The steps, in the order in which they were written.
+    fn steps(&self) -> &[StepInfo];
+
+    /// The models that its fields need: built in, or out of the file.
+    fn models(&self) -> &Models;
+
+    /// The streams or values of a field whose boxes are selected: `select` is called once for each
+    /// of them, in the order of the file, and nothing is read or verified of the others. `index`
+    /// counts in [`Reader::steps`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Content`]; [`Error::Codec`] for a damaged stream.
+    fn read_selected(
+        &mut self,
+        index: usize,
+        field: &str,
+        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+    ) -> Result<Vec<Stored>>;
+
+    /// All streams or values of a field.
+    ///
+    /// # Errors
+    /// Those of [`Reader::read_selected`].
+    fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<Stored>> {
+        self.read_selected(index, field, &mut |_| true)
+    }
+
+    /// The boxes of a field, without their bytes.
+    ///
+    /// # Errors
+    /// Those of [`Reader::read_selected`].
+    fn read_boxes(&mut self, index: usize, field: &str) -> Result<Vec<BoxRow>> {
+        let mut rows = Vec::new();
+        self.read_selected(index, field, &mut |some| {
+            rows.extend_from_slice(some);
+            false
+        })?;
+        Ok(rows)
+    }
+}
+
+/// What a file says of a field of a step.
+///
+/// # Errors
+/// [`Error::Content`] where the step has no such field.
+pub fn find(reader: &dyn Reader, index: usize, field: &str) -> Result<FieldInfo> {
+    let step = &reader.steps()[index];
+    let found = step.fields.iter().find(|(info, _)| info.name == field);
+    found.map(|(info, _)| info.clone()).ok_or_else(|| Error::Content {
+        path: field.into(),
+        reason: format!("step {} has no field of this name", step.step),
+    })
+}
