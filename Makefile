@@ -108,14 +108,14 @@ bench: examples
 	. setup/env.sh
 	mkdir -p build/bench && cd build/bench
 	[ -f bssn.h5 ] || { mpirun -n 2 ../examples/bssn/bssn ../../examples/bssn/bench.par && touch bssn.h5; }
-	bench() { (cd ../.. && cargo run --release -q -p swae-tool --features peers $${SWAE_FEATURES:+--features adios2} -- bench "$$@" | grep -v '^OpenMP enabled'); }
+	bench() { (cd ../.. && cargo run --release -q -p swae-tool --features references $${SWAE_FEATURES:+--features adios2} -- bench "$$@" | grep -v '^OpenMP enabled'); }
 	at=build/bench
 	python3 ../../setup/bench_inputs.py .
 	echo '== evolved black holes: single step and series of steps 0.5 M apart'
 	bench $$at/bssn.h5 --step 16..128 --layout grid,series,run,boxes --json $$at/bssn.json --png $$at/bssn.png
-	echo '== the series without steps, and with a network that weighs predictions'
-	bench $$at/bssn.h5 --step 16..128 --layout series --peers none --without previous --without extrapolation
-	bench $$at/bssn.h5 --step 16..128 --layout series,run --peers sz3 --model gr-mixture
+	echo '== the series without steps, and with a mixing network'
+	bench $$at/bssn.h5 --step 16..128 --layout series --references none --without previous --without extrapolation
+	bench $$at/bssn.h5 --step 16..128 --layout series,run --references sz3 --model gr-mixture
 	echo '== the same, speed: best of three, one thread and all'
 	bench $$at/bssn.h5 --step 128 --rel 1e-4 --threads 1,0 --repeat 3 --json $$at/speed.json
 	echo '== math functions'

@@ -45,8 +45,8 @@ fn a_session_with_a_mixing_network_keeps_its_bound_and_carries_the_model() {
                     let reader = swae_store::open(&path).unwrap();
                     sizes.push(reader.steps().iter().map(|s| s.fields[0].1).sum::<u64>());
                 }
-                let winners = swae(dir.path(), &["info", &file, "--winners"]).expect_success();
-                assert_eq!(winners.contains("mixture"), model != "gr-16", "{winners}");
+                let info = swae(dir.path(), &["info", &file, "--predictors"]).expect_success();
+                assert_eq!(info.contains("mixing"), model != "gr-16", "{info}");
             }
         }
         assert!(sizes[1] < sizes[0], "{sizes:?} bytes");

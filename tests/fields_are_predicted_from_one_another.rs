@@ -82,8 +82,8 @@ fn inter_field_prediction_keeps_the_bound_in_fewer_bytes_whatever_is_read_first(
                     let part = Decoder::default().read_field(reader.as_mut(), step, name, region).unwrap();
                     assert_eq!(part.to_f64(), all[step][f].to_f64().slice(s![7..38, 5..6, 3..21]));
                 }
-                let winners = swae(dir.path(), &["info", &file, "--winners"]).expect_success();
-                assert_eq!(winners.contains("coupled "), name != "apart", "{winners}");
+                let info = swae(dir.path(), &["info", &file, "--predictors"]).expect_success();
+                assert_eq!(info.contains("inter_field "), name != "apart", "{info}");
             }
             assert!(10 * sizes[1] < 9 * sizes[0], "{ending}, {ranks} ranks: {sizes:?} bytes");
             assert_eq!(

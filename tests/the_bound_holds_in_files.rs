@@ -56,17 +56,15 @@ fn a_series_comes_back_within_its_bound_from_any_step_on() {
     let views: Vec<_> = steps.iter().map(|a| a.view()).collect();
     write(dir.path(), "series.npy", &ndarray::stack(ndarray::Axis(0), &views).unwrap());
     let arguments = ["compress", "series.npy", "--layout", "series", "--abs", "1e-4", "-o", "a.swae"];
-    swae(dir.path(), &[&arguments[..], &["--keyframe-every", "3"]].concat()).expect_success();
+    swae(dir.path(), &[&arguments[..], &["--keyframe-interval", "3"]].concat()).expect_success();
     swae(dir.path(), &["verify", "series.npy", "a.swae"]).expect_success();
     swae(dir.path(), &["decompress", "a.swae", "-o", "all.npy"]).expect_success();
     let all = plain::read_npy_list(&dir.path().join("all.npy")).unwrap();
     assert_eq!(all.len(), 7);
-    let told = swae(dir.path(), &["info", "--winners", "a.swae"]).expect_success();
-    let line = told
-        .lines()
-        .find(|l| l.trim_start().starts_with("previous "))
-        .expect("a step is predicted from another");
-    assert!(line.contains("blocks") && line.contains("saved"), "{told}");
+    let info = swae(dir.path(), &["info", "--predictors", "a.swae"]).expect_success();
+    let line = info.lines().find(|l| l.trim_start().starts_with("previous "));
+    let line = line.expect("a step is predicted from the previous one");
+    assert!(line.contains("blocks") && line.contains("saved"), "{info}");
     for (t, (truth, whole)) in steps.iter().zip(&all).enumerate() {
         assert!(truth.iter().zip(&whole.to_f64()).all(|(a, b)| (a - b).abs() <= 1e-4));
         let step = t.to_string();

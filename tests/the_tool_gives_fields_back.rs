@@ -74,7 +74,7 @@ fn a_numpy_array_goes_through_a_swae_file() {
     plain::write_npy(&dir.path().join("w.npy"), &Field::F32(array)).unwrap();
     for coding in ["f32", "f16", "u8"] {
         let arguments =
-            ["compress", "w.npy", "--latent", "--model", "math-16", "--coding", coding, "-o", "w.swae"];
+            ["compress", "w.npy", "--latent", "--model", "math-16", "--latents", coding, "-o", "w.swae"];
         swae(dir.path(), &arguments).expect_success();
         let json = swae(dir.path(), &["compare", "w.npy", "w.swae", "--json"]).expect_success();
         let rows: serde_json::Value = serde_json::from_str(&json).unwrap();

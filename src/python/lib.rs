@@ -1,4 +1,5 @@
-//! What the Python package `swae` is made of; `swae/__init__.py` is what people see. Arrays and regions are `[z, y, x]`.
+//! The native part of the Python package `swae`: files that are read, arrays that are compressed.
+//! `swae/__init__.py` is the package that users see. Arrays and regions are `[z, y, x]`.
 
 use numpy::{IntoPyArray, PyArrayDyn, PyReadonlyArrayDyn};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
@@ -7,11 +8,16 @@ use pyo3::types::PyDict;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use swae_codec::array::{self, Values};
-use swae_codec::{Element, Field, Models};
-use swae_filter::parameters::Parameters;
+use swae_codec::config::Settings;
+use swae_codec::{Compression, Element, Field, Models};
 use swae_store::Decoder;
 
-pyo3::create_exception!(swae, Error, pyo3::exceptions::PyException, "What swae cannot do, and why.");
+pyo3::create_exception!(
+    swae,
+    Error,
+    pyo3::exceptions::PyException,
+    "The reason why swae cannot do something."
+);
 
 fn error(e: impl std::fmt::Display) -> PyErr {
     Error::new_err(e.to_string())
@@ -19,11 +25,11 @@ fn error(e: impl std::fmt::Display) -> PyErr {
 
 struct Open {
     reader: Box<dyn swae_store::Reader>,
-    /// Remembers the last step of each field that was read whole.
+    /// Keeps the last step of each field that was read whole, from which the next one is predicted.
     decoder: Decoder,
 }
 
-/// A file that is read.
+/// A file that is being read.
 #[pyclass(module = "swae._swae")]
 struct Reader(Mutex<Open>);
 
@@ -44,11 +50,11 @@ impl Reader {
         open.reader.steps().iter().map(|s| (s.step, s.time)).collect()
     }
 
-    /// What the file says of the fields of a step, by index.
+    /// Descriptions of the fields of a step, by index.
     fn fields<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let step = open.reader.steps().get(index).ok_or_else(|| PyIndexError::new_err("no such step"))?;
-        let told = |(info, stored): &(swae_store::FieldInfo, u64)| {
+        let description = |(info, stored): &(swae_store::FieldInfo, u64)| {
             let dict = PyDict::new(py);
             let [x, y, z] = info.shape;
             let reversed = |[x, y, z]: [f64; 3]| (z, y, x);
@@ -62,7 +68,7 @@ impl Reader {
             dict.set_item("stored_bytes", *stored)?;
             Ok(dict)
         };
-        step.fields.iter().map(told).collect()
+        step.fields.iter().map(description).collect()
     }
 
     /// A field of a step, by index, or a region of it.
@@ -80,7 +86,7 @@ impl Reader {
                 return Err(PyIndexError::new_err("no such step"));
             }
             let region = region.map(|[z, y, x]| [x, y, z].map(|(first, end)| first..end));
-            // To remember a step takes all of it: only who reads whole fields will want the next one so.
+            // Keeping a step means decoding all of it, which a region does not.
             let mut once = Decoder::default();
             let decoder = if region.is_none() { decoder } else { &mut once };
             decoder.read_field(reader.as_mut(), index, name, region).map_err(error)
@@ -93,39 +99,49 @@ impl Reader {
 }
 
 /// Runs on so many threads; 0 for all cores.
-fn on<T: Send>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T> + Send) -> PyResult<T> {
-    if threads == 0 { body().map_err(error) } else { swae_filter::called(threads, body).map_err(error) }
+fn on_threads<T: Send>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T> + Send) -> PyResult<T> {
+    if threads == 0 {
+        return body().map_err(error);
+    }
+    // Made anew each time: threads would not survive a fork of the interpreter.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(error)?;
+    pool.install(body).map_err(error)
 }
 
-/// Codes a contiguous array of floats as words say (mode, bound, model, latents, layout).
+/// Compresses a contiguous array of floats; settings are keys and values ([`Settings::KEYS`]).
 #[pyfunction]
 fn compress(
     py: Python<'_>,
     array: &Bound<'_, PyAny>,
-    words: Vec<(String, String)>,
+    settings: Vec<(String, String)>,
     threads: usize,
 ) -> PyResult<Vec<u8>> {
-    fn coded<T: Element + numpy::Element>(
+    fn compressed<T: Element + numpy::Element>(
         py: Python<'_>,
         array: &PyReadonlyArrayDyn<'_, T>,
-        how: &Parameters,
+        compression: &Compression,
         threads: usize,
     ) -> PyResult<Vec<u8>> {
         let (values, shape) = (array.as_slice()?, array.as_array().shape().to_vec());
-        py.detach(|| on(threads, || how.compress(values, &shape)))
+        py.detach(|| on_threads(threads, || array::compress_with(values, &shape, compression)))
     }
-    let pairs = words.iter().map(|(key, value)| (&**key, &**value));
-    let how = Parameters::of_words(pairs, &[]).map_err(error)?;
+    let compression = compression(&settings).map_err(error)?;
     if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f64>>() {
-        coded(py, &array, &how, threads)
+        compressed(py, &array, &compression, threads)
     } else if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {
-        coded(py, &array, &how, threads)
+        compressed(py, &array, &compression, threads)
     } else {
         Err(PyTypeError::new_err("swae compresses arrays of float32 and float64"))
     }
 }
 
-/// Decodes what [`compress`] has made.
+fn compression(pairs: &[(String, String)]) -> swae_codec::Result<Compression> {
+    let mut settings = Settings::default();
+    pairs.iter().try_for_each(|(key, value)| settings.set(key, value))?;
+    settings.compression()
+}
+
+/// Decompresses the bytes of [`compress`].
 #[pyfunction]
 fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<Bound<'py, PyAny>> {
     fn shaped<'py, T: numpy::Element>(
@@ -135,7 +151,7 @@ fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         Ok(ndarray::ArrayD::from_shape_vec(shape, values).map_err(error)?.into_pyarray(py))
     }
-    let decoded = py.detach(|| on(threads, || array::decompress(payload, &Models::built_in())))?;
+    let decoded = py.detach(|| on_threads(threads, || array::decompress(payload, &Models::built_in())))?;
     Ok(match decoded.values {
         Values::F32(values) => shaped(py, &decoded.shape, values)?.into_any(),
         Values::F64(values) => shaped(py, &decoded.shape, values)?.into_any(),
@@ -143,7 +159,7 @@ fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<
     })
 }
 
-/// The version of the package, which is the library's.
+/// The native module. The package has the library's version.
 #[pymodule]
 fn _swae(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

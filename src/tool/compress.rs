@@ -1,142 +1,178 @@
-//! `swae compress`: one field from a file into a `.swae` file.
+//! `swae compress`: the field, series or boxes of one file, into a `.swae` file.
 
-use crate::{bytes, winners};
+use crate::bytes;
+use crate::mode::ModeFlags;
+use crate::predictors::{self, PredictorFlags};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use std::path::Path;
+use clap::builder::PossibleValuesParser;
+use std::path::{Path, PathBuf};
 use swae_codec::bound::Tolerance;
-use swae_codec::config::LatentCoding;
-use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box};
+use swae_codec::config::{self, Settings};
+use swae_codec::encode::{Bounded, Method, Report, compress_bounded, compress_boxes};
 use swae_codec::history::History;
-use swae_codec::predict::PredictorSet;
 use swae_codec::statistics::BlockStatistics;
-use swae_codec::{Bound, Dtype, Element, Field, FieldView, Model, Models};
+use swae_codec::{Compression, Dtype, Element, Field, FieldView, Model};
 use swae_store::{open, plain, read_field};
 
-/// What the slowest axis of the input means.
+/// What the slowest axis of the input is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Layout {
     /// z: one field `[z, y, x]`
     #[default]
     Grid,
-    /// Time: `[t, z, y, x]`; a step leans on the one before
+    /// Time: `[t, z, y, x]`; each step is predicted from the previous ones
     Series,
     /// The number of a box: `[n, z, y, x]`, boxes of any place
     Boxes,
 }
 
-/// How to compress.
-#[derive(Clone, Debug)]
-pub enum Coding {
-    /// Latents of a model, at a fixed rate.
-    Latent {
-        /// Name of a built-in model, or a model file.
-        model: String,
-        /// How latents are stored.
-        coding: LatentCoding,
-    },
-    /// Within an error bound.
-    Bounded {
-        /// Which.
-        bound: Bound,
-        /// Who takes part.
-        candidates: PredictorSet,
-        /// The network's model; none leaves it out.
-        model: Option<String>,
-        /// Steps from keyframe to keyframe of a series.
-        keyframe_interval: u32,
-    },
+impl Layout {
+    /// The setting; boxes are compressed as a grid is, each by itself.
+    fn setting(self) -> config::Layout {
+        if self == Self::Series { config::Layout::Series } else { config::Layout::Grid }
+    }
 }
 
-/// Compresses the only field of `input`, and says how that went.
+/// Flags of the command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// .npy or .vti
+    input: PathBuf,
+    /// .swae
+    #[arg(short, long)]
+    output: PathBuf,
+    /// What the slowest axis of a .npy file is
+    #[arg(long, value_enum, default_value_t)]
+    layout: Layout,
+    #[command(flatten)]
+    mode: ModeFlags,
+    /// A built-in model by name, or a model file: within a bound, its network is one more predictor
+    /// [default with --latent: gr-16]
+    #[arg(long)]
+    model: Option<String>,
+    /// How latents are stored
+    #[arg(long, default_value = "f16", value_name = "CODING", value_parser = PossibleValuesParser::new(["f16", "f32", "u8"]))]
+    latents: String,
+    /// Of a series: steps from one keyframe, which is predicted from no other step, to the next
+    #[arg(long, default_value_t = config::DEFAULT_KEYFRAME_INTERVAL, value_name = "STEPS")]
+    keyframe_interval: u32,
+    #[command(flatten)]
+    predictors: PredictorFlags,
+}
+
+impl Arguments {
+    fn compression(&self) -> Result<Compression> {
+        let mut settings = Settings {
+            model: self.model.clone(),
+            keyframe_interval: Some(self.keyframe_interval),
+            layout: Some(self.layout.setting()),
+            ..self.mode.settings()
+        };
+        settings.set("latents", &self.latents)?;
+        Ok(settings.compression()?)
+    }
+}
+
+/// Compresses the only field of a file, and prints how well.
 ///
 /// # Errors
-/// Where `input` has no single field of this layout, the coding cannot be done, or `output` cannot be written.
-pub fn compress_file(input: &Path, output: &Path, layout: Layout, coding: &Coding) -> Result<()> {
+/// Where the input has no single field of this layout, it cannot be compressed in this way, or the
+/// output cannot be written.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { input, output, layout, .. } = arguments;
     ensure!(
         output.extension().is_some_and(|e| e == "swae"),
         "{}: compress writes .swae files",
         output.display()
     );
-    let fields = match layout {
-        Layout::Grid => vec![single(input)?],
-        _ => {
-            ensure!(
-                input.extension().is_some_and(|e| e == "npy"),
-                "{}: with this layout the input is a .npy file of four axes",
-                input.display()
-            );
-            plain::read_npy_list(input)?
-        }
-    };
-    let raw: u64 =
-        fields.iter().map(|f| f.count().iter().product::<usize>() * f.dtype().size()).sum::<usize>() as u64;
-    let model = match coding {
-        Coding::Latent { model, .. } | Coding::Bounded { model: Some(model), .. } => {
-            Some(Models::named_or_file(model)?)
-        }
-        Coding::Bounded { model: None, .. } => None,
-    };
+    let fields = read(input, *layout)?;
+    let compression = arguments.compression()?;
+    let model = compression.load_model()?;
+    let compressor = Compressor { arguments, compression: &compression, model: model.as_deref() };
     let streams = match fields.first().map_or(Dtype::F64, Field::dtype) {
-        Dtype::F32 => streams::<f32>(&fields, layout, coding, model.as_deref()),
-        Dtype::F64 => streams::<f64>(&fields, layout, coding, model.as_deref()),
+        Dtype::F32 => compressor.streams::<f32>(&fields),
+        Dtype::F64 => compressor.streams::<f64>(&fields),
     }?;
     plain::write_swae(output, &streams, model.as_deref())?;
+    let size = |field: &Field| field.count().iter().product::<usize>() * field.dtype().size();
+    let raw = fields.iter().map(size).sum::<usize>() as u64;
     let stored = std::fs::metadata(output).with_context(|| output.display().to_string())?.len();
     println!("{} -> {}, ratio {:.1}", bytes(raw), bytes(stored), raw as f64 / stored as f64);
     Ok(())
 }
 
-fn single(input: &Path) -> Result<Field> {
+/// The field, steps or boxes of a file.
+fn read(input: &Path, layout: Layout) -> Result<Vec<Field>> {
+    if layout != Layout::Grid {
+        ensure!(
+            input.extension().is_some_and(|e| e == "npy"),
+            "{}: with this layout the input is a .npy file of four axes",
+            input.display()
+        );
+        return Ok(plain::read_npy_list(input)?);
+    }
     let mut reader = open(input)?;
     let [step] = reader.steps() else { bail!("{} holds several steps; convert one first", input.display()) };
     let [(info, _)] = &step.fields[..] else {
         bail!("{} holds several fields; convert one first", input.display())
     };
     let name = info.name.clone();
-    Ok(read_field(reader.as_mut(), 0, &name)?)
+    Ok(vec![read_field(reader.as_mut(), 0, &name)?])
 }
 
-/// A stream for each step; a list of boxes is one step.
-fn streams<T: Element>(
-    fields: &[Field],
-    layout: Layout,
-    coding: &Coding,
-    model: Option<&Model>,
-) -> Result<Vec<Vec<u8>>> {
-    let arrays = fields.iter().filter_map(T::array);
-    let views = arrays.map(|a| Ok(FieldView::of_array(a)?)).collect::<Result<Vec<_>>>()?;
-    match coding {
-        Coding::Latent { coding, .. } => {
-            ensure!(layout != Layout::Boxes, "latent mode has no layout for boxes");
-            let model = model.context("latent mode needs a model")?;
-            let mode = Method::Latent { model, coding: *coding };
-            views.iter().map(|view| Ok(compress_box(view, mode)?)).collect()
+/// A compression with its model, and the flags beside it.
+struct Compressor<'a> {
+    arguments: &'a Arguments,
+    compression: &'a Compression,
+    model: Option<&'a Model>,
+}
+
+impl Compressor<'_> {
+    /// A stream for each step; boxes are one step.
+    fn streams<T: Element>(&self, fields: &[Field]) -> Result<Vec<Vec<u8>>> {
+        let arrays = fields.iter().filter_map(Field::as_array::<T>);
+        let views = arrays.map(|a| Ok(FieldView::of_array(a)?)).collect::<Result<Vec<_>>>()?;
+        let steps: Vec<_> = match self.arguments.layout {
+            Layout::Boxes => vec![&views[..]],
+            _ => views.chunks(1).collect(),
+        };
+        match Method::new(self.compression, self.model)? {
+            Method::Bounded(settings) => self.bounded(&steps, &settings),
+            method => steps.into_iter().map(|views| Ok(compress_boxes(views, method)?)).collect(),
         }
-        Coding::Bounded { bound, candidates, keyframe_interval, .. } => {
-            let settings = Bounded { candidates: *candidates, model, ..Bounded::new(*bound) };
-            let mut history = History::new(*keyframe_interval);
-            let steps: Vec<_> = match layout {
-                Layout::Boxes => vec![&views[..]],
-                _ => views.chunks(1).collect(),
-            };
-            let (mut streams, mut tally) = (Vec::new(), BlockStatistics::default());
-            let mut worst = 0.0f64;
-            for views in steps {
-                let history = (layout == Layout::Series).then_some(&mut history);
-                let (stream, report) = compress_bounded(views, &settings, history)?;
-                let allowed = match report.tolerance {
-                    Tolerance::Absolute(e) | Tolerance::PointwiseRelative(e) => e,
-                };
-                if allowed > 0.0 {
-                    worst = worst.max(report.max_error / allowed);
-                }
-                streams.push(stream);
-                tally = tally.and(&report.tally);
-            }
-            println!("{bound}: largest error {worst:.3} of what is allowed, every value checked");
-            winners::print(&tally);
-            Ok(streams)
+    }
+
+    /// The same within a bound; prints the largest error and the block statistics.
+    fn bounded<T: Element>(
+        &self,
+        steps: &[&[FieldView<'_, T>]],
+        settings: &Bounded<'_>,
+    ) -> Result<Vec<Vec<u8>>> {
+        let settings = Bounded { predictors: self.arguments.predictors.set(), ..*settings };
+        let mut history = History::new(self.compression.keyframe_interval);
+        let (mut streams, mut statistics) = (Vec::new(), BlockStatistics::default());
+        let mut worst = 0.0f64;
+        for views in steps {
+            let history = (self.arguments.layout == Layout::Series).then_some(&mut history);
+            let (stream, report) = compress_bounded(views, &settings, history)?;
+            worst = worst.max(part_of_bound(&report));
+            statistics = statistics.union(&report.statistics);
+            streams.push(stream);
         }
+        let bound = settings.bound;
+        println!("{bound}: largest error {worst:.3} of the bound, every value verified");
+        predictors::print(&statistics);
+        Ok(streams)
+    }
+}
+
+/// The largest error of a stream in units of its bound.
+fn part_of_bound(report: &Report) -> f64 {
+    match report.tolerance {
+        Tolerance::Absolute(bound) | Tolerance::PointwiseRelative(bound) if bound > 0.0 => {
+            report.max_error / bound
+        }
+        _ => 0.0,
     }
 }

@@ -1,19 +1,35 @@
-//! `swae info`: what a file holds.
+//! `swae info`: the steps and fields of a file, their sizes and ratios, and the block statistics of
+//! fields within a bound.
 
-use crate::{bytes, winners};
+use crate::{bytes, predictors};
 use anyhow::Result;
-use std::path::Path;
+use std::path::PathBuf;
 use swae_codec::statistics::BlockStatistics;
 use swae_store::{Decoder, Reader, StepInfo, open, size_on_disk};
 
-/// Prints the steps and fields of a file, with sizes and ratios; with `winners` also who won the blocks of bounded fields.
+/// Flags of the command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// .h5, .bp, .swae, .npy or .vti
+    file: PathBuf,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    /// Also prints block statistics: which predictors were selected in fields within a bound, and the
+    /// bytes that their blocks took; decodes everything
+    #[arg(long, conflicts_with = "json")]
+    predictors: bool,
+}
+
+/// Prints what a file holds.
 ///
 /// # Errors
-/// Where the file cannot be opened.
-pub fn info(path: &Path, json: bool, winners: bool) -> Result<()> {
+/// Where the file cannot be opened, or decoded for the block statistics.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let path = &arguments.file;
     let mut reader = open(path)?;
     let steps = reader.steps();
-    if json {
+    if arguments.json {
         println!("{}", serde_json::to_string_pretty(steps)?);
         return Ok(());
     }
@@ -21,21 +37,21 @@ pub fn info(path: &Path, json: bool, winners: bool) -> Result<()> {
     for step in steps {
         print_step(step);
     }
-    if winners {
-        let tally = tally(reader.as_mut())?;
-        println!("who won the blocks:");
-        winners::print(&tally);
+    if arguments.predictors {
+        let statistics = block_statistics(reader.as_mut())?;
+        println!("selected predictors:");
+        predictors::print(&statistics);
     }
     Ok(())
 }
 
 /// Of all steps and fields together.
-fn tally(reader: &mut dyn Reader) -> Result<BlockStatistics> {
+fn block_statistics(reader: &mut dyn Reader) -> Result<BlockStatistics> {
     let mut sum = BlockStatistics::default();
     let mut decoder = Decoder::remembering();
     for index in 0..reader.steps().len() {
         for (info, _) in reader.steps()[index].fields.clone() {
-            sum = sum.and(&decoder.tally(reader, index, &info.name)?);
+            sum = sum.union(&decoder.block_statistics(reader, index, &info.name)?);
         }
     }
     Ok(sum)

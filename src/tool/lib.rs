@@ -1,4 +1,8 @@
-//! What the `swae` program does, one file per command.
+//! The program `swae`, one file per command: its flags, and what it does.
+//!
+//! Files are opened by `swae-store` and compressed by `swae-codec`; here are only the flags, the
+//! order of the steps, and what is printed. `bench` measures beside `swae-reference`, pictures and
+//! metrics are those of `swae-metrics`.
 
 pub mod bench;
 pub mod compare;
@@ -7,62 +11,35 @@ pub mod decompress;
 pub mod filter;
 pub mod info;
 mod memory;
+mod mode;
 pub mod models;
+mod output;
 mod paraview;
-pub mod picture;
-pub mod quality;
+mod predictors;
+mod selection;
+mod source;
 pub mod verify;
-pub mod winners;
 
-use anyhow::{Context, Result, ensure};
-use std::ops::Range;
+pub use selection::{Region, Selection, Steps};
 
-/// A range of steps as `--step` takes it: `N` or `A..B` (B included), numbers of the simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps {
-    /// First.
-    pub first: i64,
-    /// Last.
-    pub last: i64,
+use std::sync::LazyLock;
+
+/// The version of the program, of the format that it writes and reads, and its optional features.
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(describe_version);
+    &VERSION
 }
 
-impl std::str::FromStr for Steps {
-    type Err = anyhow::Error;
-    fn from_str(s: &str) -> Result<Self> {
-        let (first, last) = s.split_once("..").unwrap_or((s, s));
-        let steps = Self { first: first.trim().parse()?, last: last.trim().parse()? };
-        ensure!(steps.first <= steps.last, "the first step comes after the last");
-        Ok(steps)
-    }
+fn describe_version() -> String {
+    let features = [("adios2", cfg!(feature = "adios2")), ("references", cfg!(feature = "references"))];
+    let built: Vec<_> = features.into_iter().filter(|(_, built)| *built).map(|(name, _)| name).collect();
+    let features = if built.is_empty() { "none".into() } else { built.join(", ") };
+    let format = swae_codec::stream::FORMAT_VERSION;
+    format!("{} (format {format}; features {features})", env!("CARGO_PKG_VERSION"))
 }
 
-impl Steps {
-    /// Whether a step is asked for; all are where there is no range.
-    pub fn holds(range: Option<Self>, step: i64) -> bool {
-        range.is_none_or(|r| (r.first..=r.last).contains(&step))
-    }
-}
-
-/// A part of the grid as `--region` takes it: `x0:x1,y0:y1,z0:z1`, the ends not included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region(pub [Range<usize>; 3]);
-
-impl std::str::FromStr for Region {
-    type Err = anyhow::Error;
-    fn from_str(s: &str) -> Result<Self> {
-        let axis = |part: &str| -> Result<Range<usize>> {
-            let (first, end) = part.split_once(':').context("an axis is FIRST:END")?;
-            Ok(first.trim().parse()?..end.trim().parse()?)
-        };
-        let axes = s.split(',').map(axis).collect::<Result<Vec<_>>>()?;
-        let axes: [Range<usize>; 3] = axes.try_into().ok().context("a region is x0:x1,y0:y1,z0:z1")?;
-        ensure!(axes.iter().all(|r| r.start < r.end), "the region is empty");
-        Ok(Self(axes))
-    }
-}
-
-/// Bytes for people: `12.3 kB`, in powers of 1000.
-pub fn bytes(n: u64) -> String {
+/// A number of bytes in text: `12.3 kB`, in powers of 1000.
+fn bytes(n: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB"];
     let mut value = n as f64;
     let mut unit = 0;

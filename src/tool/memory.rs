@@ -1,15 +1,15 @@
-//! How much memory something takes at most.
+//! The peak memory of a piece of work: what `swae bench` states of each compressor.
 
 use anyhow::Result;
 use std::fs;
 
-/// The most memory that the process held while `work` ran, beyond what it held before, in bytes. 0 where the system does not
-/// say (it has to be Linux).
+/// The most memory that the process held while `work` ran, beyond what it held before, in bytes. 0
+/// where the system does not say (it has to be Linux).
 ///
 /// # Errors
 /// Those of `work`.
 pub fn peak_of(work: impl FnOnce() -> Result<()>) -> Result<u64> {
-    // SAFETY: gives back what was freed and is still held; may be called at any time.
+    // SAFETY: returns freed memory to the system; may be called at any time.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::malloc_trim(0);

@@ -1,5 +1,8 @@
-//! `swae decompress` for ParaView and VisIt: steps as `.vti`, `.pvti` or `.vtm` files, and the `.pvd` file that puts them in time.
+//! `swae decompress` for ParaView and VisIt: steps as `.pvti` or `.vtm` files with their pieces, and
+//! the `.pvd` file that gives steps their times.
 
+use crate::Region;
+use crate::source::{Fields, Source};
 use anyhow::{Context, Result};
 use ndarray::s;
 use std::collections::BTreeMap;
@@ -7,20 +10,17 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use swae_codec::Field;
 use swae_store::vtk::{self, Place};
-use swae_store::{Boxes, Decoder, FieldInfo, Reader};
+use swae_store::{Boxes, FieldInfo, find};
 
 /// Planes of a piece of a `.pvti` file.
 const PLANES: usize = 64;
-
-/// Fields of a step, or what a region holds of them.
-pub type Fields = Vec<(FieldInfo, Field)>;
 
 /// The last part of a path, as one file names another beside it.
 fn name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
-/// Writes a step as pieces of a few planes each, and the file that puts them together.
+/// Writes a step as pieces of some planes each, and the file that refers to them.
 ///
 /// # Errors
 /// Where a file cannot be written, or fields do not share a grid.
@@ -31,7 +31,7 @@ pub fn write_pieces(path: &Path, fields: &Fields) -> Result<()> {
     let last = shape[2].saturating_sub(1);
     let mut pieces = Vec::new();
     for (number, first) in (0..last.max(1)).step_by(PLANES).enumerate() {
-        // The last plane is the next one's first: no cell is missing between them.
+        // The last plane is the next piece's first: no cell is missing between them.
         let planes = first..(first + PLANES).min(last) + 1;
         let place = ([0, 0, first], [shape[0], shape[1], planes.len()]);
         let file = folder.join(format!("{number}.vti"));
@@ -63,48 +63,28 @@ fn write_box<'a>(
     Ok(vtk::write_part(path, &parts, place)?)
 }
 
-/// Writes a step of a hierarchy: the boxes of each level as files in a folder beside `path`, which puts them together.
+/// Writes a step of a hierarchy: the boxes of each level as files in a folder beside `path`, and
+/// `path`, which refers to them.
 ///
 /// # Errors
 /// Where a field cannot be read, or a file not written.
-pub fn write_levels(
-    path: &Path,
-    reader: &mut dyn Reader,
-    decoder: &mut Decoder,
-    index: usize,
-    names: &[String],
-) -> Result<()> {
+pub fn write_levels(path: &Path, source: &mut Source, index: usize, names: &[String]) -> Result<()> {
     let folder = path.with_extension("boxes");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     // Fields with the same boxes on a level share files.
     let mut sets: BTreeMap<(u32, Boxes), Vec<FieldInfo>> = BTreeMap::new();
     for name in names {
-        let info = swae_store::find(reader, index, name)?;
+        let info = find(source.reader.as_ref(), index, name)?;
         let level = name.rsplit_once('@').and_then(|(_, level)| level.parse().ok()).unwrap_or(0);
-        let boxes = if info.partial {
-            let streams = reader.read_streams(index, name)?;
-            let mut boxes: Boxes = streams.iter().flat_map(|s| s.boxes()).collect();
-            boxes.retain(|(_, count)| !count.contains(&0));
-            boxes.sort_unstable();
-            boxes
-        } else {
-            vec![([0; 3], info.shape)]
-        };
+        let boxes = source.boxes(index, &info)?;
         sets.entry((level, boxes)).or_default().push(info);
     }
     let mut levels: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for ((level, boxes), infos) in sets {
-        // The least region with all of its boxes; between them is nothing to decode.
-        let around: [_; 3] = std::array::from_fn(|a| {
-            let first = boxes.iter().map(|(start, _)| start[a]).min().unwrap_or(0);
-            first..boxes.iter().map(|(start, count)| start[a] + count[a]).max().unwrap_or(first)
-        });
-        if boxes.is_empty() {
-            continue;
-        }
+        let Some(around) = around(&boxes) else { continue };
         let mut fields = Fields::new();
         for mut info in infos {
-            let field = decoder.read_field(reader, index, &info.name, Some(around.clone()))?;
+            let field = source.part(index, &info.name, Region(around.clone()))?;
             if let Some((base, _)) = info.name.rsplit_once('@') {
                 info.name = base.into();
             }
@@ -113,16 +93,22 @@ pub fn write_levels(
         let files = levels.entry(level).or_default();
         for place @ (start, count) in boxes {
             let file = folder.join(format!("level{level}.{}.vti", files.len()));
-            let part =
-                std::array::from_fn(|a| start[a] - around[a].start..start[a] - around[a].start + count[a]);
-            write_box(&file, &fields, part, place)?;
+            let first = |a: usize| start[a] - around[a].start;
+            write_box(&file, &fields, std::array::from_fn(|a| first(a)..first(a) + count[a]), place)?;
             files.push(format!("{}/{}", name(&folder), name(&file)));
         }
     }
     Ok(vtk::write_vtm(path, &levels.into_iter().collect::<Vec<_>>())?)
 }
 
-/// Writes the file that puts steps in time.
+/// The smallest region that holds all boxes; none without boxes.
+fn around(boxes: &Boxes) -> Option<[Range<usize>; 3]> {
+    let first = |a: usize| boxes.iter().map(|(start, _)| start[a]).min();
+    let end = |a: usize| boxes.iter().map(|(start, count)| start[a] + count[a]).max();
+    Some([first(0)?..end(0)?, first(1)?..end(1)?, first(2)?..end(2)?])
+}
+
+/// Writes the file that gives steps their times.
 ///
 /// # Errors
 /// Where it cannot be written.

@@ -2,38 +2,38 @@
 
 use anyhow::{Result, bail, ensure};
 use ndarray::{Array3, ArrayView3, Zip, s};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use swae_codec::bound::Tolerance;
-use swae_codec::stream::Kind;
-use swae_codec::stream::header;
-use swae_codec::{Bound, Field};
-use swae_plugins::parameters::Coding;
-use swae_store::{Decoder, Reader, StoredStream, open, plain};
+use swae_codec::config::Mode;
+use swae_codec::stream::{Header, Kind};
+use swae_codec::{Bound, Compression, Field};
+use swae_store::{Decoder, Reader, Stored, open, plain};
 
-/// Compares all steps and fields of `compressed` with `original`, value by value, and prints the largest errors. An original
-/// is a file of the same steps and fields, or a `.npy` file of three axes or (a series, a list of boxes) four.
+/// Flags of the command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The original: steps and fields of the same names, or .npy
+    original: PathBuf,
+    /// .swae, .h5 or .bp
+    compressed: PathBuf,
+}
+
+/// Compares all steps and fields with the original, value by value, and prints the largest errors.
 ///
 /// # Errors
-/// Where any value misses its bound or any NaN its bits, shapes differ, or a stream states no bound.
-pub fn verify(original: &Path, compressed: &Path) -> Result<()> {
-    let mut right = open(compressed)?;
+/// Where any value exceeds its bound or any NaN loses its bits, shapes differ, or a stream states no
+/// bound.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { original, compressed } = arguments;
+    let mut reader = open(compressed)?;
     let mut decoder = Decoder::remembering();
-    let mut list = match original.extension().is_some_and(|e| e == "npy") {
-        true => plain::read_npy_list(original).ok().map(Vec::into_iter),
-        false => None,
-    };
-    let mut left = if list.is_none() { Some(open(original)?) } else { None };
-    let mut originals = Decoder::remembering();
+    let mut originals = Original::open(original)?;
     let mut misses = 0;
-    for index in 0..right.steps().len() {
-        let step = right.steps()[index].clone();
+    for index in 0..reader.steps().len() {
+        let step = reader.steps()[index].clone();
         for (info, _) in &step.fields {
-            let decoded = decoder.read_field(right.as_mut(), index, &info.name, None)?;
-            let truth = match (&mut list, &mut left) {
-                (Some(fields), _) => next_of(fields, decoded.count())?,
-                (None, Some(reader)) => same_field(reader.as_mut(), &mut originals, step.step, &info.name)?,
-                (None, None) => bail!("{}: nothing to compare with", original.display()),
-            };
+            let decoded = decoder.read_field(reader.as_mut(), index, &info.name, None)?;
+            let truth = originals.read(step.step, &info.name, decoded.count())?;
             ensure!(
                 truth.count() == decoded.count(),
                 "{} has shape {:?}, {} {:?}",
@@ -42,51 +42,50 @@ pub fn verify(original: &Path, compressed: &Path) -> Result<()> {
                 compressed.display(),
                 decoded.count()
             );
-            let (truth, decoded) = (truth.to_f64(), decoded.to_f64());
-            // Each box has its own tolerance: of a PSNR, whatever was enough there.
-            let (mut worst, mut missed) = (0.0f64, 0);
-            for stream in right.read_streams(index, &info.name)? {
-                let tolerance = tolerance(&stream)?;
-                for row in stream.rows {
-                    let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
-                    let part = s![z, y, x];
-                    let found = compare(truth.slice(part), decoded.slice(part), tolerance);
-                    worst = worst.max(found.0);
-                    missed += found.1;
-                }
-            }
-            misses += missed;
-            println!(
-                "step {}  {:<12} largest error {worst:.4} of what is allowed: {}",
-                step.step,
-                info.name,
-                if missed == 0 { "kept".into() } else { format!("MISSED by {missed} values") }
-            );
+            let stored = reader.read_streams(index, &info.name)?;
+            let errors = verify_field(&truth.to_f64(), &decoded.to_f64(), &stored)?;
+            misses += errors.misses;
+            let verdict = match errors.misses {
+                0 => "kept".into(),
+                n => format!("MISSED by {n} values"),
+            };
+            let (number, largest) = (step.step, errors.largest);
+            println!("step {number}  {:<12} largest error {largest:.4} of the bound: {verdict}", info.name);
         }
     }
     ensure!(misses == 0, "{misses} values miss their bound");
     Ok(())
 }
 
-fn tolerance(stream: &StoredStream) -> Result<Tolerance> {
-    if let Some(parameters) = &stream.filter {
-        return match parameters.coding {
-            Coding::Bounded(Bound::Absolute(e)) => Ok(Tolerance::Absolute(e)),
-            Coding::Bounded(Bound::PointwiseRelative(r)) => Ok(Tolerance::PointwiseRelative(r)),
-            Coding::Raw => Ok(Tolerance::Absolute(0.0)),
-            Coding::Bounded(bound) => bail!("the filter has kept {bound} in each chunk; see swae compare"),
-            Coding::Latent => bail!("latents promise no bound; see swae compare"),
-        };
+/// Where the original values come from.
+enum Original {
+    /// The arrays of a `.npy` file of four axes (a series, or a list of boxes), one after the other.
+    List(std::vec::IntoIter<Field>),
+    /// A file of the same steps and fields, or a `.npy` file of three axes.
+    File(Box<dyn Reader>, Decoder),
+}
+
+impl Original {
+    fn open(path: &Path) -> Result<Self> {
+        if path.extension().is_some_and(|e| e == "npy")
+            && let Ok(list) = plain::read_npy_list(path)
+        {
+            return Ok(Self::List(list.into_iter()));
+        }
+        Ok(Self::File(open(path)?, Decoder::remembering()))
     }
-    match header(&stream.bytes)?.kind {
-        Kind::Bounded(preamble) => Ok(preamble.tolerance),
-        Kind::Raw => Ok(Tolerance::Absolute(0.0)),
-        Kind::Latent(..) => bail!("latents promise no bound; see swae compare"),
+
+    /// The original of a field of a step.
+    fn read(&mut self, step: i64, field: &str, count: [usize; 3]) -> Result<Field> {
+        match self {
+            Self::List(fields) => stacked(fields, count),
+            Self::File(reader, decoder) => same_field(reader.as_mut(), decoder, step, field),
+        }
     }
 }
 
-/// As many of a list's fields, one behind the other along z, as make the shape.
-fn next_of(fields: &mut impl Iterator<Item = Field>, count: [usize; 3]) -> Result<Field> {
+/// As many fields of a list, stacked along z, as make the shape.
+fn stacked(fields: &mut impl Iterator<Item = Field>, count: [usize; 3]) -> Result<Field> {
     let (mut parts, mut nz) = (Vec::new(), 0);
     while nz < count[2] {
         let Some(field) = fields.next() else { bail!("the original has fewer steps or boxes") };
@@ -112,9 +111,62 @@ fn same_field(reader: &mut dyn Reader, decoder: &mut Decoder, step: i64, field: 
     Ok(decoder.read_field(reader, index, &name, None)?)
 }
 
-/// The largest error as a part of the tolerance, and the number of values that miss it.
-fn compare(truth: ArrayView3<'_, f64>, decoded: ArrayView3<'_, f64>, tolerance: Tolerance) -> (f64, usize) {
-    let (mut worst, mut misses) = (0.0f64, 0);
+/// The errors of a field.
+#[derive(Clone, Copy, Default)]
+struct Errors {
+    /// The largest one, in units of the bound.
+    largest: f64,
+    /// Values that miss the bound.
+    misses: usize,
+}
+
+/// The errors of a field; each stream has its own tolerance.
+fn verify_field(truth: &Array3<f64>, decoded: &Array3<f64>, stored: &[Stored]) -> Result<Errors> {
+    let mut all = Errors::default();
+    for stored in stored {
+        let tolerance = tolerance(stored)?;
+        for row in stored.rows() {
+            let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
+            let part = s![z, y, x];
+            let found = errors(truth.slice(part), decoded.slice(part), tolerance);
+            all.largest = all.largest.max(found.largest);
+            all.misses += found.misses;
+        }
+    }
+    Ok(all)
+}
+
+fn tolerance(stored: &Stored) -> Result<Tolerance> {
+    match stored {
+        Stored::Stream { stream, .. } => of_stream(stream.header()),
+        Stored::Values { compression: Some(compression), .. } => of_filter(compression),
+        Stored::Values { compression: None, .. } => Ok(Tolerance::Absolute(0.0)),
+    }
+}
+
+/// The tolerance that a stream states.
+fn of_stream(header: &Header) -> Result<Tolerance> {
+    match &header.kind {
+        Kind::Bounded(preamble) => Ok(preamble.tolerance),
+        Kind::Raw => Ok(Tolerance::Absolute(0.0)),
+        Kind::Latent(..) => bail!("latents promise no bound; see swae compare"),
+        _ => bail!("this program does not know the stream's mode"),
+    }
+}
+
+/// The tolerance of all chunks that the HDF5 filter compressed.
+fn of_filter(compression: &Compression) -> Result<Tolerance> {
+    match compression.mode {
+        Mode::Bounded(Bound::Absolute(e)) => Ok(Tolerance::Absolute(e)),
+        Mode::Bounded(Bound::PointwiseRelative(r)) => Ok(Tolerance::PointwiseRelative(r)),
+        Mode::Bounded(bound) => bail!("the filter has kept {bound} in each chunk; see swae compare"),
+        Mode::Raw => Ok(Tolerance::Absolute(0.0)),
+        Mode::Latent(_) => bail!("latents promise no bound; see swae compare"),
+    }
+}
+
+fn errors(truth: ArrayView3<'_, f64>, decoded: ArrayView3<'_, f64>, tolerance: Tolerance) -> Errors {
+    let mut all = Errors::default();
     Zip::from(truth).and(decoded).for_each(|&t, &d| {
         if t.to_bits() == d.to_bits() {
             return;
@@ -123,10 +175,10 @@ fn compare(truth: ArrayView3<'_, f64>, decoded: ArrayView3<'_, f64>, tolerance: 
             Tolerance::Absolute(e) => ((t - d).abs(), e),
             Tolerance::PointwiseRelative(r) => ((t - d).abs(), r * t.abs()),
         };
-        // NaN and −0 differ in bits alone, and must not.
-        let kept = error <= allowed && t.is_finite() && !(t == 0.0 && t.is_sign_negative());
-        misses += usize::from(!kept);
-        worst = if error.is_nan() { f64::INFINITY } else { worst.max(error / allowed) };
+        // NaN and −0 differ in their bits alone, and must keep them.
+        let is_kept = error <= allowed && t.is_finite() && !(t == 0.0 && t.is_sign_negative());
+        all.misses += usize::from(!is_kept);
+        all.largest = if error.is_nan() { f64::INFINITY } else { all.largest.max(error / allowed) };
     });
-    (worst, misses)
+    all
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use swae_codec::blocks::{EDGE, VALUES};
-use swae_tool::picture::{self, Row};
+use swae_metrics::picture::{self, Row};
 use tch::Tensor;
 
 /// The metrics after some steps.

@@ -1,14 +1,14 @@
-"""Fields that swae has compressed, as NumPy arrays.
+"""Reads fields that swae has compressed as NumPy arrays, and compresses arrays.
 
     >>> import swae
     >>> with swae.open("run.h5") as run:
     ...     chi = run["chi"]
     ...     last = chi[-1]                  # [z, y, x]
-    ...     plane = chi[0, 32]              # decodes only what lies there
+    ...     plane = chi[0, 32]              # decodes only the tiles of this plane
     >>> payload = swae.compress(array, rel=1e-4)
     >>> again = swae.decompress(payload)
 
-Axes are [z, y, x], as in the file's own order: x is fastest. Nothing is decoded before it is indexed.
+Axes are [z, y, x], as in the file: x is fastest. Nothing is decoded before it is indexed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ __all__ = ["Error", "File", "Variable", "compress", "decompress", "open"]
 
 
 class Variable:
-    """A field over the steps that have it: an array [step, z, y, x] that is decoded where it is indexed."""
+    """A field over its steps: an array [step, z, y, x] that is decoded where it is indexed."""
 
-    def __init__(self, reader: Reader, name: str, steps: list[tuple[int, int, float]], info: dict[str, Any]) -> None:
+    def __init__(
+        self, reader: Reader, name: str, steps: list[tuple[int, int, float]], info: dict[str, Any]
+    ) -> None:
         self._reader = reader
         self._steps = steps
         self._info = info
@@ -68,12 +70,12 @@ class Variable:
 
     @property
     def encoding(self) -> str:
-        """How the field is coded in its first step: ``rel 1e-4``, ``latent gr-16 f16``, ``raw``."""
+        """The compression in its first step: ``rel 1e-4``, ``latent gr-16 f16``, ``raw``."""
         return self._info["encoding"]
 
     @property
     def partial(self) -> bool:
-        """Whether boxes need not cover the grid; where none lies, values are NaN."""
+        """Whether boxes need not cover the grid; values outside of all boxes are NaN."""
         return self._info["partial"]
 
     def __len__(self) -> int:
@@ -89,7 +91,7 @@ class Variable:
         return self[self.steps.index(number)]
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """``v[i]`` is step i of those that are there, ``v[i, z, y, x]`` a part of it; all take integers and slices."""
+        """``v[i]`` is the i-th step, ``v[i, z, y, x]`` a part of it; all take integers and slices."""
         keys = key if isinstance(key, tuple) else (key,)
         if Ellipsis in keys:
             at = keys.index(Ellipsis)
@@ -177,7 +179,7 @@ class File(Mapping[str, Variable]):
         return len(self._open())
 
     def close(self) -> None:
-        """Forgets the file; it is closed when the last variable is gone."""
+        """Releases the file; it is closed when its last variable is deleted."""
         self._variables = None
 
     def __enter__(self) -> File:
@@ -191,7 +193,7 @@ class File(Mapping[str, Variable]):
 
 
 def open(path: str | os.PathLike[str]) -> File:  # noqa: A001 (as in io, gzip and h5py)
-    """Opens .h5, .bp, .swae, .npy or .vti. Raises Error where it is none, or damaged."""
+    """Opens .h5, .bp, .swae, .npy or .vti. Raises Error for other or damaged files."""
     return File(path)
 
 
@@ -204,28 +206,29 @@ def compress(
     psnr: float | None = None,
     latent: bool = False,
     model: str | None = None,
+    latents: str | None = None,
     layout: str = "grid",
     threads: int = 0,
 ) -> bytes:
     """Compresses an array of float32 or float64, of any rank.
 
-    One of these says what is kept: ``abs``, the largest error; ``rel``, the largest error as a part of the array's range;
-    ``pwrel``, as a part of each value; ``psnr``, the least peak signal-to-noise ratio in dB; ``latent``, latents of a model at
-    a fixed rate, without a bound. With ``layout="series"`` the first axis is time. ``threads`` 0 means all cores.
+    One of these says what is stored: ``abs``, the largest error; ``rel``, the largest error relative
+    to the array's value range; ``pwrel``, relative to each value; ``psnr``, the least peak
+    signal-to-noise ratio in dB; ``latent``, latents of a model at a fixed rate, without a bound.
+    ``model`` names a built-in model or a model file, ``latents`` says how latents are stored (f16, f32
+    or u8). With ``layout="series"`` the first axis is time. ``threads`` 0 means all cores.
     """
     given = {"abs": abs, "rel": rel, "pwrel": pwrel, "psnr": psnr, "latent": True if latent else None}
     chosen = [(mode, value) for mode, value in given.items() if value is not None]
     if len(chosen) != 1:
         raise TypeError("compress takes exactly one of abs, rel, pwrel, psnr, latent")
     mode, value = chosen[0]
-    words = [("mode", mode), ("layout", layout)]
-    if not latent:
-        words.append(("bound", repr(float(value))))
-    if model is not None:
-        words.append(("model", model))
-    return bytes(_swae.compress(np.asarray(array, order="C"), words, threads))
+    bound = None if latent else repr(float(value))
+    settings = {"mode": mode, "bound": bound, "model": model, "latents": latents, "layout": layout}
+    said = [(key, value) for key, value in settings.items() if value is not None]
+    return bytes(_swae.compress(np.asarray(array, order="C"), said, threads))
 
 
 def decompress(payload: bytes, *, threads: int = 0) -> np.ndarray:
-    """The array that compress was given, within its bound. Raises Error where the bytes are damaged or of something else."""
+    """Decompresses an array, within its bound. Raises Error for damaged or other bytes."""
     return _swae.decompress(bytes(payload), threads)

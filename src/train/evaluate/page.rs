@@ -5,7 +5,7 @@ use super::runs::Report;
 use anyhow::Result;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt::Write;
-use swae_tool::picture::{self, Row};
+use swae_metrics::picture::{self, Row};
 
 /// The page.
 ///

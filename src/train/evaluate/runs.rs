@@ -11,8 +11,8 @@ use swae_codec::config::LatentCoding;
 use swae_codec::decode::decompress_box;
 use swae_codec::encode::{Method, compress_box};
 use swae_codec::{Field, FieldView, Model, Models};
+use swae_metrics::quality::{middle_slice, quality};
 use swae_store::Reader;
-use swae_tool::quality::{middle_slice, quality};
 
 /// One field, over all steps of all runs. Means are those of steps; errors are in units of the
 /// field's value range in a step.

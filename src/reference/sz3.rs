@@ -1,12 +1,13 @@
-//! SZ3 (Liang et al., IEEE TBD 2023): interpolation and Lorenzo prediction, quantisation, Huffman, zstd.
+//! SZ3 (Liang et al., IEEE TBD 2023): interpolation and Lorenzo prediction, quantisation, Huffman,
+//! zstd. With an absolute error bound.
 
-use crate::{Compared, Peer, long};
+use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
 use sz3::{Config, DimensionedData, ErrorBound, compress_with_config, decompress};
 
-/// SZ3 as it comes: `interpolation_lorenzo`.
+/// SZ3 with its default algorithm, `interpolation_lorenzo`.
 pub struct Sz3;
 
-impl<T: Compared> Peer<T> for Sz3 {
+impl<T: ReferenceElement> ReferenceCompressor<T> for Sz3 {
     fn name(&self) -> &'static str {
         "SZ3"
     }
@@ -18,7 +19,7 @@ impl<T: Compared> Peer<T> for Sz3 {
     fn compress(&self, values: &[T], shape: &[usize], bound: f64, threads: usize) -> Result<Vec<u8>, String> {
         let text = |e: sz3::SZ3Error| e.to_string();
         let axes = long(shape);
-        let Some((last, others)) = axes.split_last() else { return Err("it takes no single value".into()) };
+        let Some((last, others)) = axes.split_last() else { return Err("SZ3 takes no single value".into()) };
         let mut data = DimensionedData::<T, _>::build(&values);
         for &n in others {
             data = data.dim(n).map_err(text)?;

@@ -1,6 +1,7 @@
-//! SPERR (Li, Lindstrom, Clyne, IPDPS 2023): CDF 9/7 wavelets, SPECK, corrections of outliers.
+//! SPERR (Li, Lindstrom, Clyne, IPDPS 2023): CDF 9/7 wavelets, SPECK, outlier corrections. Over its
+//! own C interface, with a point-wise error bound.
 
-use crate::{Compared, Peer, long};
+use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
 use std::ffi::c_void;
 use swae_codec::Dtype;
 
@@ -10,7 +11,7 @@ pub struct Sperr;
 const CHUNK: usize = 256;
 const POINTWISE: i32 = 3;
 
-/// Copies what SPERR allocated, and frees it.
+/// Copies the memory that SPERR allocated, and frees it.
 ///
 /// # Safety
 /// `memory` came from SPERR and holds `count` values.
@@ -23,7 +24,7 @@ unsafe fn take<T: Copy>(memory: *mut c_void, count: usize) -> Vec<T> {
     }
 }
 
-impl<T: Compared> Peer<T> for Sperr {
+impl<T: ReferenceElement> ReferenceCompressor<T> for Sperr {
     fn name(&self) -> &'static str {
         "SPERR"
     }
@@ -33,7 +34,7 @@ impl<T: Compared> Peer<T> for Sperr {
     }
 
     fn compress(&self, values: &[T], shape: &[usize], bound: f64, threads: usize) -> Result<Vec<u8>, String> {
-        let [nz, ny, nx] = long(shape)[..] else { return Err("it takes three axes".into()) };
+        let [nz, ny, nx] = long(shape)[..] else { return Err("SPERR takes three axes".into()) };
         let (mut out, mut length) = (std::ptr::null_mut(), 0);
         let float = i32::from(T::DTYPE == Dtype::F32);
         let [cx, cy, cz] = [nx, ny, nz].map(|n| n.min(CHUNK));
@@ -54,7 +55,7 @@ impl<T: Compared> Peer<T> for Sperr {
                 &mut out,
                 &mut length,
             );
-            if status == 0 { Ok(take(out, length)) } else { Err(format!("sperr_comp_3d says {status}")) }
+            if status == 0 { Ok(take(out, length)) } else { Err(format!("sperr_comp_3d returned {status}")) }
         }
     }
 
@@ -80,7 +81,7 @@ impl<T: Compared> Peer<T> for Sperr {
             if values.len() == shape.iter().product::<usize>() {
                 Ok(values)
             } else {
-                Err("another shape".into())
+                Err("SPERR decompressed another shape".into())
             }
         }
     }

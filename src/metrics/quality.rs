@@ -1,28 +1,28 @@
-//! How alike two fields are.
+//! Quality metrics of a reconstruction: errors, PSNR, correlation, SSIM.
 
 use ndarray::{Array3, Axis, Zip, azip, s};
 use serde::Serialize;
 
-/// The usual measures of a reconstruction `b` of `a`.
+/// The metrics of a reconstruction.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Quality {
     /// Mean square error.
     pub mse: f64,
     /// Mean absolute error.
     pub mae: f64,
-    /// Greatest absolute error.
+    /// Largest absolute error.
     pub max_error: f64,
-    /// The peak that the PSNR is against: the range (greatest − least value) of the original.
+    /// The peak of the PSNR: the value range (largest − smallest value) of the original.
     pub peak: f64,
     /// 10·log₁₀(peak²/MSE) in dB; infinite where the fields are equal.
     pub psnr: f64,
-    /// Pearson's correlation; 1 for two equal fields, constant ones included.
+    /// Pearson's correlation; 1 for two equal fields, even constant ones.
     pub correlation: f64,
     /// Mean structural similarity over windows of 7³, K₁ = 0.01, K₂ = 0.03 (Wang et al. 2004).
     pub ssim: f64,
-    /// Values that are NaN or infinite in the original; left out of all measures but the next.
+    /// Values that are NaN or infinite in the original; all metrics but the next leave them out.
     pub non_finite: usize,
-    /// Of those, how many came back as something else.
+    /// Those of them that the reconstruction does not have.
     pub non_finite_lost: usize,
 }
 
@@ -31,8 +31,9 @@ pub fn psnr(peak: f64, mse: f64) -> f64 {
     10.0 * (peak * peak / mse).log10()
 }
 
-/// Compares a field with its original; both `[z, y, x]` of the same shape.
-pub fn quality(a: &Array3<f64>, b: &Array3<f64>) -> Quality {
+/// Compares an original with its reconstruction; both `[z, y, x]` of the same shape.
+pub fn quality(original: &Array3<f64>, reconstruction: &Array3<f64>) -> Quality {
+    let (a, b) = (original, reconstruction);
     let same = |x: f64, y: f64| x == y || (x.is_nan() && y.is_nan());
     let mut q = Quality {
         mse: 0.0,
@@ -57,7 +58,7 @@ pub fn quality(a: &Array3<f64>, b: &Array3<f64>) -> Quality {
         n += 1.0;
         q.mse += error * error;
         q.mae += error;
-        // A NaN that came from a number is the greatest error there is.
+        // A NaN in place of a number is an infinite error.
         q.max_error = if error.is_nan() { f64::INFINITY } else { q.max_error.max(error) };
         (lo, hi) = (lo.min(x), hi.max(x));
         sum_a += x;
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_error_gives_the_known_measures() {
+    fn a_known_error_gives_the_known_metrics() {
         let a = wave();
         let b = &a + 0.25;
         let q = quality(&a, &b);

@@ -1,6 +1,7 @@
-//! ZFP (Lindstrom, IEEE TVCG 2014): a block transform of 4³ values, fixed-accuracy mode.
+//! ZFP (Lindstrom, IEEE TVCG 2014): a block transform of 4³ values. In fixed-accuracy mode, over its
+//! own C interface.
 
-use crate::{Compared, Peer, long};
+use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
 use swae_codec::Dtype;
 use zfp_sys as z;
 
@@ -30,7 +31,7 @@ impl Handle {
                 [y, x] => z::zfp_field_2d(values, kind, x, y),
                 [zz, y, x] => z::zfp_field_3d(values, kind, x, y, zz),
                 [w, zz, y, x] => z::zfp_field_4d(values, kind, x, y, zz, w),
-                _ => return Err("it takes one to four axes".into()),
+                _ => return Err("ZFP takes one to four axes".into()),
             };
             Ok(Self { field, stream: z::zfp_stream_open(std::ptr::null_mut()), bits: std::ptr::null_mut() })
         }
@@ -61,7 +62,7 @@ impl Drop for Handle {
     }
 }
 
-impl<T: Compared> Peer<T> for Zfp {
+impl<T: ReferenceElement> ReferenceCompressor<T> for Zfp {
     fn name(&self) -> &'static str {
         "ZFP"
     }
@@ -90,7 +91,9 @@ impl<T: Compared> Peer<T> for Zfp {
     }
 
     fn decompress(&self, bytes: &[u8], shape: &[usize], _: usize) -> Result<Vec<T>, String> {
-        let Some((bytes, bound)) = bytes.split_last_chunk::<8>() else { return Err("too short".into()) };
+        let Some((bytes, bound)) = bytes.split_last_chunk::<8>() else {
+            return Err("the payload is too short".into());
+        };
         let mut values = vec![T::default(); shape.iter().product()];
         // SAFETY: ZFP does not write to the stream that it reads; all memory outlives the handle.
         unsafe {

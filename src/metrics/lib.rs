@@ -1,0 +1,11 @@
+//! Quality metrics of reconstructed fields, and pictures of them: what the program `swae` and the
+//! trainer have in common.
+//!
+//! [`quality`] compares a reconstruction with its original, [`picture`] draws slices of both,
+//! [`chart`] draws rate–distortion curves. Fields are arrays `[z, y, x]` of float64; nothing here
+//! knows how they were compressed.
+
+pub mod chart;
+mod font;
+pub mod picture;
+pub mod quality;

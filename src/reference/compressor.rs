@@ -1,0 +1,32 @@
+//! What a reference compressor does, whichever library does it.
+
+use swae_codec::Element;
+
+/// An error-bounded compressor. Shapes have their slowest axis first; two to four axes are longer
+/// than 1.
+pub trait ReferenceCompressor<T: Element>: Sync {
+    /// Its name in the literature.
+    fn name(&self) -> &'static str;
+    /// Whether it takes arrays of four axes.
+    fn four_axes(&self) -> bool;
+    /// Compresses within an absolute error bound. A library without threads ignores `threads`.
+    ///
+    /// # Errors
+    /// The library's error, or that it does not take this shape.
+    fn compress(&self, values: &[T], shape: &[usize], bound: f64, threads: usize) -> Result<Vec<u8>, String>;
+    /// Decompresses the values of that shape.
+    ///
+    /// # Errors
+    /// The library's error.
+    fn decompress(&self, bytes: &[u8], shape: &[usize], threads: usize) -> Result<Vec<T>, String>;
+}
+
+/// An element type that all reference compressors take.
+pub trait ReferenceElement: Element + ::sz3::SZ3Compressible {}
+impl ReferenceElement for f32 {}
+impl ReferenceElement for f64 {}
+
+/// The axes that are longer than 1.
+pub(crate) fn long(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|&n| n > 1).collect()
+}

@@ -1,0 +1,49 @@
+//! swae itself, on one field: in a layout of its own for grids, series and boxes.
+
+use super::measure::{Compressor, Task};
+use super::plan::{Layout, Plan};
+use anyhow::Result;
+use swae_codec::decode::decompress_boxes;
+use swae_codec::encode::compress_bounded;
+use swae_codec::history::History;
+use swae_codec::stream::Stream;
+use swae_codec::{Element, Field, FieldView};
+
+/// This library.
+pub struct Own<'a> {
+    /// What is handed over.
+    pub layout: Layout,
+    /// Predictors and model.
+    pub plan: &'a Plan<'a>,
+}
+
+impl<T: Element> Compressor<T> for Own<'_> {
+    fn name(&self) -> String {
+        "swae".into()
+    }
+
+    fn compress(&self, task: &Task<'_, T>, _: usize) -> Result<Vec<Vec<u8>>> {
+        let views = task.parts.iter().map(|part| Ok(FieldView::dense(part, task.count)?));
+        let views = views.collect::<Result<Vec<_>>>()?;
+        if self.layout != Layout::Series {
+            return Ok(vec![compress_bounded(&views, &self.plan.bounded(task.bounds[0]), None)?.0]);
+        }
+        let mut history = History::default();
+        let step = |(view, &bound): (&FieldView<'_, T>, &f64)| {
+            Ok(compress_bounded(&[*view], &self.plan.bounded(bound), Some(&mut history))?.0)
+        };
+        views.iter().zip(&task.bounds).map(step).collect()
+    }
+
+    fn decompress(&self, streams: &[Vec<u8>], _: &Task<'_, T>, _: usize) -> Result<Vec<Vec<T>>> {
+        let models = self.plan.models();
+        let mut history = (self.layout == Layout::Series).then(History::default);
+        let mut out = Vec::new();
+        for stream in streams {
+            let fields = decompress_boxes(&Stream::open(stream)?, &models, history.as_mut())?;
+            let arrays = fields.into_iter().filter_map(Field::into_array);
+            out.extend(arrays.map(|array| array.into_raw_vec_and_offset().0));
+        }
+        Ok(out)
+    }
+}

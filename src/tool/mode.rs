@@ -1,0 +1,42 @@
+//! The flags that say what is stored of a field, as settings of the codec: of `compress` and of
+//! `hdf5-filter`.
+
+use swae_codec::config::{ModeName, Settings};
+
+/// What is stored of a field.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct ModeFlags {
+    /// Largest error of any value
+    #[arg(long, value_name = "BOUND")]
+    pub abs: Option<f64>,
+    /// Largest error of any value, relative to the field's value range
+    #[arg(long, value_name = "BOUND")]
+    pub rel: Option<f64>,
+    /// Largest error of any value, relative to that value
+    #[arg(long, value_name = "BOUND")]
+    pub pwrel: Option<f64>,
+    /// Least peak signal-to-noise ratio in dB; the peak is the field's value range
+    #[arg(long, value_name = "DB")]
+    pub psnr: Option<f64>,
+    /// Latents of a model at a fixed rate, without an error bound
+    #[arg(long)]
+    pub latent: bool,
+}
+
+impl ModeFlags {
+    /// The flag that was given, as settings.
+    pub fn settings(&self) -> Settings {
+        let bounds = [
+            (ModeName::Abs, self.abs),
+            (ModeName::Rel, self.rel),
+            (ModeName::Pwrel, self.pwrel),
+            (ModeName::Psnr, self.psnr),
+        ];
+        let given = bounds.into_iter().find_map(|(mode, bound)| Some((mode, bound?)));
+        match given {
+            Some((mode, bound)) => Settings { mode: Some(mode), bound: Some(bound), ..Settings::default() },
+            None => Settings { mode: self.latent.then_some(ModeName::Latent), ..Settings::default() },
+        }
+    }
+}
