@@ -70,6 +70,10 @@ mod tests {
             (&[("xyzzy", "1")], "known: mode, bound, latents, model, keyframe_interval, layout, threads"),
             (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),
             (&[("bound", "1")], "there is no 'mode'"),
+            (
+                &[("mode", "best")],
+                "mode 'best': unknown variant 'best', expected one of 'latent', 'raw', 'abs'",
+            ),
         ];
         for (pairs, reason) in cases {
             let found = settings(pairs).unwrap_err().to_string();
