@@ -1,10 +1,8 @@
-//! In-situ compression: every rank of a simulation opens a [`Session`] on its communicator, and
-//! hands over its boxes of each field at each output step.
-//!
-//! A step goes from the program's memory to the file in three parts: each rank encodes its boxes
-//! (`encoder`, on its share of the node's devices, `device_pool`), what all ranks have is validated
-//! (`validation`), and all of them write it or none does (`output`). A session takes all three
-//! inside the program's calls, or leaves them to other threads (`background`).
+//! In-situ compression: every rank of a simulation opens a [`Session`] on its communicator, and hands
+//! over its boxes of each field at each output step. Each rank encodes its boxes (`encoder`, on its
+//! share of the node's devices, `device_pool`), what all ranks have is validated (`validation`), and
+//! all of them write it or none does (`output`): inside the program's calls, or in other threads
+//! (`background`).
 
 mod background;
 mod collective;

@@ -1,9 +1,7 @@
 //! Tickets for the lock of HDF5, which lets one thread in at a time, and waits inside for the other
-//! ranks.
-//!
-//! All ranks must enter in the same order, whichever session and thread they come from. That order
-//! is the program's own: a ticket is taken when the program calls, even where another thread enters
-//! later with it.
+//! ranks. All ranks must enter in the same order, whichever session and thread they come from; that
+//! order is the program's own: a ticket is taken when the program calls, even where another thread
+//! enters later with it.
 
 use crate::lock::lock;
 use std::collections::VecDeque;
