@@ -110,9 +110,9 @@ fn wrong_parameters_are_errors_that_name_them() {
         (
             "\"bound\" value=\"1e-4\"",
             "\"bond\" value=\"1e-4\"",
-            "unknown parameter 'bond'; did you mean 'bound'?",
+            "unknown option 'bond'; did you mean 'bound'?",
         ),
-        ("value=\"rel\"", "value=\"best\"", "mode 'best'; it is one of latent, raw, abs"),
+        ("value=\"rel\"", "value=\"best\"", "mode 'best': unknown variant 'best', expected one of 'latent', 'raw', 'abs'"),
         ("value=\"1e-4\"", "value=\"-2\"", "no error bound"),
     ] {
         configuration(dir.path(), old, new);

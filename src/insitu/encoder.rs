@@ -1,11 +1,10 @@
 //! What a rank does on its own: boxes of a step become streams, on the devices that the rank
-//! shares. Where the store compresses (datasets), they stay values. What the other ranks have is
-//! never asked for here.
+//! shares. Values that the store compresses (datasets) do not come here, nor does what other ranks
+//! have.
 
 use crate::device_pool::DevicePool;
 use crate::lock::lock;
-use crate::options::Storage;
-use crate::step::{Content, Copied, Placed, Put, Step, base_name, copy_of, needs_range};
+use crate::step::{Content, Copied, Placed, Put, Step, base_name, needs_range};
 use crate::validation::ValidatedStep;
 use crate::written::Written;
 use crate::{Error, Result};
@@ -31,7 +30,6 @@ pub(crate) struct Encoder {
     /// None where no field needs one.
     model: Option<Arc<Model>>,
     pub pool: DevicePool,
-    storage: Storage,
     /// Whether fields are predicted from one another.
     inter_field: bool,
     /// What the next step of each stream is predicted from.
@@ -134,19 +132,23 @@ impl Put {
     }
 }
 
+/// What a put begins with.
+fn no_streams() -> Content {
+    Content::Streams(Vec::new())
+}
+
 /// How a session encodes.
 pub(crate) struct EncoderSettings {
     /// None where no field needs one.
     pub model: Option<Arc<Model>>,
-    pub storage: Storage,
     /// Whether fields are predicted from one another.
     pub inter_field: bool,
 }
 
 impl Encoder {
     pub(crate) fn new(settings: EncoderSettings, pool: DevicePool, written: Arc<Mutex<Written>>) -> Self {
-        let EncoderSettings { model, storage, inter_field } = settings;
-        Self { model, pool, storage, inter_field, histories: BTreeMap::new(), written }
+        let EncoderSettings { model, inter_field } = settings;
+        Self { model, pool, inter_field, histories: BTreeMap::new(), written }
     }
 
     /// Encodes boxes into one stream, or, where a mode has streams of one box only, into one each.
@@ -159,25 +161,13 @@ impl Encoder {
     ) -> Result<()> {
         let begun = Instant::now();
         // A rank without a box has put the field all the same.
-        let put = step.put_of(info, self.empty())?;
-        if self.storage == Storage::Datasets {
-            put.add_values(copy_of(boxes));
-            return Ok(());
-        }
+        step.put_of(info, no_streams)?;
         for job in self.jobs(info, compression, boxes, None) {
             let encoded = self.pool.once(|device| job.encode(device, self.model.as_deref()));
             self.keep(step, encoded)?;
         }
         lock(&self.written).encoding += begun.elapsed();
         Ok(())
-    }
-
-    /// What a put begins with.
-    fn empty(&self) -> fn() -> Content {
-        match self.storage {
-            Storage::Streams => || Content::Streams(Vec::new()),
-            Storage::Datasets => || Content::Values(Vec::new()),
-        }
     }
 
     /// The streams that boxes make.
@@ -206,7 +196,7 @@ impl Encoder {
     fn keep<T: Element>(&mut self, step: &mut Step, encoded: Encoded<'_, T>) -> Result<()> {
         let Encoded { job, stream } = encoded;
         let places = job.places();
-        step.put_of(job.info, self.empty())?.add_stream(&places, &stream?);
+        step.put_of(job.info, no_streams)?.add_stream(&places, &stream?);
         if let Some(history) = job.history {
             self.histories.insert((job.info.name.clone(), places), history);
         }
@@ -231,12 +221,6 @@ impl Encoder {
     /// ranks wait for this one in the exchange.
     fn encode_copies(&mut self, step: &mut Step, copies: Vec<Copied>) {
         let begun = Instant::now();
-        if self.storage == Storage::Datasets {
-            if let Err(e) = self.move_copies(step, copies) {
-                step.fail(e);
-            }
-            return;
-        }
         // Boxes of one field follow one another in the order of the puts.
         let (floats, doubles): (Vec<_>, Vec<_>) =
             copies.into_iter().partition(|copied| copied.info.dtype == Dtype::F32);
@@ -253,18 +237,10 @@ impl Encoder {
         lock(&self.written).encoding += begun.elapsed();
     }
 
-    /// Hands copies on as values, which the store compresses.
-    fn move_copies(&self, step: &mut Step, copies: Vec<Copied>) -> Result<()> {
-        copies.into_iter().try_for_each(|Copied { info, boxes, .. }| {
-            step.put_of(&info, self.empty())?.add_values(boxes);
-            Ok(())
-        })
-    }
-
     fn encode_all<T: Element>(&mut self, step: &mut Step, copies: &[Copied]) -> Result<()> {
         let mut jobs = Vec::new();
         for Copied { info, compression, boxes } in copies {
-            step.put_of(info, self.empty())?;
+            step.put_of(info, no_streams)?;
             let range = step.ranges.get(base_name(&info.name)).copied();
             let views = boxes.iter().filter_map(|(start, field)| Some((*start, field.as_array::<T>()?)));
             let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));

@@ -68,8 +68,7 @@ pub(crate) unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) 
     let written = Arc::<Mutex<Written>>::default();
     lock(&written).threads = pool.threads();
     let file = file(&ranks, path, &options, &written)?;
-    let settings =
-        EncoderSettings { model: model.clone(), storage: options.storage, inter_field: options.inter_field };
+    let settings = EncoderSettings { model: model.clone(), inter_field: options.inter_field };
     let encoder = Arc::new(Mutex::new(Encoder::new(settings, pool, written.clone())));
     let for_calls = match options.asynchronous {
         // SAFETY: it is ours, and valid.

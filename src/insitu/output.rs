@@ -101,12 +101,13 @@ impl Output {
             return;
         }
         let begun = Instant::now();
+        let needs = |name: &str| self.options.of(name).compression.as_ref().is_some_and(needs_range);
         let union = |all: Vec<Ranges>| {
             let mut ranges = Ranges::new();
             all.into_iter().flatten().for_each(|(name, range)| widen(&mut ranges, name, range));
             Ok(ranges)
         };
-        let ranges = self.ranks().gathered(&step.own_ranges(), union);
+        let ranges = self.ranks().gathered(&step.own_ranges(needs), union);
         lock(&self.written).communication += begun.elapsed();
         match ranges {
             Ok(ranges) => step.ranges = ranges,
@@ -159,18 +160,11 @@ impl Output {
     fn field_part<'a>(&self, step: &'a Step, info: &'a FieldInfo, part: &Part) -> FieldPart<'a> {
         let content = step.put(&info.name).map(|put| &put.content);
         let payload = match self.options.storage {
-            Storage::Streams => Payload::Streams(match content {
-                Some(Content::Streams(bytes)) => bytes,
-                _ => &[],
-            }),
+            Storage::Streams => Payload::Streams(content.map_or(&[], Content::streams)),
             Storage::Datasets => {
                 let name = base_name(&info.name);
-                let boxes = match content {
-                    Some(Content::Values(boxes)) => &boxes[..],
-                    _ => &[],
-                };
                 let compression = self.options.chunk_compression(name, step.ranges.get(name).copied());
-                Payload::Values { boxes, compression }
+                Payload::Values { copies: content.map_or(&[], Content::values), compression }
             }
         };
         FieldPart {

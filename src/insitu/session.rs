@@ -8,10 +8,10 @@ use crate::lock::lock;
 use crate::lock_ticket::LockTicket;
 use crate::open::{Opened, open};
 use crate::open_files::OpenFileGuard;
-use crate::options::{Asynchronous, Options};
+use crate::options::{Asynchronous, Options, Storage};
 use crate::output::Output;
 use crate::pipeline::{complete, publish};
-use crate::step::{Copied, Grid, Placed, Step, needs_range};
+use crate::step::{Content, Copied, Grid, Placed, Step, needs_range};
 use crate::written::Written;
 use crate::{Error, Result};
 use mpi::ffi::MPI_Comm;
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use swae_codec::config::Mode;
 use swae_codec::{Compression, Element, Model};
-use swae_store::FieldInfo;
+use swae_store::{BoxValues, FieldInfo};
 
 /// What a session has done so far, on this rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -217,6 +217,14 @@ impl Session {
         let Some(compression) = compression else { return Ok(()) };
         let bytes = boxes.iter().map(|(_, view)| view.len()).sum::<usize>() * size_of::<T>();
         self.raw_bytes += bytes as u64;
+        if self.options.storage == Storage::Datasets {
+            if let Background::Write(writing) = &mut self.background {
+                writing.make_room(step.copied() + bytes, self.options.memory);
+            }
+            let put = step.put_of(&info, || Content::Values(Vec::new()))?;
+            put.add_values(BoxValues::copy_of(boxes));
+            return Ok(());
+        }
         if self.is_copied(step, &compression, bytes) {
             step.copies.push(Copied::new(info, compression, boxes));
             return Ok(());

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use swae_codec::bound::ValueRange;
 use swae_codec::{Bound, Compression, Element, Field, FieldView};
-use swae_store::{BoxRow, FieldInfo};
+use swae_store::{BoxRow, BoxValues, FieldInfo};
 
 /// A field's grid, or one level of it. All triples are `[x, y, z]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,7 @@ pub(crate) enum Content {
     /// The streams of its boxes, one after the other.
     Streams(Vec<u8>),
     /// The values of its boxes, which the store compresses.
-    Values(Vec<PlacedField>),
+    Values(Vec<BoxValues>),
 }
 
 /// Boxes of a field that are encoded later: because their bound depends on the range that the field
@@ -92,22 +92,29 @@ impl Step {
 
     /// Bytes of the copies.
     pub(crate) fn copied(&self) -> usize {
-        self.copies.iter().map(Copied::bytes).sum()
+        let values = self.puts.iter().map(Put::copied).sum::<usize>();
+        values + self.copies.iter().map(Copied::bytes).sum::<usize>()
     }
 
-    /// This rank's ranges of the fields that need one.
-    pub(crate) fn own_ranges(&self) -> Ranges {
+    /// This rank's ranges of the fields that need one, which wait for the end of the step.
+    pub(crate) fn own_ranges(&self, needs_range: impl Fn(&str) -> bool) -> Ranges {
+        let copies = self
+            .copies
+            .iter()
+            .flat_map(|copied| copied.boxes.iter().map(|(_, field)| (base_name(&copied.info.name), field)));
+        let values = self.puts.iter().flat_map(|put| {
+            let values = put.content.values().iter().map(BoxValues::values);
+            values.map(|field| (base_name(&put.info.name), field))
+        });
         let mut ranges = Ranges::new();
-        for Copied { info, boxes, .. } in self.copies.iter().filter(|c| needs_range(&c.compression)) {
-            for (_, field) in boxes {
-                let range = match field {
-                    Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
-                    Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
-                };
-                // A copy is contiguous; whatever happens, the others wait for this rank in the
-                // exchange.
-                widen(&mut ranges, base_name(&info.name).into(), range.unwrap_or(ValueRange::EMPTY));
-            }
+        for (name, field) in copies.chain(values).filter(|(name, _)| needs_range(name)) {
+            let range = match field {
+                Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
+                Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
+            };
+            // A copy is contiguous; whatever happens, the others wait for this rank in the
+            // exchange.
+            widen(&mut ranges, name.into(), range.unwrap_or(ValueRange::EMPTY));
         }
         ranges
     }
@@ -140,14 +147,31 @@ impl Step {
 
 impl Put {
     /// Adds boxes whose values the store compresses.
-    pub(crate) fn add_values(&mut self, added: Vec<PlacedField>) {
-        let Content::Values(boxes) = &mut self.content else { return };
-        for (start, field) in added {
+    pub(crate) fn add_values(&mut self, added: BoxValues) {
+        let Content::Values(copies) = &mut self.content else { return };
+        for &(start, count) in added.boxes() {
             let offset = self.boxes.last().map_or(0, |row| row.offset + row.length);
-            let length = bytes_of(&field) as u64;
-            self.boxes.push(BoxRow { start, count: field.count(), offset, length });
-            boxes.push((start, field));
+            let length = (count.iter().product::<usize>() * self.info.dtype.size()) as u64;
+            self.boxes.push(BoxRow { start, count, offset, length });
         }
+        copies.push(added);
+    }
+
+    /// Bytes of the values that the store compresses.
+    fn copied(&self) -> usize {
+        self.content.values().iter().map(BoxValues::bytes).sum()
+    }
+}
+
+impl Content {
+    /// The streams of this rank's boxes; none where the store compresses values.
+    pub(crate) fn streams(&self) -> &[u8] {
+        if let Self::Streams(bytes) = self { bytes } else { &[] }
+    }
+
+    /// The values of this rank's boxes, where the store compresses them.
+    pub(crate) fn values(&self) -> &[BoxValues] {
+        if let Self::Values(copies) = self { copies } else { &[] }
     }
 }
 
@@ -157,26 +181,18 @@ impl Copied {
         compression: Compression,
         boxes: &[Placed<'_, T>],
     ) -> Self {
-        Self { info, compression, boxes: copy_of(boxes) }
+        let copy = |(start, view): &Placed<'_, T>| {
+            let [nx, ny, nz] = view.count();
+            let copy = ndarray::Array3::from_shape_vec((nz, ny, nx), view.values().collect());
+            (*start, Field::from_array(copy.expect("a view has as many values as its shape says")))
+        };
+        Self { info, compression, boxes: boxes.iter().map(copy).collect() }
     }
 
     fn bytes(&self) -> usize {
-        self.boxes.iter().map(|(_, field)| bytes_of(field)).sum()
+        let of = |field: &Field| field.count().iter().product::<usize>() * field.dtype().size();
+        self.boxes.iter().map(|(_, field)| of(field)).sum()
     }
-}
-
-/// Copies of boxes.
-pub(crate) fn copy_of<T: Element>(boxes: &[Placed<'_, T>]) -> Vec<PlacedField> {
-    let copy = |(start, view): &Placed<'_, T>| {
-        let [nx, ny, nz] = view.count();
-        let copy = ndarray::Array3::from_shape_vec((nz, ny, nx), view.values().collect());
-        (*start, Field::from_array(copy.expect("a view has as many values as its shape says")))
-    };
-    boxes.iter().map(copy).collect()
-}
-
-fn bytes_of(field: &Field) -> usize {
-    field.count().iter().product::<usize>() * field.dtype().size()
 }
 
 /// Whether boxes must wait for the range that the field has on all ranks.

@@ -346,6 +346,7 @@ mod tests {
     use super::*;
     use crate::step::StepInfo;
     use swae_codec::encode::{Bounded, compress_bounded};
+    use swae_codec::step::{StepField, compress_step};
     use swae_codec::stream::header;
     use swae_codec::{Bound, FieldView};
 
@@ -419,22 +420,60 @@ mod tests {
         }
     }
 
+    /// A lump that moves, faster with each step.
+    fn lump(t: f64) -> Vec<f64> {
+        let at = |i: usize| [i % 32, i / 32 % 32, i / 1024].map(|c| c as f64 - 12.0 - 0.1 * t * t);
+        (0..32 * 32 * 16)
+            .map(at)
+            .map(|[x, y, z]| (0.4 * x).sin() / (1.0 + 0.02 * (x * x + 2.0 * y * y + z * z)))
+            .collect()
+    }
+
+    fn double(v: &[f64]) -> Vec<f64> {
+        v.iter().map(|v| 2.0 * v).collect()
+    }
+
+    #[test]
+    fn steps_and_fields_are_read_in_any_order() {
+        let values: Vec<[Vec<f64>; 2]> =
+            (0..6).map(|t| lump(f64::from(t))).map(|v| [double(&v), v]).collect();
+        let mut histories = [History::new(4), History::new(4)];
+        let mut encode = |step: &[Vec<f64>; 2]| {
+            let views = step.each_ref().map(|v| [FieldView::dense(v, COUNT).unwrap()]);
+            let settings = Bounded::new(Bound::Absolute(1e-6));
+            let fields = ["a", "b"].iter().zip(&views).zip(&mut histories);
+            let fields = fields.map(|((name, views), history)| StepField { name, views, settings, history });
+            let streams: Vec<_> = compress_step(fields.collect()).into_iter().map(|s| s.unwrap().0).collect();
+            <[Vec<u8>; 2]>::try_from(streams).unwrap()
+        };
+        let streams: Vec<_> = values.iter().map(&mut encode).collect();
+        let headers = streams[5].each_ref().map(|bytes| header(bytes).unwrap());
+        assert!(headers.iter().any(|header| !header.reference_fields().is_empty()));
+        assert!(headers.iter().all(|header| header.age() == 1));
+        let mut reader = two(streams);
+        for decoder in [&mut Decoder::default(), &mut Decoder::remembering()] {
+            for step in [5, 0, 1, 2, 3, 3, 2, 5, 4] {
+                for (field, name) in ["a", "b"].iter().enumerate().rev() {
+                    let decoded = decoder.read_field(&mut reader, step, name, None).unwrap();
+                    let decoded = decoded.into_array::<f64>().unwrap();
+                    let keeps = decoded.iter().zip(&values[step][field]).all(|(d, v)| (d - v).abs() <= 1e-6);
+                    assert!(keeps, "step {step}, field {name}");
+                    let region = Some([3..9, 0..32, 4..5]);
+                    let part = decoder.read_field(&mut reader, step, name, region).unwrap();
+                    assert_eq!(part.into_array::<f64>().unwrap(), decoded.slice(s![4..5, .., 3..9]));
+                }
+            }
+        }
+    }
+
     #[test]
     fn fields_that_are_predicted_from_one_another_in_a_circle_are_an_error() {
-        let lump = |t: f64| -> Vec<f64> {
-            let at = |i: usize| [i % 32, i / 32 % 32, i / 1024].map(|c| c as f64 - 12.0 - 0.1 * t * t);
-            (0..32 * 32 * 16)
-                .map(at)
-                .map(|[x, y, z]| (0.4 * x).sin() / (1.0 + 0.02 * (x * x + 2.0 * y * y + z * z)))
-                .collect()
-        };
         let code = |values: &[f64], history: &mut History| {
             let view = FieldView::dense(values, COUNT).unwrap();
             compress_bounded(&[view], &Bounded::new(Bound::Absolute(1e-6)), Some(history)).unwrap().0
         };
         // A field and its double: each of the two predicts the other.
         let values: Vec<_> = (0..3).map(|t| lump(f64::from(t))).collect();
-        let double = |v: &Vec<f64>| v.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
         let [mut a, mut b] = [History::default(), History::default()];
         let keyframes = [code(&values[0], &mut a), code(&double(&values[0]), &mut b)];
         let predicted = |own: &History, other: &History, name: &str, mine: &[f64], theirs: &[f64]| {

@@ -13,6 +13,7 @@
 
 #[cfg(feature = "adios2")]
 mod adios2;
+mod box_values;
 mod decode;
 mod error;
 mod free_space;
@@ -25,11 +26,12 @@ mod step;
 pub mod vtk;
 mod writer;
 
+pub use box_values::BoxValues;
 pub use decode::{Decoder, read_field};
 pub use error::{Error, Result};
 pub use reader::{Reader, Stored, find};
 pub use size::size_on_disk;
-pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, Payload, PlacedField, StepInfo};
+pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, Payload, StepInfo};
 pub use writer::{Kept, Writer};
 
 use mpi_sys::MPI_Comm;

@@ -2,8 +2,9 @@
 //!
 //! These types are the same for all stores; nothing here knows a file format.
 
+use crate::box_values::BoxValues;
 use serde::{Deserialize, Serialize};
-use swae_codec::{Compression, Dtype, Field};
+use swae_codec::{Compression, Dtype};
 
 /// A field without its values. All triples are `[x, y, z]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,9 +113,6 @@ pub struct FieldPart<'a> {
     pub payload: Payload<'a>,
 }
 
-/// Where a box begins in the grid, `[x, y, z]`, and its values, `[z, y, x]`.
-pub type PlacedField = ([usize; 3], Field);
-
 /// What is written of the boxes of a field.
 #[derive(Clone, Debug)]
 pub enum Payload<'a> {
@@ -123,8 +121,8 @@ pub enum Payload<'a> {
     /// This rank's values, with `storage = datasets` (HDF5 only): the field becomes an ordinary
     /// dataset, which the filter compresses.
     Values {
-        /// The boxes, in the order of [`FieldPart::boxes`].
-        boxes: &'a [PlacedField],
+        /// Copies of this rank's boxes, all of them those of [`FieldPart::boxes`].
+        copies: &'a [BoxValues],
         /// How the filter compresses them; the same on all ranks. The filter sees a chunk at a
         /// time, so a bound depends on no range of the whole field.
         compression: Compression,

@@ -5,17 +5,13 @@
 //! anywhere. Chunks are compressed one by one: no step is predicted from another.
 
 use super::attributes::{set, set_array, text};
-use crate::step::{FieldInfo, PlacedField};
+use crate::box_values::{BoxValues, in_grid_order};
+use crate::step::FieldInfo;
 use hdf5::{Group, H5Type};
 use hdf5_sys::{h5d, h5i, h5p, h5s, h5z};
-use ndarray::Array3;
-use std::borrow::Cow;
 use std::sync::Once;
 use swae_codec::{Compression, Dtype, Element};
 use swae_filter::filter::{CLASS, ID};
-
-/// Where a box begins, `[x, y, z]`, and its values, `[z, y, x]`.
-type PlacedArray<'a, T> = ([usize; 3], &'a Array3<T>);
 
 /// Points of a chunk along each axis, at most: a multiple of the block's.
 const CHUNK: usize = 64;
@@ -36,19 +32,19 @@ pub(super) fn register() {
 pub(super) fn write(
     step: &Group,
     info: &FieldInfo,
-    boxes: &[PlacedField],
+    copies: &[BoxValues],
     compression: &Compression,
 ) -> hdf5::Result<u64> {
     match info.dtype {
-        Dtype::F32 => write_as::<f32>(step, info, boxes, compression, f32::NAN),
-        Dtype::F64 => write_as::<f64>(step, info, boxes, compression, f64::NAN),
+        Dtype::F32 => write_as::<f32>(step, info, copies, compression, f32::NAN),
+        Dtype::F64 => write_as::<f64>(step, info, copies, compression, f64::NAN),
     }
 }
 
 fn write_as<T: Element + H5Type>(
     step: &Group,
     info: &FieldInfo,
-    boxes: &[PlacedField],
+    copies: &[BoxValues],
     compression: &Compression,
     nothing: T,
 ) -> hdf5::Result<u64> {
@@ -59,8 +55,9 @@ fn write_as<T: Element + H5Type>(
     let builder = if info.partial { builder.fill_value(nothing) } else { builder };
     let dataset = builder.create(&*info.name)?;
     set_attributes(&dataset, info)?;
-    let boxes = boxes_of::<T>(boxes)?;
-    write_collectively(&dataset, &boxes, &in_file_order(&boxes))?;
+    let values = in_grid_order::<T>(copies).ok_or("a field has values of two types")?;
+    let boxes = copies.iter().flat_map(BoxValues::boxes).filter(|(_, count)| !count.contains(&0));
+    write_collectively(&dataset, boxes, &values)?;
     Ok(dataset.storage_size())
 }
 
@@ -71,40 +68,10 @@ fn set_attributes(dataset: &hdf5::Dataset, info: &FieldInfo) -> hdf5::Result<()>
     if info.partial { set(dataset, "partial", &1u8) } else { Ok(()) }
 }
 
-/// The boxes that hold values, each with its array.
-fn boxes_of<T: Element>(boxes: &[PlacedField]) -> hdf5::Result<Vec<PlacedArray<'_, T>>> {
-    let arrays: Option<Vec<_>> =
-        boxes.iter().map(|(start, field)| Some((*start, field.as_array::<T>()?))).collect();
-    let mut arrays = arrays.ok_or("a field has values of two types")?;
-    arrays.retain(|(_, array)| !array.is_empty());
-    Ok(arrays)
-}
-
-/// All values of the boxes, in the order in which HDF5 walks through a selection of them: row by
-/// row. A box alone has that order; the rows of several interleave, and HDF5 takes them in one
-/// piece of memory only.
-fn in_file_order<'a, T: Element>(boxes: &[PlacedArray<'a, T>]) -> Cow<'a, [T]> {
-    if let [(_, array)] = boxes
-        && let Some(values) = array.as_slice()
-    {
-        return Cow::Borrowed(values);
-    }
-    let mut rows = Vec::new();
-    for ([x, y, z], array) in boxes {
-        let (depth, height, _) = array.dim();
-        let places = ndarray::indices((depth, height)).into_iter().map(|(k, j)| [z + k, y + j, *x]);
-        rows.extend(places.zip(array.rows()));
-    }
-    rows.sort_unstable_by_key(|(at, _)| *at);
-    let mut values = Vec::with_capacity(boxes.iter().map(|(_, array)| array.len()).sum());
-    rows.iter().for_each(|(_, row)| values.extend(row.iter().copied()));
-    Cow::Owned(values)
-}
-
 /// Writes the values of the boxes, in the order of a selection of all of them. Collective.
-fn write_collectively<T: H5Type>(
+fn write_collectively<'a, T: H5Type>(
     dataset: &hdf5::Dataset,
-    boxes: &[PlacedArray<'_, T>],
+    boxes: impl Iterator<Item = &'a ([usize; 3], [usize; 3])>,
     values: &[T],
 ) -> hdf5::Result<()> {
     let kind = hdf5::Datatype::from_type::<T>()?;
@@ -113,10 +80,9 @@ fn write_collectively<T: H5Type>(
     hdf5::sync::sync(|| unsafe {
         let space = h5d::H5Dget_space(dataset.id());
         h5s::H5Sselect_none(space);
-        for ([x, y, z], array) in boxes {
-            let (depth, height, width) = array.dim();
-            let start = [*z, *y, *x].map(|n| n as u64);
-            let count = [depth, height, width].map(|n| n as u64);
+        for (start, count) in boxes {
+            let reversed = |[x, y, z]: [usize; 3]| [z, y, x].map(|n| n as u64);
+            let (start, count) = (reversed(*start), reversed(*count));
             let (or, no) = (h5s::H5S_seloper_t::H5S_SELECT_OR, std::ptr::null());
             h5s::H5Sselect_hyperslab(space, or, start.as_ptr(), no, count.as_ptr(), no);
         }

@@ -137,8 +137,8 @@ impl Hdf5Writer {
         part: &FieldPart<'_>,
         alone: &mut hdf5::Result<()>,
     ) -> hdf5::Result<u64> {
-        if let Payload::Values { boxes, compression } = &part.payload {
-            let all = filtered::write(steps, part.info, boxes, compression)?;
+        if let Payload::Values { copies, compression } = &part.payload {
+            let all = filtered::write(steps, part.info, copies, compression)?;
             return Ok(if self.first { all } else { 0 });
         }
         let info = part.info;
