@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A Slurm cluster of this one node, for trying the job scripts and for `make test`: all of it lives in one folder, beside
-# whatever Slurm the machine has otherwise.
+# A Slurm cluster of this one node, to try the job scripts, and for `make test`: all of it is in
+# one folder, beside any other Slurm of the machine.
 #
-#   slurm/one_node.sh start DIR    then: export SLURM_CONF=DIR/slurm.conf; sbatch, srun, squeue … as anywhere
+#   slurm/one_node.sh start DIR    then: export SLURM_CONF=DIR/slurm.conf; sbatch, srun, squeue …
 #   slurm/one_node.sh stop DIR
 set -euo pipefail
 do=${1:-} dir=${2:-}
@@ -35,7 +35,7 @@ mkdir -p "$dir"/{state,spool}
 dir=$(cd "$dir" && pwd)
 user=$(id -un)
 host=$(uname -n); host=${host%%.*}
-# Two ports that nobody listens on.
+# Two free ports.
 read -r controller node < <(python3 - <<'PYTHON'
 import socket
 s = [socket.socket() for _ in range(2)]
@@ -76,7 +76,7 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_interval=1
 SlurmdParameters=config_overrides
 MinJobAge=300
-# MPI names its shared memory by the job: two such clusters on a machine must not count alike.
+# MPI names its shared memory by the job: two such clusters on a machine must not share job numbers.
 FirstJobId=$((RANDOM * 1000 + RANDOM % 1000 + 1))
 KillWait=20
 ReturnToService=2

@@ -1,4 +1,5 @@
-//! A session that names a mixing network keeps its bound, in fewer bytes, and any program can read the file.
+//! A session that names a mixing network keeps its bound, in fewer bytes, and any program can read
+//! the file.
 
 use ndarray::Array3;
 use swae_codec::{Field, Model, Models};

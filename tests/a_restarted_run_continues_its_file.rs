@@ -1,4 +1,5 @@
-//! A run that starts again goes on with its file: earlier steps stay, later ones are replaced.
+//! A restarted run continues its file: earlier steps stay, later ones are replaced.
+//! It may have another number of ranks, and start at any step.
 
 use std::path::Path;
 use swae_store::open;
@@ -22,14 +23,15 @@ fn on_any_number_of_ranks_and_wherever_it_starts() {
     compile(dir, "steps.c", "", "steps");
     for store in ["h5", "bp"] {
         let file = format!("a.{store}");
-        // Nothing to go on with is no error.
+        // No file to continue is no error.
         steps(dir, 2, &file, [0, 6], "append = true").expect_success();
         let first: Vec<_> = (0..6).map(|n| (n, 0)).collect();
         assert_eq!(runs(&dir.join(&file)), first, "{store}");
         // A run that ends before its first step changes nothing.
         steps(dir, 2, &file, [4, 4], "append = true").expect_success();
         assert_eq!(runs(&dir.join(&file)), first, "{store}");
-        // From an earlier time, in the background, on other ranks; then behind all; then from the very beginning.
+        // From an earlier time, in the background, on other ranks; then after the last step; then
+        // from the first.
         for (ranks, range, kept) in [(3, [4, 8], 4), (1, [8, 9], 8), (4, [10, 12], 9), (2, [0, 2], 0)] {
             let before = runs(&dir.join(&file));
             let mode = ["off", "encode", "write"][ranks % 3];
@@ -55,7 +57,7 @@ fn a_file_that_cannot_be_continued_is_left_as_it_is() {
     assert_eq!(std::fs::read(dir.join("text.h5")).unwrap(), b"no HDF5");
     for file in ["a.h5", "a.bp"] {
         steps(dir, 2, file, [0, 3], "").expect_success();
-        // The same fields, otherwise coded.
+        // The same fields, encoded otherwise.
         let said = steps(dir, 2, file, [3, 5], "append = true; bound = 1e-2");
         assert!(!said.success && said.err.contains("'chi': it was float64 [24, 24, 24]"), "{}", said.err);
         assert!(said.err.contains("(abs 1e-3) in an earlier step"), "{}", said.err);

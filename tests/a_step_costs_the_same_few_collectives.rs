@@ -1,9 +1,10 @@
-//! How many collective operations a step takes does not depend on how many fields and boxes it has.
+//! The number of collective operations of a step does not depend on the number of its fields and
+//! boxes. tests/c/collectives.c counts them through MPI's profiling interface.
 
 use std::path::Path;
 use swae_tests::{compile, mpirun};
 
-/// Of the last of some steps, HDF5's and ADIOS2's own included.
+/// Collectives of the last of some steps, HDF5's and ADIOS2's own included.
 fn collectives(dir: &Path, ranks: usize, file: &str, fields: &str, boxes: &str) -> u32 {
     let said = mpirun(dir, ranks, &dir.join("collectives"), &[file, fields, boxes]).expect_success();
     let last = said

@@ -1,4 +1,5 @@
-//! ADIOS2 programs that have never heard of swae write and read through its operator, by configuration alone.
+//! ADIOS2 programs that are not linked with swae write and read through its operator, by
+//! configuration alone. They find it by `ADIOS2_PLUGIN_PATH`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! `make install` puts everything where programs in C, C++ and Fortran find it, by CMake or by pkg-config alone.
+//! `make install` puts everything where programs in C, C++ and Fortran find it, by CMake or by
+//! pkg-config alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ fn boxes_of_a_hierarchy_come_back_on_their_levels() {
     let build = "mpicxx -std=c++17 -Wall $SOURCE/tests/c/views.cpp $(pkg-config --cflags --libs swae) -Wl,-rpath,$PREFIX/lib -o views";
     shell(dir.path(), build, &installed()).expect_success();
     for (ranks, file) in [(2, "a.h5"), (2, "a.bp"), (4, "b.h5"), (8, "b.bp")] {
-        // What MPI itself never frees is not ours to complain of.
+        // Memory that MPI itself never frees is not reported.
         let program = format!("ASAN_OPTIONS=detect_leaks=0 exec ./boxes {file}");
         mpirun(dir.path(), ranks, Path::new("sh"), &["-c", &program]).expect_success();
     }

@@ -1,4 +1,5 @@
 //! The same run on 1, 2, 4 and 8 ranks, in both stores, decodes to the same bits.
+//! So it does with any devices and threads.
 
 use swae_tests::{bits, collision, compile, decode, example, mpirun};
 
@@ -45,7 +46,8 @@ fn the_first_example_runs_on_any_number_of_ranks() {
     }
 }
 
-/// Ranks that own unequal parts, on the cores as one device, as several, with threads of their own, and in the background.
+/// Ranks that own unequal parts, on the cores as one device, as several, with threads of their own,
+/// and in the background.
 #[test]
 fn the_devices_of_a_node_change_no_byte_of_the_file() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
 //! Bad input gets an error that says what to do; the steps before and after it are whole.
+//! The C program tests/c/bad_input.c makes every mistake; files are cut and mislabelled here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,7 @@ use swae_codec::Field;
 use swae_store::plain;
 use swae_tests::{collision, compile, decode, example, mpirun, swae};
 
-/// `(status, message)` of each rank for each thing that the program did; the last word counts.
+/// `(status, message)` of each rank for each case of the program; the last one of a case counts.
 fn said(out: &str) -> BTreeMap<String, [(i32, String); 2]> {
     let mut all: BTreeMap<String, [(i32, String); 2]> = BTreeMap::new();
     for line in out.lines() {
@@ -26,11 +27,11 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
     fs::create_dir(dir.path().join("folder.h5")).unwrap();
     fs::write(dir.path().join("damaged.safetensors"), b"not a model").unwrap();
     for file in ["a.h5", "a.bp"] {
-        // What MPI itself never frees is not ours to complain of.
+        // Memory that MPI itself never frees is not reported.
         let sanitized = format!("ASAN_OPTIONS=detect_leaks=0 exec {} {file}", program.display());
         let ran = mpirun(dir.path(), 2, Path::new("sh"), &["-c", &sanitized]);
         let said = said(&ran.out);
-        // What was done, the status of swae.h, words of the message.
+        // The case, the status of swae.h, words of the message.
         let expected: &[(&str, i32, &str)] = &[
             ("before MPI", 2, "MPI has not begun; call MPI_Init first"),
             ("null communicator", 1, "the communicator is MPI_COMM_NULL"),
@@ -102,7 +103,7 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             assert_eq!(time, 0.5 * step as f64);
             let [(name, Field::F64(values))] = &fields[..] else { panic!("one field of doubles") };
             assert_eq!(name, "chi");
-            // Each rank's data begin at its own first value: the box of the rank that wrote [0, 0, 0] does.
+            // Both ranks put the same array: each half begins with its first value.
             assert_eq!(values[[0, 0, 1]], 0.001);
             assert_eq!(values[[7, 15, 15]], 0.001 * 2047.0 * 2047.0);
         }
@@ -124,7 +125,7 @@ fn a_truncated_or_foreign_file_is_an_error_that_names_it() {
     // Every file of the BP5 output, cut in half, and the folder without it.
     for entry in fs::read_dir(dir.path().join("a.bp")).unwrap() {
         let path = entry.unwrap().path();
-        // Ours, and a profile that ADIOS2 writes after the last step and never reads.
+        // The index of swae, and a profile that ADIOS2 writes after the last step and never reads.
         if path.ends_with("swae.sizes") || path.ends_with("profiling.json") {
             continue;
         }
@@ -139,7 +140,7 @@ fn a_truncated_or_foreign_file_is_an_error_that_names_it() {
         fs::write(&path, whole).unwrap();
     }
     swae(dir.path(), &["info", "a.bp"]).expect_success();
-    // Files that are not what their ending says.
+    // Files of another format than their ending says.
     for name in ["x.h5", "x.swae", "x.npy", "x.vti"] {
         fs::write(dir.path().join(name), b"something else entirely, long enough to hold a header").unwrap();
         let said = swae(dir.path(), &["info", name]);

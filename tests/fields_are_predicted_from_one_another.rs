@@ -1,4 +1,5 @@
-//! Fields of one step that are predicted from one another, through a session and every way of reading.
+//! Fields of one step that are predicted from one another, through a session and every way of
+//! reading.
 
 use ndarray::{Array3, s};
 use std::path::Path;
@@ -64,7 +65,8 @@ fn inter_field_prediction_keeps_the_bound_in_fewer_bytes_whatever_is_read_first(
                     };
                     all.push(truth.iter().map(field).collect());
                 }
-                // Any field of any step by itself, the steps backwards, one field's steps before the other's.
+                // Any field of any step by itself, the steps backwards, one field's steps before
+                // the other's.
                 let mut orders: Vec<(usize, usize)> =
                     (0..7).rev().flat_map(|step| [(step, 1), (step, 0)]).collect();
                 orders.extend((0..2).flat_map(|f| (0..7).map(move |step| (step, f))));

@@ -1,4 +1,5 @@
-//! What h5dump and bpls show of an output is enough to understand it.
+//! Files explain themselves: what h5dump and bpls show of an output is enough to understand it.
+//! A model that is not built in is inside.
 
 use std::fs;
 use swae_codec::{Model, Models};

@@ -1,7 +1,8 @@
-//! `devices = cuda` puts the encoders of latent mode on GPUs, and the file stays the same to the byte.
+//! `devices = cuda` puts the encoders of latent mode on GPUs, and the file stays the same to the
+//! byte.
 //!
-//! Where the tests run there is no GPU: tests/c/cuda_on_cores.cpp stands in for the driver, and runs the library's kernel on the
-//! cores.
+//! The tests need no GPU: tests/c/cuda_on_cores.cpp takes the place of the driver, and runs the
+//! library's kernel on the cores.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +40,7 @@ fn on_any_number_of_ranks_and_gpus() {
                 let log = ["CUDA_ON_CORES_LOG=log"];
                 steps(dir.path(), ranks, "gpus.h5", &settings, &log).expect_success();
                 assert!(bytes("gpus.h5") == bytes("cores.h5"), "{ranks} ranks, {settings}");
-                // The GPUs have done it, all of those that were named.
+                // All GPUs that were named took part.
                 let mut launches = BTreeMap::new();
                 for line in std::fs::read_to_string(dir.path().join("log")).unwrap().lines() {
                     *launches.entry(line.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
@@ -64,7 +65,7 @@ fn where_one_fails_the_cores_take_its_part() {
             let failing = [&format!("CUDA_ON_CORES_FAILS={launch}")[..], "CUDA_ON_CORES_LOG=log"];
             steps(dir.path(), ranks, "gpus.h5", "devices = cuda:0", &failing).expect_success();
             assert!(bytes("gpus.h5") == bytes("cores.h5"), "{ranks} ranks, from launch {launch}");
-            // After a failure it is left alone.
+            // After a failure the device is not used again.
             let launches = std::fs::read_to_string(dir.path().join("log")).unwrap().lines().count();
             assert_eq!(launches, ranks * (launch - 1), "{ranks} ranks, from launch {launch}");
         }

@@ -1,4 +1,5 @@
-//! HDF5 programs that have never heard of swae write and read through its filter, which they find by `HDF5_PLUGIN_PATH`.
+//! HDF5 programs that are not linked with swae write and read through its filter, which they find
+//! by `HDF5_PLUGIN_PATH`.
 
 use ndarray::Array3;
 use std::fs;
@@ -13,7 +14,7 @@ fn with_plugin(dir: &Path, command: &str) -> Said {
     shell(dir, &script, &installed())
 }
 
-/// What `swae hdf5-filter` says for one of the programs.
+/// The parameters that `swae hdf5-filter` prints for one of the programs.
 fn parameters(how: &[&str], program: &str) -> String {
     let said = swae(Path::new("."), &[&["hdf5-filter"], how].concat()).expect_success();
     let line = said.lines().find_map(|line| line.strip_prefix(program)).unwrap_or_else(|| panic!("{said}"));
@@ -39,7 +40,7 @@ fn datasets(dir: &Path) {
 fn h5repack_compresses_and_h5dump_and_h5diff_read() {
     let dir = tempfile::tempdir().unwrap();
     datasets(dir.path());
-    // Neither latents nor a PSNR promise a largest error; but the wave is still there.
+    // Neither latents nor a PSNR bound the largest error, but the wave is still there.
     for (how, most) in [
         (&["--abs", "1e-4"][..], 1e-4),
         (&["--rel", "1e-3"], 2.5e-3),
@@ -70,7 +71,7 @@ fn the_bound_holds_for_every_value_of_a_filtered_dataset() {
     datasets(dir.path());
     let filter = parameters(&["--abs", "1e-5"], "h5repack");
     with_plugin(dir.path(), &format!("h5repack {filter} -l CHUNK=16x25x60 chi.h5 small.h5")).expect_success();
-    // Our own tools need no path.
+    // The tools of swae need no path.
     let mut reader = open(&dir.path().join("small.h5")).unwrap();
     assert_eq!(reader.steps()[0].fields[0].0.encoding, "abs 1e-5");
     swae(dir.path(), &["verify", "chi.npy", "small.h5"]).expect_success();

@@ -31,7 +31,7 @@ pub fn installed() -> PathBuf {
     prefix.canonicalize().expect("the library is not installed for the tests; run `make examples`")
 }
 
-/// What a finished program said.
+/// The status and the output of a finished program.
 pub struct Said {
     /// Whether it ended with status 0.
     pub success: bool,
@@ -71,8 +71,8 @@ pub fn run(dir: &Path, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str])
     output.unwrap_or_else(|e| panic!("{:?}: {e}", program.as_ref())).into()
 }
 
-/// Runs a shell script in `dir`, in which pkg-config finds an installation of the library, `$PREFIX` is where it is, and
-/// `$SOURCE` the source tree.
+/// Runs a shell script in `dir`, in which pkg-config finds an installation of the library,
+/// `$PREFIX` is where it is, and `$SOURCE` the source tree.
 ///
 /// # Panics
 /// Where there is no shell.
@@ -100,7 +100,7 @@ pub fn compile(dir: &Path, source: &str, options: &str, name: &str) -> PathBuf {
     dir.join(name)
 }
 
-/// Builds a library of `tests/c` that stands between a program and its libraries when it is preloaded.
+/// Builds a library of `tests/c` that intercepts calls of a program when it is preloaded.
 ///
 /// # Panics
 /// Where it cannot be built.
@@ -116,7 +116,7 @@ pub fn compile_preloaded(dir: &Path, source: &str, name: &str) {
 /// Where mpirun cannot be started.
 pub fn mpirun(dir: &Path, ranks: usize, program: &Path, arguments: &[&str]) -> Said {
     let output = Command::new("mpirun")
-        // Ranks that wait for one another for ever are a failure, not a hang.
+        // A deadlock of the ranks is a failure of the test, not a hang.
         .args(["-n", &ranks.to_string(), "--oversubscribe", "--timeout", "300"])
         .arg(program)
         .args(arguments)
@@ -196,7 +196,7 @@ impl Slurm {
     fn one_node(&self, what: &str) {
         let dir = self.dir.path().display().to_string();
         let script = tree("slurm/one_node.sh");
-        // Daemons inherit open pipes and would keep us waiting for their end.
+        // Daemons inherit open pipes, and a wait for the end of these would never return.
         let status =
             Command::new(script).args([what, &dir]).stdin(Stdio::null()).stdout(Stdio::null()).status();
         assert!(status.is_ok_and(|s| s.success()), "slurm/one_node.sh {what}");
@@ -210,7 +210,7 @@ impl Slurm {
         let output = Command::new(program)
             .args(arguments)
             .env("SLURM_CONF", self.dir.path().join("slurm.conf"))
-            // More ranks than cores: those that wait let the others work.
+            // More ranks than cores: waiting ranks yield.
             .env("OMPI_MCA_mpi_yield_when_idle", "1")
             .current_dir(dir)
             .output();
@@ -225,7 +225,7 @@ impl Slurm {
         !self.run(Path::new("."), "squeue", &["--noheader", "--job", job]).expect_success().is_empty()
     }
 
-    /// Submits a job script and gives the job's number.
+    /// Submits a job script and returns the job's number.
     ///
     /// # Panics
     /// Where Slurm does not take it.

@@ -1,11 +1,12 @@
-//! What output costs a simulation: the BSSN example with and without the library, on 1, 2 and 4 ranks, and with as much work a
-//! rank on 1 to 8. Prints the tables of docs/simulations.md (`make overhead`). Times are of this machine; the fractions are what counts.
+//! The overhead of output for a simulation: the BSSN example with and without the library, on 1, 2
+//! and 4 ranks, and weak scaling on 1 to 8. `make overhead` prints the tables of
+//! docs/performance.md. Times are of one machine; compare the fractions.
 
 use std::path::Path;
 use std::process::Command;
 use swae_tests::{Said, compile_preloaded, example, parameters};
 
-/// What a run said of itself.
+/// The measurements that a run prints.
 #[derive(Default)]
 struct Run {
     /// Seconds of the whole evolution, and of those inside the library's calls.
@@ -17,7 +18,8 @@ struct Run {
     writing: f64,
     raw: f64,
     stored: f64,
-    /// A step's collectives, messages and calls on the file; then bytes given and got, of rank 0 and of the busiest other.
+    /// A step's collectives, messages and calls on the file; then bytes sent and received, of rank
+    /// 0 and of the busiest other.
     counted: Vec<f64>,
 }
 
@@ -51,12 +53,15 @@ impl Run {
         run
     }
 
-    /// Of a step in which nothing changes: collectives, calls on the file, bytes that rank 0 and another rank give and get.
+    /// Of a step in which nothing changes: collectives, calls on the file, bytes that rank 0 and
+    /// another rank send and receive.
     fn counted(&self) -> String {
-        let [collectives, _, files, given, got, other_given, other_got] = self.counted[..] else {
-            panic!("the counter has not said what it counted")
+        let [collectives, _, files, sent, received, other_sent, other_received] = self.counted[..] else {
+            panic!("the counter printed no counts")
         };
-        format!("{collectives:.0} | {files:.0} | {given:.0} / {got:.0} | {other_given:.0} / {other_got:.0}")
+        format!(
+            "{collectives:.0} | {files:.0} | {sent:.0} / {received:.0} | {other_sent:.0} / {other_received:.0}"
+        )
     }
 }
 
@@ -77,7 +82,7 @@ fn main() {
     );
     let mut messages = Vec::new();
     for ranks in [1, 2, 4] {
-        // In turns, and the better of two, for other programs run here too.
+        // Alternately, and the better of two: other programs disturb the times.
         let mut runs: Vec<Run> = Vec::new();
         for turn in 0..2 {
             let none = ("none", "", "none");
@@ -113,7 +118,7 @@ fn main() {
     println!(
         "\n| ranks | points | inside | encoding | communication | writing | in the background: inside |\n|---|---|---|---|---|---|---|"
     );
-    // As many points a rank as 48³ on one.
+    // Weak scaling: as many points a rank as 48³ on one.
     for (ranks, points) in [(1, 48), (2, 60), (4, 76), (8, 96)] {
         let run = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "");
         let behind = Run::of(dir, ranks, points, 8, "a.h5 rel:1e-4 4", "asynchronous=encode");
@@ -129,7 +134,7 @@ fn main() {
         messages.push(format!("| {ranks} | 1e-4, HDF5 | {} |", run.counted()));
     }
     println!(
-        "\n| ranks | output | collectives | calls on the file | rank 0: bytes given / got | another rank |\n|---|---|---|---|---|---|"
+        "\n| ranks | output | collectives | calls on the file | rank 0: bytes sent / received | another rank |\n|---|---|---|---|---|---|"
     );
     messages.iter().for_each(|line| println!("{line}"));
 }

@@ -1,4 +1,5 @@
-//! NumPy, h5py, ADIOS2's Python package and VTK read what the library, the tool and the plugins write.
+//! NumPy, h5py, ADIOS2's Python package and VTK read what the library, the tool and the plugins
+//! write.
 
 use ndarray::Array3;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The in-situ example as a Slurm job writes what it writes under mpirun.
+//! The in-situ example as a Slurm job writes the files that it writes under mpirun.
+//! Slurm is real, on this one node.
 
 use std::path::Path;
 use swae_tests::{Slurm, collision, decode, example, mpirun, tree};

@@ -1,4 +1,5 @@
-//! Steps in the background: the program goes on, the file is the same, and nothing that goes wrong is lost.
+//! Steps in the background: the program goes on, the file is the same, and every error is reported.
+//! tests/c/background.c stalls, breaks and fills the disk.
 
 use std::path::Path;
 use swae_tests::{bits, collision, compile, decode, example, mpirun, run};
@@ -6,7 +7,7 @@ use swae_tests::{bits, collision, compile, decode, example, mpirun, run};
 const MODES: [&str; 3] = ["off", "encode", "write"];
 
 fn build(dir: &Path) {
-    // The library writes through the program's functions.
+    // The library's writes go through the program's functions, which can stall.
     compile(dir, "background.c", "-rdynamic -ldl -lpthread", "background");
 }
 
@@ -47,9 +48,10 @@ fn the_file_is_the_same_wherever_it_is_encoded_and_written() {
     }
 }
 
-/// HDF5 lets one thread in at a time, and waits there for the other ranks: they must all enter in the same order.
+/// HDF5 admits one thread at a time, which waits for the other ranks: all ranks must enter in the
+/// same order.
 #[test]
-fn several_outputs_at_once_do_not_wait_for_one_another_for_ever() {
+fn several_outputs_at_once_do_not_deadlock() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     for ranks in [2, 4] {
@@ -70,7 +72,7 @@ fn several_outputs_at_once_do_not_wait_for_one_another_for_ever() {
     }
 }
 
-/// The library is given no memory for copies: everything is encoded inside the calls.
+/// Without memory for copies everything is encoded inside the calls.
 #[test]
 fn no_memory_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
@@ -120,7 +122,8 @@ fn steps_wait_where_the_memory_for_copies_ends() {
     }
 }
 
-/// A disk that fails one rank: the others do not wait for it for ever, the step is left out, and the run goes on.
+/// A disk that fails one rank: the others do not deadlock, the step is left out, and the run goes
+/// on.
 #[test]
 fn a_write_that_fails_on_one_rank_loses_the_step_on_all() {
     let dir = tempfile::tempdir().unwrap();
@@ -129,16 +132,18 @@ fn a_write_that_fails_on_one_rank_loses_the_step_on_all() {
     for ranks in [1, 2, 4] {
         for scenario in ["breaks", "stumbles"] {
             let said = background(dir, ranks, "output.h5", "mode = raw", scenario);
-            let told: Vec<_> = said.lines().collect();
-            let is_told = matches!(told[..], [end, "close: 0"] if end.starts_with("end 2: output.h5: "));
-            assert!(is_told, "{ranks} ranks: {said}");
+            let reported: Vec<_> = said.lines().collect();
+            let is_reported =
+                matches!(reported[..], [end, "close: 0"] if end.starts_with("end 2: output.h5: "));
+            assert!(is_reported, "{ranks} ranks: {said}");
             let there: Vec<i64> = all_bits(&dir.join("output.h5")).into_iter().map(|(n, _)| n).collect();
             assert_eq!(there, [0, 1, 3, 4, 5], "{ranks} ranks, {scenario}");
         }
     }
 }
 
-/// A real disk, small and nearly full: steps that do not fit are left out and told of, and the run goes on to its end.
+/// A real disk, small and nearly full: steps that do not fit are left out and reported, and the run
+/// goes on to its end.
 #[test]
 fn a_full_disk_loses_the_steps_that_do_not_fit_and_says_which() {
     let dir = tempfile::tempdir().unwrap();
@@ -156,16 +161,21 @@ fn a_full_disk_loses_the_steps_that_do_not_fit_and_says_which() {
             let arguments = ["--user", "--map-root-user", "--mount", "bash", "-e", "-c", &script];
             let said = run(dir, "unshare", &arguments).expect_success();
             let there: Vec<i64> = all_bits(&dir.join(&file)).into_iter().map(|(n, _)| n).collect();
-            let told = |n: &i64| {
+            let is_reported = |n: &i64| {
                 let now = format!("end {n}: small/{file}: the step needs");
                 said.contains(&now) || said.contains(&format!("step {n}: small/{file}: the step needs"))
             };
-            let lost: Vec<i64> = (0..6).filter(told).collect();
+            let lost: Vec<i64> = (0..6).filter(is_reported).collect();
             let mut all = [there.clone(), lost.clone()].concat();
             all.sort_unstable();
-            assert_eq!(all, [0, 1, 2, 3, 4, 5], "{file}: {there:?} are there, {lost:?} are told of\n{said}");
+            assert_eq!(
+                all,
+                [0, 1, 2, 3, 4, 5],
+                "{file}: {there:?} are there, {lost:?} are reported as lost\n{said}"
+            );
             assert!(there.contains(&0) && there.contains(&5), "{file}: {there:?}");
-            // A thread of its own may find the room that is made before the last step.
+            // The writing thread may be late enough to find the space that is freed before the last
+            // step.
             assert!(mode == "write" || !lost.is_empty(), "{file}: {there:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! A bound that a user asks for holds for every value of the file, whoever wrote it, and `swae verify` says so.
+//! A bound that a user asks for holds for every value of the file, whichever program wrote it, and
+//! `swae verify` confirms it.
 
 use ndarray::{Array3, Array4, s};
 use ndarray_npy::WriteNpyExt;
@@ -35,7 +36,8 @@ fn a_simulation_on_any_number_of_ranks_keeps_every_kind_of_bound() {
             let said = swae(dir.path(), &["verify", "raw.h5", file]).expect_success();
             assert_eq!(said.matches(": kept").count(), 24 * 3, "{ranks} ranks, {file}: {said}");
         }
-        // What the file keeps is what the user asked for, with the range of the whole field.
+        // The file records the bound as the user gave it; it is relative to the value range of the
+        // whole field.
         let info = swae(dir.path(), &["info", "1.h5"]).expect_success();
         assert!(info.contains("rel 1e-3"), "{info}");
         let json = swae(dir.path(), &["compare", "raw.h5", "1.h5", "--json"]).expect_success();

@@ -1,4 +1,5 @@
-//! The example is numerical relativity, not a decoration: its constraints converge at the order of its stencils.
+//! The BSSN example solves Einstein's equations: its constraints converge at the order of its
+//! stencils.
 
 use swae_tests::{example, mpirun, parameters};
 
@@ -31,7 +32,8 @@ fn the_constraints_of_an_evolved_collision_converge_at_fourth_order() {
 
 #[test]
 fn moving_and_spinning_holes_satisfy_the_constraints_as_well_as_those_at_rest() {
-    // Without the solver for the regular part of ψ the Hamiltonian constraint of moving holes would not converge at all.
+    // Without the solver for the regular part of ψ the Hamiltonian constraint of moving holes would
+    // not converge at all.
     let at = |points: &str| {
         let hole = "puncture=0.5 0 1.5 0.1 0.2 0 0 0 0 0.1";
         constraints(&["half_width=8", "end_time=0", "mask_radius=2", "mask_edge=2", hole, points])
@@ -45,7 +47,8 @@ fn moving_and_spinning_holes_satisfy_the_constraints_as_well_as_those_at_rest() 
 
 #[test]
 fn the_collision_stays_stable_for_the_demos_length() {
-    // As long as the demo, on a coarser grid; the program itself fails when a value is no longer finite.
+    // As long as the demo, on a coarser grid; the program itself fails when a value is no longer
+    // finite.
     let [hamiltonian, momentum] = constraints(&["points=40"]);
     assert!(hamiltonian < 0.02 && momentum < 0.05, "{hamiltonian} {momentum}");
 }

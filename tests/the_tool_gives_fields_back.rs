@@ -1,4 +1,5 @@
-//! The tool's files hold what the library decodes, and its numbers are right.
+//! The files that the tool `swae` writes hold the values that the library decodes, and the metrics
+//! that it prints are right.
 
 use ndarray::Array3;
 use std::path::Path;

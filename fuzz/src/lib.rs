@@ -1,9 +1,10 @@
-//! What the fuzz targets share.
+//! Streams of any bytes with a valid beginning and checksum: without these a fuzz target would only
+//! ever reach the first checks.
 
-/// What a stream begins with.
+/// The beginning of a stream: magic and version.
 pub const STREAM: &[u8] = b"SWAE\x01\x00";
 
-/// The bytes with the right beginning and checksum, so that what stands behind them is reached.
+/// The bytes after this beginning and before their checksum.
 pub fn sealed(beginning: &[u8], bytes: &[u8]) -> Vec<u8> {
     let mut out = beginning.to_vec();
     out.extend_from_slice(bytes);

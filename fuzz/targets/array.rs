@@ -1,4 +1,5 @@
-//! The payload of an array of any bytes, its checksum made right, gives an array of the declared shape or an error.
+//! The payload of an array of any bytes, its checksum made right, gives an array of the declared
+//! shape or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! A model file of any bytes is a model or an error.
+//! A model file of any bytes is a model or an error. Model files come from users, and inside
+//! outputs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

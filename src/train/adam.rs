@@ -1,8 +1,9 @@
-//! Adam (Kingma & Ba, ICLR 2015, algorithm 1), whose state can be saved: tch's optimisers keep theirs to themselves.
+//! Adam (Kingma & Ba, ICLR 2015, algorithm 1) with a state that a checkpoint can hold; that of
+//! tch's optimisers is private.
 
 use tch::{Tensor, no_grad};
 
-/// The optimiser, and what it remembers of each variable.
+/// The optimiser, with its state for each variable.
 pub struct Adam {
     variables: Vec<(String, Tensor)>,
     /// Running means of gradients and of their squares.
@@ -52,7 +53,7 @@ impl Adam {
         });
     }
 
-    /// All that it remembers, by name, and the number of steps.
+    /// Its state, by name, and the number of steps.
     pub fn state(&self) -> (Vec<(String, Tensor)>, i32) {
         let both = self.means.iter().zip(&self.squares).zip(&self.variables);
         let named = both.flat_map(|((mean, square), (name, _))| {
@@ -64,7 +65,7 @@ impl Adam {
         (named.collect(), self.steps)
     }
 
-    /// Takes a state back; `of` finds a tensor by its name.
+    /// Restores a state; `of` finds a tensor by its name.
     ///
     /// # Errors
     /// Those of `of`.
@@ -85,7 +86,7 @@ mod tests {
     use tch::{Device, Kind, nn};
 
     #[test]
-    fn it_does_what_the_adam_of_libtorch_does() {
+    fn steps_are_those_of_libtorchs_adam() {
         let start = Tensor::from_slice(&[1.0f32, -2.0, 0.5, 3.0]);
         let loss = |x: &Tensor| (x.square() * Tensor::from_slice(&[1.0f32, 10.0, 0.1, 3.0])).sum(Kind::Float);
         let run = |ours: bool| {

@@ -1,11 +1,12 @@
-//! How fast the codec's engine runs a model, beside libtorch's forward pass of the same network in the same process: one
-//! thread each.
+//! Throughput of the codec's engine on a model, beside libtorch's forward pass of the same network
+//! in the same process: one thread each.
 
 use crate::network::Swae;
 use anyhow::{Context, Result};
 use std::hint::black_box;
 use std::time::Instant;
 use swae_codec::Model;
+use swae_codec::benchmark::multiply_adds_per_second;
 use swae_codec::blocks::VALUES;
 use swae_codec::engine::{Engine, LANES, Lanes};
 use swae_codec::network::Network;
@@ -48,16 +49,16 @@ fn seconds(mut call: impl FnMut()) -> f64 {
 pub fn speeds(model: &Model) -> Result<[Speed; 2]> {
     tch::set_num_threads(1);
     let engine = Engine::best();
-    let peak = engine.multiply_adds_s();
-    let theirs = Swae::of_model(model).context("the model has no encoder")?;
+    let peak = multiply_adds_per_second(engine);
+    let reference = Swae::of_model(model).context("the model has no encoder")?;
     let encoder = Network::encoder(model)?;
     let decoder = Network::decoder(model);
     let latent = model.metadata.architecture.latent;
-    let measure = |direction, ours: &Network, inputs: usize, forward: &dyn Fn(&Tensor)| {
+    let measure = |direction, network: &Network, inputs: usize, forward: &dyn Fn(&Tensor)| {
         let batches: Vec<Vec<Lanes>> = (0..16)
             .map(|b| (0..inputs).map(|i| Lanes([((b * 31 + i * 7) as f32 * 0.1).sin(); LANES])).collect())
             .collect();
-        let time = seconds(|| batches.iter().for_each(|x| drop(black_box(ours.run(engine, x)))));
+        let time = seconds(|| batches.iter().for_each(|x| drop(black_box(network.run(engine, x)))));
         let engine_blocks_s = (batches.len() * LANES) as f64 / time;
         let batch = |n: usize| {
             let input = Tensor::randn([n as i64, inputs as i64], (Kind::Float, Device::Cpu));
@@ -68,15 +69,15 @@ pub fn speeds(model: &Model) -> Result<[Speed; 2]> {
             batches.into_iter().fold((0.0, 0), |a, b| if b.0 > a.0 { b } else { a });
         Speed {
             direction,
-            multiply_adds: ours.multiply_adds(),
+            multiply_adds: network.multiply_adds(),
             engine_blocks_s,
             libtorch_blocks_s,
             libtorch_batch,
-            peak_fraction: engine_blocks_s * ours.multiply_adds() as f64 / peak,
+            peak_fraction: engine_blocks_s * network.multiply_adds() as f64 / peak,
         }
     };
-    let encode = |x: &Tensor| drop(theirs.encode(&x.view([-1, 1, 8, 8, 8])));
-    let decode = |z: &Tensor| drop(theirs.decode(z));
+    let encode = |x: &Tensor| drop(reference.encode(&x.view([-1, 1, 8, 8, 8])));
+    let decode = |z: &Tensor| drop(reference.decode(z));
     Ok(tch::no_grad(|| {
         [measure("encode", &encoder, VALUES, &encode), measure("decode", &decoder, latent, &decode)]
     }))

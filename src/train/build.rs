@@ -1,4 +1,5 @@
-//! Lets the program find the libraries where they were found when it was built: `srun` and `mpirun` start it as it is.
+//! Lets the program find the libraries where they were found when it was built: `srun` and `mpirun`
+//! start it as it is.
 
 fn main() {
     for name in ["LIBTORCH", "ADIOS2_DIR", "HDF5_DIR"] {

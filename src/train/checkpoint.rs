@@ -1,4 +1,5 @@
-//! All of a training in one file, written whole or not at all: weights, optimiser, position.
+//! Checkpoints: all of a training in one file, written whole or not at all: weights, state of the
+//! optimiser, position. It is read again by a training of the same configuration only.
 
 use crate::adam::Adam;
 use crate::config::Config;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
-/// Where a training is. Random numbers are drawn by step and place in the batch, so their state is the step.
+/// Where a training is. Random numbers are drawn by step and place in the batch, so their state is
+/// the step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Steps done.
@@ -73,7 +75,7 @@ pub fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     Ok(())
 }
 
-/// Takes a training back from its file, if there is one.
+/// Loads a training from its file, if there is one.
 ///
 /// # Errors
 /// Where the file is damaged, or of another configuration.

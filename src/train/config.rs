@@ -1,4 +1,5 @@
-//! What `swae-train fit` reads: a TOML file. Unknown keys are errors.
+//! The configuration of `swae-train fit`: a TOML file, in which unknown keys are errors.
+//! docs/training.md has a table of the keys.
 
 use crate::loss::{Prior, Reconstruction};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ pub struct Config {
     /// The network.
     #[serde(default)]
     pub architecture: Architecture,
-    /// What to learn from.
+    /// What to train on.
     pub data: Data,
     /// How.
     #[serde(default)]
@@ -36,15 +37,16 @@ pub enum Data {
     Files {
         /// The files.
         paths: Vec<PathBuf>,
-        /// Files of other runs, which nothing is learned from: metrics tell the error on their blocks.
+        /// Files of other runs, which are not trained on: metrics give the error on their blocks.
         #[serde(default)]
         validation: Vec<PathBuf>,
-        /// Blocks whose standard deviation is below this fraction of their field's range are left out: they are
-        /// stored as good as exactly whatever the network does.
+        /// Blocks whose standard deviation is below this fraction of their field's value range are
+        /// left out: they are stored as good as exactly whatever the network does.
         #[serde(default = "least_deviation")]
         least_deviation: f64,
-        /// A block is drawn with a probability proportional to (its standard deviation / its field's range) to this
-        /// power: 0 draws all alike, 1 favours those that the error of the field comes from.
+        /// A block is drawn with a probability proportional to (its standard deviation / its
+        /// field's value range) to this power: 0 draws all alike, 1 favours those that the error of
+        /// the field comes from.
         #[serde(default)]
         emphasis: f64,
     },
@@ -62,10 +64,12 @@ pub struct Training {
     pub steps: usize,
     /// Blocks per step.
     pub batch: usize,
-    /// The batch is cut into so many parts, which a rank works on side by side, a thread for each. Trainings with the same
-    /// parts give the same model, bit for bit, on 1, 2, 4, … ranks of a kind, up to this number (a power of two).
+    /// The batch is cut into so many parts, which a rank works on side by side, a thread for each.
+    /// Trainings with the same parts give the same model, bit for bit, on 1, 2, 4, … ranks of a
+    /// kind, up to this number (a power of two).
     pub parts: usize,
-    /// Greatest learning rate (Adam); it rises over the first 5 % of the steps and falls to 0 as a cosine.
+    /// Greatest learning rate (Adam); it rises over the first 5 % of the steps and falls to 0 as a
+    /// cosine.
     pub rate: f64,
     /// What a difference from the original costs.
     pub loss: Reconstruction,
@@ -75,11 +79,11 @@ pub struct Training {
     pub prior: Prior,
     /// Random directions of that distance.
     pub projections: i64,
-    /// Steps in which latents are stored, for those that follow: about 1/32 with `u8` and N(0, 1).
+    /// Quantisation step of the latents, for the two that follow: about 1/32 with `u8` and N(0, 1).
     pub latent_step: f64,
     /// What happens to the latents on their way to the decoder.
     pub latents: Latents,
-    /// μ, the weight of the bits that a block's latents take in those steps.
+    /// μ, the weight of the bits that a block's latents take with that quantisation step.
     pub bits_weight: f64,
     /// Seed of everything random.
     pub seed: u64,
@@ -87,14 +91,16 @@ pub struct Training {
     pub checkpoint_minutes: f64,
 }
 
-/// What happens to the latents between encoder and decoder in training. The gradient passes as if it were nothing.
+/// What happens to the latents between encoder and decoder in training. The gradient passes as if
+/// it were nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Latents {
     /// Nothing.
     #[default]
     Exact,
-    /// They are rounded to whole steps (straight-through, Bengio et al. 2013).
+    /// They are rounded to multiples of the quantisation step (straight-through, Bengio et al.
+    /// 2013).
     Rounded,
     /// Uniform noise of the width of a step is added (Ballé et al., ICLR 2017).
     Noisy,

@@ -1,4 +1,6 @@
-//! Blocks to learn from, normalised as the codec normalises them: mean 0, variance 1.
+//! Blocks to train on, normalised as the codec normalises them: mean 0, variance 1.
+//!
+//! They are math functions made on the fly, or blocks of files (`pool.rs`).
 
 use crate::config::{Config, Data};
 use crate::parallel::World;
@@ -10,8 +12,8 @@ use std::path::{Path, PathBuf};
 use swae_codec::blocks::{EDGE, VALUES};
 use tch::Tensor;
 
-/// A source of normalised blocks. Which block a step sees at which place of its batch depends on the seed, the step and the
-/// place alone: whoever asks, in whatever order.
+/// A source of normalised blocks. The block at a place of a step's batch depends on the seed, the
+/// step and the place alone, not on the rank or the order.
 pub struct Blocks {
     seed: u64,
     source: Source,
@@ -26,6 +28,20 @@ enum Source {
         pool: Pool,
         cumulated: Vec<f64>,
     },
+}
+
+impl Source {
+    /// Blocks of a pool, each drawn with a probability proportional to its deviation to the power
+    /// of `emphasis`.
+    fn files(pool: Pool, emphasis: f64) -> Self {
+        let mut sum = 0.0;
+        let add = |d: &f32| {
+            sum += f64::from(*d).powf(emphasis);
+            sum
+        };
+        let cumulated = pool.deviations.iter().map(add).collect();
+        Self::Files { pool, cumulated }
+    }
 }
 
 /// The wave numbers of the math functions.
@@ -50,16 +66,17 @@ impl Blocks {
                 Source::Math { resolutions: resolutions.clone() }
             }
             Data::Files { paths, least_deviation, emphasis, .. } => {
-                files(&pools(&config.output)[0], paths, *least_deviation, *emphasis, world)?
+                let pool = Pool::open(&pools(&config.output)[0], paths, *least_deviation, world)?;
+                Source::files(pool, *emphasis)
             }
         };
         Ok(Self { seed: config.training.seed, source })
     }
 
-    /// Opens the data that nothing is learned from, if there are any.
+    /// Opens the validation data, if there are any.
     ///
     /// # Errors
-    /// Where they cannot be read, or are data to learn from as well.
+    /// Where they cannot be read, or are among the training data.
     pub fn validation(config: &Config, world: &World) -> Result<Option<Self>> {
         let Data::Files { paths, validation, least_deviation, emphasis } = &config.data else {
             return Ok(None);
@@ -70,8 +87,8 @@ impl Blocks {
         if validation.is_empty() {
             return Ok(None);
         }
-        let source = files(&pools(&config.output)[1], validation, *least_deviation, *emphasis, world)?;
-        Ok(Some(Self { seed: config.training.seed, source }))
+        let pool = Pool::open(&pools(&config.output)[1], validation, *least_deviation, world)?;
+        Ok(Some(Self { seed: config.training.seed, source: Source::files(pool, *emphasis) }))
     }
 
     /// The normalised blocks of a step at these places of its batch, `[n, 1, 8, 8, 8]`, on the CPU.
@@ -96,7 +113,7 @@ impl Blocks {
                 Source::Files { pool, cumulated } => {
                     let drawn = random.f64() * cumulated.last().copied().unwrap_or_default();
                     let at = cumulated.partition_point(|&sum| sum <= drawn).min(cumulated.len() - 1);
-                    turn(random, &pool.block(at)?, &mut block);
+                    transform(random, &pool.block(at)?, &mut block);
                 }
             }
             values.extend(block.iter().map(|&v| v as f32));
@@ -105,30 +122,14 @@ impl Blocks {
     }
 }
 
-/// The files beside a model where the blocks that it learns from, and those that it does not, are kept meanwhile.
+/// The files beside a model where training and validation blocks are kept while it is trained.
 pub fn pools(output: &Path) -> [PathBuf; 2] {
     [output.with_extension("blocks"), output.with_extension("validation.blocks")]
 }
 
-fn files(
-    pool: &Path,
-    from: &[PathBuf],
-    least_deviation: f64,
-    emphasis: f64,
-    world: &World,
-) -> Result<Source> {
-    let pool = Pool::open(pool, from, least_deviation, world)?;
-    let mut sum = 0.0;
-    let add = |d: &f32| {
-        sum += f64::from(*d).powf(emphasis);
-        sum
-    };
-    let cumulated = pool.deviations.iter().map(add).collect();
-    Ok(Source::Files { pool, cumulated })
-}
-
-/// The block under one of the 48 symmetries of the cube and a random sign: physics has no preferred axis.
-fn turn(random: &mut fastrand::Rng, from: &[f32; VALUES], to: &mut [f64; VALUES]) {
+/// The block under one of the 48 symmetries of the cube and a random sign: physics has no preferred
+/// axis.
+fn transform(random: &mut fastrand::Rng, from: &[f32; VALUES], to: &mut [f64; VALUES]) {
     let mut stride = [1, EDGE, EDGE * EDGE];
     random.shuffle(&mut stride);
     let flip: [bool; 3] = std::array::from_fn(|_| random.bool());

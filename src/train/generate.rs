@@ -1,10 +1,11 @@
-//! `swae-train generate`: evolutions of random black holes, to learn from.
+//! `swae-train generate`: runs of the BSSN example with random black holes, as training, validation
+//! and test data.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is asked for.
+/// Which runs are made, and how.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Generate {
     /// Folder for train/, validation/ and test/, which get whole runs
@@ -18,10 +19,10 @@ pub struct Generate {
     /// Only this one of them (0 …): for job arrays
     #[arg(long)]
     pub run: Option<usize>,
-    /// What the random numbers come from; a run is the same whatever the number of runs
+    /// Seed of the random numbers; a run is the same whatever the number of runs
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Grid points along an edge: so many, or half as many again
+    /// Grid points along an edge; some runs have 1.5 times as many
     #[arg(long, default_value_t = 40)]
     pub points: usize,
     /// Steps that are written, after the first
@@ -39,7 +40,7 @@ struct Run {
     parameters: Vec<String>,
 }
 
-/// Which part of the data a run is: learned from, watched while learning, or for tests alone.
+/// Which part of the data a run belongs to.
 fn part(i: usize) -> &'static str {
     match i % 10 {
         3 => "validation",
@@ -48,7 +49,8 @@ fn part(i: usize) -> &'static str {
     }
 }
 
-/// The `i`-th run: one to three punctures (Bowen–York), masses 0.4 to 1.2, resolved by the grid. G = c = 1.
+/// The `i`-th run: one to three punctures (Bowen–York), masses 0.4 to 1.2, resolved by the grid.
+/// G = c = 1.
 fn run(g: &Generate, i: usize) -> Run {
     let mut random = fastrand::Rng::with_seed(g.seed << 32 ^ i as u64);
     let mut between = |lo: f64, hi: f64| lo + (hi - lo) * random.f64();
@@ -73,7 +75,7 @@ fn run(g: &Generate, i: usize) -> Run {
     let time_steps = end_time / (courant * 2.0 * half_width / (points - 1) as f64);
     let every = ((time_steps / g.steps as f64) as usize).max(1);
     let name = format!("{}/run{i:03}.h5", part(i));
-    // Tests ask for errors at every bound; to learn from, this is as good as exact.
+    // Tests measure errors at every bound; for training, this is as good as exact.
     let encoding = if part(i) == "test" { "raw" } else { "rel:1e-7" };
     parameters.extend([
         format!("points={points}"),

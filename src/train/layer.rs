@@ -1,5 +1,6 @@
-//! One layer in libtorch, with batch normalisation, which the export folds into the weights. The way back goes layer by
-//! layer, for at each normalisation the parts of the batch have to talk, on whatever rank they are.
+//! One layer in libtorch, with batch normalisation, which the export folds into the weights.
+//! Backpropagation goes layer by layer, for each normalisation needs sums over the parts of the
+//! batch, on whatever rank they are.
 
 use crate::parallel::{World, each};
 use swae_codec::model::{Activation, Kind as Kernel, LayerSpec, Parameters};
@@ -45,8 +46,8 @@ impl Norm {
         (z - wide(mean)) * scale + wide(&self.offset)
     }
 
-    /// Mean and variance of each channel of all parts `[n, channels, m, m, m]` of the batch; the running ones move
-    /// towards them.
+    /// Mean and variance of each channel of all parts `[n, channels, m, m, m]` of the batch;
+    /// updates the running ones.
     fn statistics(&mut self, parts: Vec<Tensor>, world: &World) -> Statistics {
         // The variance about a common point, near every channel's mean: squares alone would cancel.
         let parts = parts.into_iter().map(|z| (z, self.running_mean.shallow_clone())).collect();
@@ -87,7 +88,7 @@ struct Statistics {
     count: f64,
 }
 
-/// What a layer did with a part of the batch, remembered for the way back.
+/// A forward pass of a layer over a part of the batch, kept for backpropagation.
 pub(crate) struct Pass {
     /// The layer's input, cut off from the layer before.
     input: Tensor,
@@ -107,7 +108,7 @@ pub(crate) struct Gradients {
     pub by_parameters: Vec<Tensor>,
 }
 
-/// A tensor without what it comes from, to which a gradient comes.
+/// A tensor detached from the graph, which gathers a gradient.
 pub(crate) fn leaf(t: &Tensor) -> Tensor {
     t.detach().set_requires_grad(true)
 }
@@ -201,7 +202,8 @@ impl Layer {
         Self { weight: self.weight.shallow_clone(), bias, norm, ..*self }
     }
 
-    /// All parts of the batch, normalised with the statistics of the whole. A gradient is wanted by inputs that require one.
+    /// All parts of the batch, normalised with the statistics of the whole. A gradient is wanted by
+    /// inputs that require one.
     pub fn pass(&mut self, inputs: Vec<Tensor>, world: &World) -> Vec<Pass> {
         let parts = inputs.into_iter().map(|x| (self.handle(), x)).collect();
         let parts = each(parts, |(layer, input): (Self, Tensor)| (layer.linear(&input), input));
@@ -251,7 +253,9 @@ impl Layer {
                 let mut inputs = vec![&layer.weight];
                 inputs.extend(&layer.bias);
                 let wanted = pass.input.requires_grad();
-                inputs.extend(Some(&pass.input).filter(|_| wanted));
+                if wanted {
+                    inputs.push(&pass.input);
+                }
                 let mut by_parameters = gradients(&pass.linear, &by_linear, &inputs);
                 let by_input = if wanted { by_parameters.pop() } else { None };
                 by_parameters.extend(by_norm);
@@ -260,7 +264,7 @@ impl Layer {
         )
     }
 
-    /// What is learned, by name.
+    /// The trained parameters, by name.
     pub fn parameters(&self) -> Vec<(&'static str, Tensor)> {
         let mut all = vec![("weight", &self.weight)];
         all.extend(self.bias.as_ref().map(|b| ("bias", b)));

@@ -1,4 +1,5 @@
-//! Training: data sets, the autoencoder in libtorch, the loss, the loop, the export to a model file.
+//! Training of models for the codec: data sets, the networks in libtorch, the losses, the loops,
+//! the export to model files. The only crate with libtorch; the codec runs what it writes.
 
 pub mod adam;
 pub mod bench;
@@ -11,7 +12,7 @@ pub mod generate;
 mod layer;
 pub mod loss;
 pub mod metrics;
-pub mod mix;
+pub mod mixing;
 pub mod network;
 pub mod parallel;
 mod pool;

@@ -1,17 +1,19 @@
-//! The loss: reconstruction + λ · sliced-Wasserstein distance of the latents to a prior + μ · bits that they would take.
+//! The loss: reconstruction + λ · sliced-Wasserstein distance of the latents to a prior + μ · bits
+//! that they would take.
 
 use serde::{Deserialize, Serialize};
 use swae_codec::blocks::VALUES;
 use tch::{Kind, Tensor};
 
-/// What a difference from the original costs.
+/// The reconstruction loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reconstruction {
     /// Its square.
     #[default]
     Mse,
-    /// √(e² + ε²), ε = 10⁻³ standard deviations of the block: large errors count less (Charbonnier et al., ICIP 1994).
+    /// √(e² + ε²), ε = 10⁻³ standard deviations of the block: large errors count less (Charbonnier
+    /// et al., ICIP 1994).
     Charbonnier,
 }
 
@@ -28,7 +30,7 @@ impl Reconstruction {
     }
 }
 
-/// What the latents shall be distributed like.
+/// The distribution that latents are drawn to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Prior {
@@ -49,9 +51,9 @@ impl Prior {
     }
 }
 
-/// Sliced-Wasserstein-2 distance (squared) between a batch of latents `[batch, latent]` and as many samples of the prior:
-/// the mean over random directions of the exact one-dimensional distance (Kolouri et al., "Sliced-Wasserstein
-/// Autoencoder", eq. 6 and 12).
+/// Sliced-Wasserstein-2 distance (squared) between a batch of latents `[batch, latent]` and as many
+/// samples of the prior: the mean over random directions of the exact one-dimensional distance
+/// (Kolouri et al., "Sliced-Wasserstein Autoencoder", eq. 6 and 12).
 pub fn sliced_wasserstein(latents: &Tensor, prior: Prior, projections: i64) -> Tensor {
     let samples = prior.samples(latents);
     let directions = Tensor::randn([latents.size()[1], projections], (Kind::Float, latents.device()));
@@ -59,15 +61,16 @@ pub fn sliced_wasserstein(latents: &Tensor, prior: Prior, projections: i64) -> T
     wasserstein(&latents.matmul(&directions), &samples.matmul(&directions))
 }
 
-/// Mean over the columns of the squared Wasserstein-2 distance between two sets of as many numbers `[n, columns]`: each
-/// goes to its like in order of size.
+/// Mean over the columns of the squared Wasserstein-2 distance between two sets of as many numbers
+/// `[n, columns]`: each goes to its like in order of size.
 fn wasserstein(a: &Tensor, b: &Tensor) -> Tensor {
     let sorted = |x: &Tensor| x.sort(0, false).0;
     (sorted(a) - sorted(b)).square().mean(Kind::Float)
 }
 
-/// Bits that a block's latents take when stored in steps of this size: Σ ½·log₂(1 + 2πe·σ²/step²), the entropy of normal
-/// latents `[batch, latent]` with variances σ², where they are wider than the step.
+/// Bits that a block's latents take when stored in steps of this size: Σ ½·log₂(1 + 2πe·σ²/step²),
+/// the entropy of normal latents `[batch, latent]` with variances σ², where they are wider than the
+/// step.
 pub fn bits(latents: &Tensor, step: f64) -> Tensor {
     use std::f64::consts::{E, LN_2, PI};
     let variance = latents.var_dim(&[0i64][..], false, false);

@@ -1,4 +1,5 @@
-//! How a training goes, for people and their tools: CSV, TensorBoard, a picture of some blocks.
+//! The metrics of a training beside its model: a CSV file, events of TensorBoard, a picture of some
+//! blocks beside their reconstructions.
 
 use crate::checkpoint::whole;
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use swae_codec::blocks::{EDGE, VALUES};
 use swae_metrics::picture::{self, Row};
 use tch::Tensor;
 
-/// What is known after some steps.
+/// The metrics after some steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
     /// Steps done.
@@ -23,7 +24,7 @@ pub struct Line {
     pub bits: f64,
     /// Learning rate.
     pub rate: f64,
-    /// Mean squared error of blocks that nothing is learned from.
+    /// Mean squared error of the validation blocks.
     pub validation: Option<f64>,
 }
 
@@ -35,7 +36,8 @@ impl Line {
     }
 }
 
-/// The files beside a model that tell of its training: `.csv`, `.png`, and a folder `.tensorboard`.
+/// The files beside a model with the metrics of its training: `.csv`, `.png`, and a folder
+/// `.tensorboard`.
 pub struct Metrics {
     csv: File,
     events: Events,
@@ -56,7 +58,7 @@ impl Metrics {
         };
         let mut text = format!("step,{}\n", Line::NAMES.join(","));
         old.lines().filter(kept).for_each(|line| text.extend([line, "\n"]));
-        // Whoever looks at it meanwhile sees the old one or this.
+        // A reader sees the old file or the new one, both whole.
         whole(&path, |file| Ok(std::fs::write(file, &text)?))?;
         let csv = File::options().append(true).open(&path).with_context(what)?;
         let events = Events::open(&output.with_extension("tensorboard"), step)?;
@@ -75,7 +77,8 @@ impl Metrics {
         self.events.write(line.step, known)
     }
 
-    /// Draws the first blocks `[n, 1, 8, 8, 8]` beside what came back of them, middle slices `z = 4`.
+    /// Draws middle slices `z = 4` of the first blocks `[n, 1, 8, 8, 8]` beside their
+    /// reconstructions.
     ///
     /// # Errors
     /// Where the picture cannot be written.
@@ -95,13 +98,13 @@ impl Metrics {
     }
 }
 
-/// An event file of TensorBoard: records of protocol buffers (tensorflow/core/util/event.proto), each with its length and
-/// two checksums (the format TFRecord).
+/// An event file of TensorBoard: records of protocol buffers (tensorflow/core/util/event.proto),
+/// each with its length and two checksums (the format TFRecord).
 struct Events(File);
 
 impl Events {
-    /// A new file in this folder. The reader puts files one after the other by their names, and forgets what older ones
-    /// say of steps beyond `step`.
+    /// A new file in this folder. The reader puts files one after the other by their names, and
+    /// forgets what older ones say of steps beyond `step`.
     fn open(folder: &Path, step: usize) -> Result<Self> {
         let what = || folder.display().to_string();
         if step == 0 && folder.exists() {

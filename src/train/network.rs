@@ -1,4 +1,5 @@
-//! The autoencoder in libtorch, layer for layer what `swae_codec::model::Architecture` describes.
+//! The autoencoder in libtorch, layer for layer what `swae_codec::model::Architecture` describes;
+//! trained here, exported to the weights that the codec runs.
 
 use crate::layer::{Layer, Pass, leaf};
 use crate::parallel::World;
@@ -24,7 +25,7 @@ pub struct Chain(Vec<Layer>);
 pub struct Passes(Vec<Vec<Pass>>);
 
 impl Passes {
-    /// What came out for each part, `[n, channels, m, m, m]`.
+    /// The output of each part, `[n, channels, m, m, m]`.
     pub fn outputs(&self) -> Vec<Tensor> {
         self.0.last().expect("a chain has layers").iter().map(|pass| pass.output.detach()).collect()
     }
@@ -48,8 +49,8 @@ impl Chain {
         Passes(passes)
     }
 
-    /// From the gradients of the loss of all ranks by the parts' outputs: those by their inputs, and for each part those by
-    /// the parameters, first layer first.
+    /// From the gradients of the loss of all ranks by the parts' outputs: those by their inputs,
+    /// and for each part those by the parameters, first layer first.
     pub fn back(
         &self,
         passes: Passes,
@@ -69,7 +70,7 @@ impl Chain {
         (by_outputs, by_parameters.into_iter().map(first_to_last).collect())
     }
 
-    /// What is learned, by name.
+    /// The trained parameters, by name.
     fn parameters(&self) -> impl Iterator<Item = (String, Tensor)> {
         let named = |(i, layer): (usize, &Layer)| {
             layer.parameters().into_iter().map(move |(name, t)| (format!("{i}.{name}"), t))
@@ -115,7 +116,7 @@ impl Swae {
         self.decoder.run(latents.view([latents.size()[0], -1, 1, 1, 1])).view([-1, 1, n, n, n])
     }
 
-    /// What is learned, by name: the encoder's, then the decoder's.
+    /// The trained parameters, by name: the encoder's, then the decoder's.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
         let sides = [("encoder", &self.encoder), ("decoder", &self.decoder)];
         let named = |(side, chain): (&'static str, &Chain)| {
@@ -150,7 +151,7 @@ mod tests {
 
     /// One batch through libtorch (evaluation mode) and through the codec's engine.
     #[test]
-    fn the_engine_agrees_with_libtorch_to_1e_5() {
+    fn the_engine_gives_the_outputs_of_libtorch_within_1e_5() {
         let seed = Architecture::default();
         for architecture in [
             seed.clone(),
@@ -162,7 +163,8 @@ mod tests {
             let store = nn::VarStore::new(tch::Device::Cpu);
             let mut swae = Swae::new(&store.root(), architecture);
             let blocks = Tensor::randn([LANES as i64, 1, 8, 8, 8], (Kind::Float, tch::Device::Cpu));
-            // A few training passes give the batch normalisation statistics that are not the identity.
+            // A few training passes give the batch normalisation statistics that are not the
+            // identity.
             for _ in 0..5 {
                 let latents = swae.encoder.pass(vec![blocks.shallow_clone()], &World::alone()).outputs();
                 swae.decoder.pass(latents, &World::alone());

@@ -1,4 +1,5 @@
-//! What the ranks of a training tell each other. One process alone is a world of one.
+//! Communication between the ranks of a training: sums in an order that does not depend on their
+//! number, gathers, reductions. A process without MPI is a world of one.
 
 use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
@@ -46,8 +47,8 @@ impl World {
         self.comm.as_ref().map_or(1, |c| c.size() as usize)
     }
 
-    /// What this rank has sent in [`World::sum`], [`World::sum_parts`] and [`World::gather_rows`]; of the last, which MPI
-    /// does as it likes, as if round a ring.
+    /// What this rank has sent in [`World::sum`], [`World::sum_parts`] and [`World::gather_rows`];
+    /// the last, whose algorithm MPI chooses, counts as a ring.
     pub fn traffic(&self) -> Traffic {
         self.traffic.get()
     }
@@ -62,15 +63,16 @@ impl World {
         part(n, self.size(), self.rank())
     }
 
-    /// Adds up numbers over all ranks: (0 + 1) + (2 + 3) + …, always in this order, where the ranks are a power of two;
-    /// MPI's own sum promises none. Halves go to and fro by recursive halving and doubling (Thakur, Rabenseifner, Gropp,
-    /// IJHPCA 2005, section 4.5), nearest ranks first.
+    /// Adds up numbers over all ranks: (0 + 1) + (2 + 3) + …, always in this order, where the ranks
+    /// are a power of two; MPI's own sum promises none. Halves go to and fro by recursive halving
+    /// and doubling (Thakur, Rabenseifner, Gropp, IJHPCA 2005, section 4.5), nearest ranks first.
     pub fn sum(&self, numbers: &mut [f32]) {
         let Some(comm) = self.comm.as_ref().filter(|c| c.size() > 1) else { return };
         let (rank, size) = (self.rank(), self.size());
         let of = |rank: usize| comm.process_at_rank(rank as i32);
-        let mut theirs = vec![0.0f32; numbers.len()];
-        // Ranks beyond the greatest power of two leave theirs with another, and get the sum from it.
+        let mut received = vec![0.0f32; numbers.len()];
+        // Ranks beyond the greatest power of two send their numbers to another, and get the sum
+        // from it.
         let whole = 1 << size.ilog2();
         if rank >= whole {
             self.count(1, numbers.len());
@@ -79,8 +81,8 @@ impl World {
             return;
         }
         if rank + whole < size {
-            of(rank + whole).receive_into(&mut theirs[..]);
-            add(numbers, &theirs);
+            of(rank + whole).receive_into(&mut received[..]);
+            add(numbers, &received);
         }
         let mut mine = 0..numbers.len();
         let mut halvings = Vec::new();
@@ -88,18 +90,18 @@ impl World {
             let bit = 1 << halvings.len();
             let (low, high) = halves(mine);
             let (keep, give) = if rank & bit == 0 { (low, high) } else { (high, low) };
-            let (theirs, partner) = (&mut theirs[keep.clone()], of(rank ^ bit));
+            let (received, partner) = (&mut received[keep.clone()], of(rank ^ bit));
             self.count(1, give.len());
-            p2p::send_receive_into(&numbers[give.clone()], &partner, theirs, &partner);
-            add(&mut numbers[keep.clone()], theirs);
+            p2p::send_receive_into(&numbers[give.clone()], &partner, received, &partner);
+            add(&mut numbers[keep.clone()], received);
             mine = keep.clone();
             halvings.push((partner, keep, give));
         }
         for (partner, had, gave) in halvings.into_iter().rev() {
-            let theirs = &mut theirs[gave.clone()];
+            let received = &mut received[gave.clone()];
             self.count(1, had.len());
-            p2p::send_receive_into(&numbers[had], &partner, theirs, &partner);
-            numbers[gave].copy_from_slice(theirs);
+            p2p::send_receive_into(&numbers[had], &partner, received, &partner);
+            numbers[gave].copy_from_slice(received);
         }
         if rank + whole < size {
             self.count(1, numbers.len());
@@ -107,8 +109,9 @@ impl World {
         }
     }
 
-    /// Adds up, over all parts of all ranks, the tensors that each part has: in pairs of neighbours, pairs of pairs and
-    /// so on, so that the sum is the same bits on however many ranks the parts are, as long as both are powers of two.
+    /// Adds up, over all parts of all ranks, the tensors that each part has: in pairs of
+    /// neighbours, pairs of pairs and so on, so that the sum is the same bits on however many ranks
+    /// the parts are, as long as both are powers of two.
     pub fn sum_parts(&self, parts: Vec<Vec<Tensor>>) -> Vec<Tensor> {
         let mut sums = fold(parts);
         if self.size() == 1 {
@@ -140,7 +143,7 @@ impl World {
         Tensor::from_slice(&all).view([-1, rows.size()[1]]).to_device(rows.device())
     }
 
-    /// Whether it is so on any rank.
+    /// Whether it holds on any rank.
     pub fn any(&self, here: bool) -> bool {
         let Some(comm) = &self.comm else { return here };
         let mut anywhere = 0u8;
@@ -156,7 +159,7 @@ impl World {
     }
 
     /// Whether a number is the same on all ranks.
-    pub fn agree(&self, number: u64) -> bool {
+    pub fn is_same(&self, number: u64) -> bool {
         let Some(comm) = &self.comm else { return true };
         let (mut least, mut greatest) = (0u64, 0u64);
         comm.all_reduce_into(&number, &mut least, SystemOperation::min());
@@ -165,7 +168,8 @@ impl World {
     }
 }
 
-/// Does the same with every part, side by side. libtorch's own threads would sum in an order that depends on their number.
+/// Does the same with every part, side by side. libtorch's own threads would sum in an order that
+/// depends on their number.
 pub fn each<T: Send, U: Send>(parts: Vec<T>, work: impl Fn(T) -> U + Sync + Send) -> Vec<U> {
     // A setting of the thread that asks for it.
     tch::set_num_threads(1);

@@ -1,11 +1,13 @@
-//! The blocks of many files in one file, for data larger than the memory: written once, read block by block.
+//! The blocks of many files in one file, for data larger than the memory.
 //!
-//! Normalised blocks `[z, y, x]` in float32, then the standard deviation that each had (in units of its field's range,
-//! float32), then what they are of, as JSON, and its length as u64; all little-endian. All ranks read the one file.
+//! Normalised blocks `[z, y, x]` in float32, then the standard deviation that each had (in units of
+//! its field's value range, float32), then the files that they are of, as JSON, and its length as
+//! u64; all little-endian. All ranks read the one file.
 
 use crate::checkpoint::whole;
 use crate::parallel::World;
 use anyhow::{Context, Result, ensure};
+use ndarray::Array3;
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -18,14 +20,14 @@ use swae_codec::blocks::{BlockGrid, VALUES, deviation, gather, mean};
 pub struct Pool {
     path: PathBuf,
     file: File,
-    /// Of each block, in units of its field's range.
+    /// Of each block, in units of its field's value range.
     pub deviations: Vec<f32>,
 }
 
 const BLOCK_BYTES: usize = VALUES * 4;
 const ENDINGS: [&str; 5] = ["h5", "bp", "npy", "vti", "swae"];
 
-/// What a pool was made of. One that was made of the same need not be made again.
+/// What a pool was made of: one of the same origin need not be made again.
 #[derive(PartialEq, serde::Serialize, serde::Deserialize)]
 struct Origin {
     /// Path, length and time of the last change.
@@ -34,7 +36,8 @@ struct Origin {
 }
 
 impl Pool {
-    /// Opens the pool at `path`; one of these files and folders of files is made first where there is none.
+    /// Opens the pool at `path`; one of these files and folders of files is made first where there
+    /// is none.
     ///
     /// # Errors
     /// Where a file cannot be read, the pool cannot be written, or no block varies enough.
@@ -123,32 +126,38 @@ fn write(path: &Path, files: &[PathBuf], origin: &Origin) -> Result<()> {
             let names: Vec<String> = fields.map(|(info, _)| info.name.clone()).collect();
             for name in names {
                 let field = swae_store::read_field(reader.as_mut(), index, &name)?.to_f64();
-                let (lo, hi) = field.iter().fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
-                let view = FieldView::of_array(&field)?;
-                let grid = BlockGrid::new(view.count());
-                let blocks: Vec<_> = (0..grid.len())
-                    .into_par_iter()
-                    .filter_map(|i| {
-                        let mut block = gather(&view, grid.block(i));
-                        let deviation = normalise(&mut block) / (hi - lo);
-                        let varies = deviation.is_normal() && deviation >= origin.least_deviation;
-                        varies.then(|| (deviation as f32, block.map(|v| (v as f32).to_le_bytes())))
-                    })
-                    .collect();
-                for (deviation, block) in &blocks {
-                    deviations.push(*deviation);
+                for (deviation, block) in varying_blocks(&field, origin.least_deviation)? {
+                    deviations.push(deviation);
                     out.write_all(block.as_flattened())?;
                 }
             }
         }
     }
-    ensure!(!deviations.is_empty(), "no block of {files:?} varies enough to learn from");
+    ensure!(!deviations.is_empty(), "no block of {files:?} varies enough to train on");
     log::info!("{} blocks of {} files", deviations.len(), files.len());
     deviations.iter().try_for_each(|d| out.write_all(&d.to_le_bytes()))?;
     let json = serde_json::to_vec(origin)?;
     out.write_all(&json)?;
     out.write_all(&(json.len() as u64).to_le_bytes())?;
     Ok(out.flush()?)
+}
+
+/// The bytes of a normalised block.
+type BlockBytes = [[u8; 4]; VALUES];
+
+/// The blocks of a field whose deviation, in units of its value range, is not below the least:
+/// normalised, with their deviations.
+fn varying_blocks(field: &Array3<f64>, least_deviation: f64) -> Result<Vec<(f32, BlockBytes)>> {
+    let (lo, hi) = field.iter().fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    let view = FieldView::of_array(field)?;
+    let grid = BlockGrid::new(view.count());
+    let block = |i| {
+        let mut block = gather(&view, grid.block(i));
+        let deviation = normalise(&mut block) / (hi - lo);
+        let varies = deviation.is_normal() && deviation >= least_deviation;
+        varies.then(|| (deviation as f32, block.map(|v| (v as f32).to_le_bytes())))
+    };
+    Ok((0..grid.len()).into_par_iter().filter_map(block).collect())
 }
 
 /// Normalises the block and gives its standard deviation; 0 where it has nothing to normalise.

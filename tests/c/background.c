@@ -1,5 +1,5 @@
-// Steps in the background, on a disk that the program can stall: it stands between the library and the
-// kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles) [BALLAST]
+// Steps in the background, on a disk that the program can stall: it stands between the library and
+// the kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles) [BALLAST]
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,11 +13,11 @@
 enum { SIDE = 24, STEPS = 6 };
 
 static int rank;
-static volatile int stalled;  // what the disk does
+static volatile int stalled;  // the disk completes no write
 static volatile int waiting;  // writes that wait for it
-static volatile int broken;   // writes that fail before the others work again
+static volatile int broken;   // writes that fail before the disk works again
 
-// Before anything is written to a file of the output: whether that works.
+// Called before each write to a file of the output; whether the write may succeed.
 static int wait_for_disk(int fd) {
     char link[64], name[256];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -49,7 +49,7 @@ GUARDED(pwritev64, (int fd, const struct iovec *v, int n, off64_t o), (int, cons
 
 static double data[SIDE * SIDE * SIDE];
 
-// One step of two fields; the memory is used for something else as soon as a put returns.
+// One step of two fields; the memory is overwritten as soon as a put returns.
 static int write_step(swae_session *s, int size, int step) {
     const char *names[] = {"chi", "K"};
     const size_t first = SIDE * rank / size, end = SIDE * (rank + 1) / size;
@@ -80,7 +80,7 @@ static void *release(void *unused) {
 int main(int argc, char **argv) {
     int size, provided;
     if (argc < 4) return 2;
-    // MPI is asked for threads where the library is to use them.
+    // The library writes in a thread only where MPI supports threads.
     MPI_Init_thread(&argc, &argv, strstr(argv[2], "write") ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED, &provided);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank), MPI_Comm_size(MPI_COMM_WORLD, &size);
     const char *scenario = argv[3];
@@ -91,10 +91,10 @@ int main(int argc, char **argv) {
     int step = 0;
     if (!strcmp(scenario, "stalled")) {
         stalled = 1;
-        write_step(s, size, step++);  // waits for ever if it writes now
+        write_step(s, size, step++);  // deadlocks if it writes now
         if (rank == 0) printf("step 0 has ended on a stalled disk\n");
         if (strstr(argv[2], "write") && rank == 0) {
-            // The other thread is at it by now.
+            // The writing thread has begun by now.
             for (int i = 0; i < 60000 && !waiting; ++i) usleep(1000);
             if (waiting) printf("a write waits\n");
         }
@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
         // Space is freed before the last step.
         if (!strcmp(scenario, "fills") && step == STEPS - 1 && rank == 0) unlink(argv[4]);
         MPI_Barrier(MPI_COMM_WORLD);
-        // The last rank's disk takes nothing, or not the first thing alone.
+        // The last rank's disk fails all writes, or only the first.
         if (step == 2 && rank == size - 1) broken = !strcmp(scenario, "breaks") ? 1000 : !strcmp(scenario, "stumbles");
         write_step(s, size, step);
         broken = 0;

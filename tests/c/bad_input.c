@@ -1,5 +1,5 @@
-// Does everything wrong that a simulation can do, on two ranks, and prints what the library says. Between the
-// failures it writes good steps, which must all be in the file.
+// Misuses the library in every way that a simulation can, on two ranks, and prints status and
+// message of each. Between the failures it writes good steps, which must all be in the file.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +48,10 @@ int main(int argc, char **argv) {
     const char *path = argv[1];
     say("before MPI", too_early, early);
     swae_close(early);
-    swae_session *nobody;
-    const swae_status null = swae_open(MPI_COMM_NULL, path, NULL, &nobody);
-    say("null communicator", null, nobody);
-    swae_close(nobody);
+    swae_session *none;
+    const swae_status null = swae_open(MPI_COMM_NULL, path, NULL, &none);
+    say("null communicator", null, none);
+    swae_close(none);
 
     swae_options o = {.size = sizeof o, .model = "no-such-model"};
     bad_open("unknown model", path, &o);
@@ -91,7 +91,7 @@ int main(int argc, char **argv) {
     say("step after put null", swae_end_step(s), s);
     say("step goes back", swae_begin_step(s, 0, 0), s);
     say("end of it", swae_end_step(s), s);
-    // What only one rank does wrong reaches the other, and neither waits for ever.
+    // A mistake of one rank reaches the other, and neither deadlocks.
     swae_begin_step(s, rank == 1 ? 0 : next_step, 0), ++next_step;
     say("one rank goes back", swae_end_step(s), s);
     if (rank == 0) swae_begin_step(s, next_step, 0);

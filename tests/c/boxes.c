@@ -1,5 +1,6 @@
-// A hierarchy of boxes on two levels, as AMR codes have them: put, written by two ranks, read back by each, and compared. Also
-// settings as text, streams without a session, and log messages. Exits with 0 if everything is right.
+// A hierarchy of boxes on two levels, as AMR codes have them: put, written by two ranks, read back
+// by each, and compared. Also settings as text, streams without a session, and log messages. Exits
+// with 0 if everything is right.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,8 @@ typedef struct {
     double *data[2][MOST]; // of each field
 } hierarchy;
 
-// Level 0 is a grid of 32³ points in 64 boxes, of which each rank has every second; level 1 is of 64³ points, with 8 boxes on a
-// diagonal, all of them on rank 1.
+// Level 0 is a grid of 32³ points in 64 boxes, of which each rank has every second; level 1 is of
+// 64³ points, with 8 boxes on a diagonal, all of them on rank 1.
 static void make(hierarchy *h, int level) {
     int n = 0, edge = level ? 64 : 32, along = edge / EDGE;
     h->level_boxes = (swae_boxes){.size = sizeof h->level_boxes, .boxes = h->boxes, .box_size = sizeof(swae_box), .level = level,
@@ -135,7 +136,7 @@ static void streams(void) {
     free(out);
 }
 
-static void hear(int32_t level, const char *text, void *user) {
+static void count_message(int32_t level, const char *text, void *user) {
     (void)level;
     if (strlen(text) > 0) ++*(int *)user;
 }
@@ -144,8 +145,8 @@ int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     static hierarchy levels[2];
-    static int heard;
-    EXPECT(swae_set_log(hear, &heard, SWAE_LOG_DEBUG) == SWAE_OK && swae_format_version() >= 1);
+    static int messages;
+    EXPECT(swae_set_log(count_message, &messages, SWAE_LOG_DEBUG) == SWAE_OK && swae_format_version() >= 1);
     EXPECT(swae_has("hdf5") && !swae_has("teleportation"));
     for (int level = 0; level < 2; ++level) make(&levels[level], level);
     swae_options o = {.size = sizeof o, .mode = SWAE_MODE_RELATIVE, .bound = 1e-3, .keyframe_interval = 3,

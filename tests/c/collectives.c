@@ -1,5 +1,5 @@
-// Counts the collective operations of an output step, by any caller (MPI's profiling interface): prints how many a step
-// of one field in one box takes, and one of many fields in many boxes.
+// Counts the collective operations of an output step, by any caller (MPI's profiling interface):
+// prints how many a step of one field in one box takes, and one of many fields in many boxes.
 #include <stdio.h>
 #include <swae.h>
 

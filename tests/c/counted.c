@@ -1,5 +1,6 @@
-// Preloaded into a program that uses swae: counts the library's MPI communication inside the program's calls, and prints it.
-// A collective counts once, with the bytes that this rank gives and gets; so does a message; so does a call on a file.
+// Preloaded into a program that uses swae: counts the library's MPI communication inside the
+// program's calls, and prints it. A collective counts once, with the bytes that this rank sends and
+// receives; so does a message; so does a call on a file.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <mpi.h>
@@ -78,7 +79,7 @@ COUNTED(File_read_at, files, 0, 0, (MPI_File f, MPI_Offset o, void *b, int n, MP
 COUNTED(File_set_size, files, 0, 0, (MPI_File f, MPI_Offset n), (f, n))
 COUNTED(File_sync, files, 0, 0, (MPI_File f), (f))
 
-// The program's calls; the library looks the same from inside.
+// The program's calls into the library, which a preloaded library intercepts.
 #define ENTERED(name, parameters, types, arguments)                                      \
     int name parameters {                                                                \
         static int(*next) types;                                                         \
@@ -96,7 +97,7 @@ ENTERED(swae_flush, (void *s), (void *), (s))
 int swae_end_step(void *s) {
     static int (*next)(void *);
     if (!next) next = (int (*)(void *))(uintptr_t)dlsym(RTLD_NEXT, "swae_end_step");
-    // The first step makes the fields known; it is not what a step costs.
+    // The first step declares the fields: it costs more than the others.
     if (++steps == 2) collectives = messages = files = given = got = 0;
     ++inside;
     const int status = next(s);

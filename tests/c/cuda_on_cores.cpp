@@ -1,11 +1,11 @@
-// A CUDA driver without a GPU: what the library calls of libcuda, with the library's kernel compiled for the cores. It shows that
-// the kernel's arithmetic and everything around it are right; how fast a GPU is, and that NVIDIA's compiler keeps to the
-// kernel's intrinsics, it cannot show.
+// A CUDA driver without a GPU: the functions of libcuda that the library calls, with the library's
+// kernel compiled for the cores. It tests the kernel's arithmetic and everything around it; it
+// cannot test the speed of a GPU, nor that NVIDIA's compiler respects the kernel's intrinsics.
 //
 //   CUDA_ON_CORES        how many devices there are (default 2)
 //   CUDA_ON_CORES_LOG    a file that gets a line with the device's number and the number of blocks for each launch
 //   CUDA_ON_CORES_FAILS  which launch of the process, from 1, and all after it fail, as on a device that has fallen off
-//   CUDA_ON_CORES_WRONG  set: the last bit of every result is another
+//   CUDA_ON_CORES_WRONG  set: the last bit of every result is flipped
 
 #include <atomic>
 #include <cstdio>
@@ -154,7 +154,7 @@ Result cuLaunchKernel(void *, unsigned gx, unsigned gy, unsigned gz, unsigned bx
     long failing = setting("CUDA_ON_CORES_FAILS", 0);
     if (++launches >= failing && failing > 0)
         return LAUNCH_FAILED;
-    // What a GPU refuses.
+    // Limits of a GPU.
     if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || bx * by * bz > 1024 || !current)
         return INVALID_VALUE;
     const float *input = *(const float **)p[0], *weight = *(const float **)p[2], *bias = *(const float **)p[3];

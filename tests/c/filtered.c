@@ -1,5 +1,6 @@
-// A parallel HDF5 program that uses the filter by its number: all ranks write a dataset together, then read all of it. Arguments:
-// file, then the filter's parameters. Exits with 0 if every value is within 1e-4.
+// A parallel HDF5 program that uses the filter by its number: all ranks write a dataset together,
+// then read all of it. Arguments: file, then the filter's parameters. Exits with 0 if every value
+// is within 1e-4.
 #include <hdf5.h>
 #include <math.h>
 #include <mpi.h>

@@ -1,6 +1,6 @@
-// Preloaded into a program that uses swae: notes what reaches a file, or the files of a folder, in order, so that a test can make
-// what a kill at any moment leaves. RECORD_OF is the file or folder, RECORD_IN takes the notes, of all ranks: each a line, and
-// the bytes written.
+// Preloaded into a program that uses swae: records all writes to a file, or to the files of a
+// folder, in order, so that a test can replay a kill at any moment. RECORD_OF is the file or
+// folder, RECORD_IN the log of all ranks: for each event a line, and the bytes written.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-// One call: ranks do not come between.
+// One call, so that events of other ranks do not come between.
 static void note(const char *what, off_t at, const char *path, const void *bytes, size_t size) {
     static int notes = -1;
     if (notes < 0) notes = open(getenv("RECORD_IN"), O_WRONLY | O_CREAT | O_APPEND, 0644);
@@ -64,7 +64,7 @@ int ftruncate64(int fd, off_t size) {
 }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 
-// Only what had been noted before it began is surely kept.
+// Only events recorded before it began are certain to be on the disk.
 int fsync(int fd) {
     const int done = REAL(fsync)(fd);
     note_file("sync", fd, 0, "", 0);
@@ -72,7 +72,7 @@ int fsync(int fd) {
 }
 
 int rename(const char *from, const char *to) {
-    // The new name stands where bytes would.
+    // The new name takes the place of the bytes.
     if (is_of_it(from)) note("rename", 0, from, to, strlen(to));
     return REAL(rename)(from, to);
 }

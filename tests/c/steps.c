@@ -1,5 +1,5 @@
-// Writes steps of three fields, and says of each when it is in the file: steps FILE [FIRST END SETTINGS]. Without numbers it
-// goes on until it is killed.
+// Writes steps of three fields, and prints the number of each when it is in the file: steps FILE
+// [FIRST END SETTINGS]. Without numbers it runs until it is killed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <swae.h>
@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     }
     for (int step = start; step < stop; ++step) {
         const char *names[] = {"chi", "K", "alpha"};
-        // The time tells which run a step is of.
+        // The time identifies the run that wrote a step.
         swae_begin_step(s, step, 0.5 * step + start);
         for (int f = 0; f < 3; ++f) {
             for (size_t i = 0, z = first; z < end; ++z)

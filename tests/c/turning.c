@@ -1,4 +1,4 @@
-// Writes five steps of a lump that turns, cut into slabs: turning FILE SETTINGS.
+// Writes five steps of a rotating ellipsoid, cut into slabs: turning FILE SETTINGS.
 #include <math.h>
 #include <stdio.h>
 #include <swae.h>

@@ -1,5 +1,5 @@
-// The C++ interface: views with ghosts and strides, boxes, readers, streams; errors are exceptions. Two ranks; exits with 0
-// if everything is right.
+// The C++ interface: views with ghosts and strides, boxes, readers, streams; errors are exceptions.
+// Two ranks; exits with 0 if everything is right.
 #include <cmath>
 #include <cstdio>
 #include <swae.hpp>

@@ -1,4 +1,4 @@
-// Writes seven steps of waves and of how fast they change, cut into slabs: waves FILE SETTINGS.
+// Writes seven steps of waves and of their time derivative, cut into slabs: waves FILE SETTINGS.
 #include <math.h>
 #include <stdio.h>
 #include <swae.h>

@@ -1,5 +1,6 @@
-! Arrays as Fortran programs have them: sections with strides, ghosts, rank 4, single and double, both kinds of communicator;
-! put by any number of ranks, read back, compared; and what is wrong has a status. Stops with 1 where anything is not so.
+! Arrays as Fortran programs have them: sections with strides, ghosts, rank 4, single and double,
+! both kinds of communicator; put by any number of ranks, read back, compared; every misuse has a
+! status. Stops with 1 if anything is wrong.
 program fields
   use mpi_f08
   use swae
@@ -52,7 +53,7 @@ program fields
     if (status /= SWAE_OK) print '(a)', swae_message(out)
     call expect(status == SWAE_OK, 'end of a step')
   end do
-  ! What is wrong has a status, on all ranks, and the session goes on.
+  ! Every misuse has a status, on all ranks, and the session stays usable.
   call swae_end_step(out, status)
   call expect(status == SWAE_ERROR_STATE .and. index(swae_message(out), 'without begin_step') > 0, 'end without begin')
   call swae_begin_step(out, 9_int64, 9.0_real64)
@@ -117,7 +118,8 @@ program fields
 
 contains
 
-  ! Steps that are wrong, with the library's message for each; the session stays usable after every one.
+  ! Steps that are wrong, with the library's message for each; the session stays usable after every
+  ! one.
   subroutine every_misuse()
     character(len=*), parameter :: cases(11) = [character(len=24) :: 'put outside a step', 'begin twice', 'step goes back', &
       'bad name', 'other shape', 'empty grid', 'impossible ghosts', 'zero spacing', 'other type', 'mismatched ranks', 'a hole']

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-# First: the published wheel brings its own ADIOS2, which does not fit behind the one that swae was built with.
+# First: the published wheel brings its own ADIOS2, which does not fit behind the one that swae was
+# built with.
 import adios2  # noqa: F401
 import pytest
 

@@ -1,4 +1,4 @@
-"""swae.compress and swae.decompress keep what they promise."""
+"""swae.compress and swae.decompress keep shapes, types and bounds; misuse has a message."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_smooth_arrays_become_small(wave):
     assert np.abs(swae.decompress(swae.compress(wave, latent=True)) - wave).max() < 0.5
 
 
-def test_any_memory_order_and_what_is_not_finite(wave):
+def test_any_memory_order_and_values_that_are_not_finite(wave):
     wave = wave.copy()
     wave[3, 4, 5], wave[0, 0, 0], wave[1, 1, 1] = np.nan, -np.inf, -0.0
     for a in [wave, np.asfortranarray(wave), wave[::2, ::-1, 3:20]]:
@@ -37,7 +37,7 @@ def test_any_memory_order_and_what_is_not_finite(wave):
         assert np.array_equal(a[~finite], b[~finite], equal_nan=True)
 
 
-def test_what_is_wrong_has_a_message(wave):
+def test_misuse_has_a_message(wave):
     with pytest.raises(TypeError, match="exactly one of"):
         swae.compress(wave)
     with pytest.raises(TypeError, match="exactly one of"):

@@ -47,7 +47,7 @@ def test_levels_of_a_hierarchy_are_fields(data):
         assert run[fine[0]].partial and np.isnan(values).any() and np.isfinite(values).any()
 
 
-def test_what_is_wrong_has_a_message(data):
+def test_misuse_has_a_message(data):
     with pytest.raises(swae.Error, match="no such file"):
         swae.open(data / "none.h5")
     with pytest.raises(swae.Error, match="ending chooses the store"):

@@ -26,7 +26,7 @@ def test_h5py_writes_and_reads_through_the_filter(tmp_path, wave):
         for name, truth in {"wave": wave, "single": wave, "big": wave, "many": many, "line": wave.ravel()}.items():
             assert np.abs(f[name][()] - truth).max() <= 1.01e-4, name
             assert f[name].id.get_storage_size() < truth.nbytes / 5, name
-    # Our own reader needs no plugin.
+    # The reader of swae needs no plugin.
     with swae.open(tmp_path / "a.h5") as f:
         assert np.abs(f["wave"][0] - wave).max() <= 1e-4
 
@@ -40,7 +40,7 @@ def test_the_example_says_what_the_tool_prints_and_runs(tmp_path):
     assert after < before / 50
 
 
-def test_what_is_wrong_is_an_exception_of_h5py(tmp_path, wave):
+def test_misuse_is_an_exception_of_h5py(tmp_path, wave):
     with h5py.File(tmp_path / "a.h5", "w") as f:
         for options, reason in [((1, 3), "2 parameters of 5"), ((2, 3, 0, 0, 0), "a newer plugin"), ((1, 9, 0, 0, 0), "mode 9")]:
             with pytest.raises(ValueError, match=reason):

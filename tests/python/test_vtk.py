@@ -18,7 +18,7 @@ def read(reader, path):
 
 
 def values(image, name):
-    """[z, y, x], as we count."""
+    """An array [z, y, x]."""
     return vtk_to_numpy(image.GetPointData().GetArray(name)).reshape(image.GetDimensions()[::-1])
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The runs that the built-in gr-mixture learned from, and held.h5, which it did not; 20 minutes on one core:
-# gr-mixture.sh BSSN, then
-# swae-train mix spin.h5 boost.h5 r1.h5 r2.h5 r3.h5 r4.h5 r5.h5 --lessons 2400000 --steps 14000 --test held.h5 \
-#     -o gr-mixture.safetensors --name gr-mixture
+# The runs that the built-in mixing network gr-mixture is trained on, and held.h5, a run to test it
+# on; 20 minutes on one core: gr-mixture.sh BSSN, then
+# swae-train mix spin.h5 boost.h5 r1.h5 r2.h5 r3.h5 r4.h5 r5.h5 --samples 2400000 --steps 14000 \
+#     --test held.h5 -o gr-mixture.safetensors --name gr-mixture
 set -euo pipefail
 bssn=$(realpath "${1:?usage: gr-mixture.sh BSSN}")
 echo >none.par

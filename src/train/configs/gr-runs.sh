@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Evolves the black holes that the model gr-16 is trained on, into the current folder: gr-runs.sh PATH/TO/bssn
+# Evolves the black holes that the model gr-16 is trained on, into the current folder:
+# gr-runs.sh PATH/TO/bssn
 # One run is kept for validation (heldout.h5), and the demo's run is not among them either.
 set -euo pipefail
 bssn=${1:?usage: gr-runs.sh PATH/TO/bssn}

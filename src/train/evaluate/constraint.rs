@@ -1,10 +1,11 @@
-//! The Hamiltonian constraint of general relativity, from the fields of a BSSN evolution.
+//! The Hamiltonian constraint of general relativity, from the fields of a BSSN evolution: a measure
+//! of reconstructions that physicists ask for.
 
 use ndarray::{Array3, ArrayView3, Axis, Slice};
 use std::collections::BTreeMap;
 
-/// What a step's fields are called, as in examples/bssn: χ = ψ⁻⁴, conformal metric and trace-free extrinsic curvature with
-/// indices down, trace of the latter.
+/// What a step's fields are called, as in examples/bssn: χ = ψ⁻⁴, conformal metric and trace-free
+/// extrinsic curvature with indices down, trace of the latter.
 const METRIC: [&str; 6] = ["gt_xx", "gt_xy", "gt_xz", "gt_yy", "gt_yz", "gt_zz"];
 const CURVATURE: [&str; 6] = ["At_xx", "At_xy", "At_xz", "At_yy", "At_yz", "At_zz"];
 
@@ -17,9 +18,10 @@ const MARGIN: usize = 4;
 /// Inside of this the punctures' own differences are all there is.
 const LEAST_CHI: f64 = 0.25;
 
-/// Root mean square of H = R + ⅔K² − Ã_ij Ã^ij over the points with χ ≥ ¼ that are at least four points from every face
-/// (Baumgarte & Shapiro, "Numerical Relativity", eq. 2.132, in conformal variables). Fields `[z, y, x]` by name, spacing in
-/// units of the mass; the result is in its inverse square. None where a field is missing.
+/// Root mean square of H = R + ⅔K² − Ã_ij Ã^ij over the points with χ ≥ ¼ that are at least four
+/// points from every face (Baumgarte & Shapiro, "Numerical Relativity", eq. 2.132, in conformal
+/// variables). Fields `[z, y, x]` by name, spacing in units of the mass; the result is in its
+/// inverse square. None where a field is missing.
 pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) -> Option<f64> {
     let named = |name: &str| fields.get(name);
     let (chi, k) = (named("chi")?, named("K")?);
@@ -28,26 +30,8 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
     if chi.shape().iter().any(|&n| n <= 2 * MARGIN) {
         return None;
     }
-    // The physical metric, its derivatives and from them Γ^i_jk, as [i][jk].
     let metric: Vec<Array3<f64>> = tilde.iter().map(|g| *g / chi).collect();
-    let by = |f: &Array3<f64>| [0, 1, 2].map(|axis| derivative(f, axis, spacing[axis]));
-    let d_metric: Vec<[Array3<f64>; 3]> = metric.iter().map(by).collect();
-    let mut gamma: Vec<Vec<Array3<f64>>> = vec![vec![Array3::zeros(chi.dim()); 6]; 3];
-    for (p, _) in chi.indexed_iter() {
-        let inverse = inverse(|i, j| metric[SYMMETRIC[i][j]][p]);
-        for j in 0..3 {
-            for l in j..3 {
-                let lower = [0, 1, 2].map(|m| {
-                    let d = |a: usize, b: usize, by: usize| d_metric[SYMMETRIC[a][b]][by][p];
-                    0.5 * (d(m, j, l) + d(m, l, j) - d(j, l, m))
-                });
-                for i in 0..3 {
-                    gamma[i][SYMMETRIC[j][l]][p] = (0..3).map(|m| inverse[i][m] * lower[m]).sum();
-                }
-            }
-        }
-    }
-    let d_gamma: Vec<Vec<[Array3<f64>; 3]>> = gamma.iter().map(|g| g.iter().map(by).collect()).collect();
+    let connection = Connection::of(&metric, spacing);
     let [nz, ny, nx] = chi.shape()[..] else { return None };
     let (mut sum, mut n) = (0.0, 0.0);
     for (p, &chi) in chi.indexed_iter() {
@@ -56,8 +40,6 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
         if chi < LEAST_CHI || !(inside(x, nx) && inside(y, ny) && inside(z, nz)) {
             continue;
         }
-        let g = |i: usize, j: usize, l: usize| gamma[i][SYMMETRIC[j][l]][p];
-        let dg = |i: usize, j: usize, l: usize, by: usize| d_gamma[i][SYMMETRIC[j][l]][by][p];
         let upper = inverse(|i, j| metric[SYMMETRIC[i][j]][p]);
         let upper_tilde = inverse(|i, j| tilde[SYMMETRIC[i][j]][p]);
         let mixed =
@@ -65,12 +47,7 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
         let mut h = 2.0 / 3.0 * k[p] * k[p];
         for (i, row) in upper.iter().enumerate() {
             for (j, upper) in row.iter().enumerate() {
-                let mut ricci = 0.0;
-                for l in 0..3 {
-                    ricci += dg(l, i, j, l) - dg(l, i, l, j);
-                    ricci += (0..3).map(|m| g(l, l, m) * g(m, i, j) - g(l, j, m) * g(m, i, l)).sum::<f64>();
-                }
-                h += upper * ricci - mixed(i, j) * mixed(j, i);
+                h += upper * connection.ricci(i, j, p) - mixed(i, j) * mixed(j, i);
             }
         }
         sum += h * h;
@@ -79,7 +56,50 @@ pub fn hamiltonian(fields: &BTreeMap<String, Array3<f64>>, spacing: [f64; 3]) ->
     (n > 0.0).then(|| (sum / n).sqrt())
 }
 
-/// Fourth-order central differences along an axis (0 is x, the last of `[z, y, x]`); 0 at the two points next to a face.
+/// The Christoffel symbols Γ^i_jk of a metric, and their derivatives, as `[i][jk]`.
+struct Connection {
+    gamma: Vec<Vec<Array3<f64>>>,
+    derivatives: Vec<Vec<[Array3<f64>; 3]>>,
+}
+
+impl Connection {
+    fn of(metric: &[Array3<f64>], spacing: [f64; 3]) -> Self {
+        let by = |f: &Array3<f64>| [0, 1, 2].map(|axis| derivative(f, axis, spacing[axis]));
+        let d_metric: Vec<[Array3<f64>; 3]> = metric.iter().map(by).collect();
+        let mut gamma: Vec<Vec<Array3<f64>>> = vec![vec![Array3::zeros(metric[0].dim()); 6]; 3];
+        for (p, _) in metric[0].indexed_iter() {
+            let inverse = inverse(|i, j| metric[SYMMETRIC[i][j]][p]);
+            for j in 0..3 {
+                for l in j..3 {
+                    let lower = [0, 1, 2].map(|m| {
+                        let d = |a: usize, b: usize, by: usize| d_metric[SYMMETRIC[a][b]][by][p];
+                        0.5 * (d(m, j, l) + d(m, l, j) - d(j, l, m))
+                    });
+                    for i in 0..3 {
+                        gamma[i][SYMMETRIC[j][l]][p] = (0..3).map(|m| inverse[i][m] * lower[m]).sum();
+                    }
+                }
+            }
+        }
+        let derivatives = gamma.iter().map(|g| g.iter().map(by).collect()).collect();
+        Self { gamma, derivatives }
+    }
+
+    /// The component `ij` of the Ricci tensor at a point.
+    fn ricci(&self, i: usize, j: usize, p: (usize, usize, usize)) -> f64 {
+        let g = |i: usize, j: usize, l: usize| self.gamma[i][SYMMETRIC[j][l]][p];
+        let dg = |i: usize, j: usize, l: usize, by: usize| self.derivatives[i][SYMMETRIC[j][l]][by][p];
+        let mut ricci = 0.0;
+        for l in 0..3 {
+            ricci += dg(l, i, j, l) - dg(l, i, l, j);
+            ricci += (0..3).map(|m| g(l, l, m) * g(m, i, j) - g(l, j, m) * g(m, i, l)).sum::<f64>();
+        }
+        ricci
+    }
+}
+
+/// Fourth-order central differences along an axis (0 is x, the last of `[z, y, x]`); 0 at the two
+/// points next to a face.
 fn derivative(f: &Array3<f64>, axis: usize, spacing: f64) -> Array3<f64> {
     let axis = Axis(2 - axis);
     let n = f.len_of(axis);
@@ -104,8 +124,8 @@ fn inverse(m: impl Fn(usize, usize) -> f64) -> [[f64; 3]; 3] {
 mod tests {
     use super::*;
 
-    /// A black hole at rest (isotropic coordinates), and an extrinsic curvature Ã = diag(c, −c, 0) that does not belong to it.
-    /// Whatever the spacing, H is taken over 1.5 ≤ x, y, z ≤ 6.
+    /// A black hole at rest (isotropic coordinates), and an extrinsic curvature Ã = diag(c, −c, 0)
+    /// that does not belong to it. Whatever the spacing, H is taken over 1.5 ≤ x, y, z ≤ 6.
     fn fields(n: usize, curvature: f64) -> (BTreeMap<String, Array3<f64>>, [f64; 3]) {
         let h = 4.5 / n as f64;
         let n = n + 1 + 2 * MARGIN;
@@ -140,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn curvature_that_no_metric_answers_violates_it_by_its_square() {
+    fn curvature_without_a_matching_metric_violates_it_by_its_square() {
         let (fields, spacing) = fields(24, 0.1);
         let h = hamiltonian(&fields, spacing).unwrap();
         assert!((h - 0.02).abs() < 2e-3, "{h}");

@@ -1,4 +1,5 @@
-//! How good a model is on the math functions.
+//! How good a model is on the math functions: all combinations of their wave numbers, through the
+//! codec. The quality is over all volumes together.
 
 use crate::data::{WAVE_NUMBERS, math_volume};
 use anyhow::Result;
@@ -8,7 +9,7 @@ use swae_codec::decode::decompress_box;
 use swae_codec::encode::{Method, compress_box};
 use swae_codec::{FieldView, Model, Models};
 
-/// What compressing a set of volumes did.
+/// The quality over a set of volumes.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Quality {
     /// Number of volumes.

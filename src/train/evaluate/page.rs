@@ -1,4 +1,5 @@
-//! A report as one HTML page, pictures inside.
+//! A report on runs as one HTML page, with its pictures inside.
+//! Numbers come from `runs.rs`; this file only lays them out.
 
 use super::runs::Report;
 use anyhow::Result;
@@ -20,8 +21,8 @@ pub fn page(report: &Report) -> Result<String> {
          td,th{{text-align:right;padding:.1em .7em}}td:first-child,th:first-child{{text-align:left}}\
          img{{max-width:100%}}</style>\n\
          <h1>{name}, latents as {coding}</h1>\n\
-         <p>{runs} runs that it never saw: ratio {ratio:.1}, mean PSNR {psnr:.2} dB over the fields that vary. \
-         Errors are in units of each field's range in a step.</p>\n",
+         <p>{runs} runs that it was not trained on: ratio {ratio:.1}, mean PSNR {psnr:.2} dB over the fields that vary. \
+         Errors are in units of each field's value range in a step.</p>\n",
         name = escape(&report.model),
         coding = report.coding,
         runs = report.runs.len(),

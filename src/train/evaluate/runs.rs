@@ -1,4 +1,5 @@
-//! How good a model is on evolutions: every field of every step through the codec, as latents.
+//! How good a model is on runs: every field of every step through the codec, as latents.
+//! Quality, spectra and the Hamiltonian constraint are measured on what comes back.
 
 use super::{constraint, spectrum};
 use crate::pool;
@@ -13,7 +14,8 @@ use swae_codec::{Field, FieldView, Model, Models};
 use swae_metrics::quality::{middle_slice, quality};
 use swae_store::Reader;
 
-/// One field, over all steps of all runs. Means are those of steps; errors are in units of the field's range in a step.
+/// One field, over all steps of all runs. Means are those of steps; errors are in units of the
+/// field's value range in a step.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Row {
     /// Its name.
@@ -22,7 +24,7 @@ pub struct Row {
     pub steps: usize,
     /// Raw bytes over stored bytes.
     pub ratio: f64,
-    /// Mean PSNR in dB, against the range.
+    /// Mean PSNR in dB, against the value range.
     pub psnr: f64,
     /// Mean structural similarity.
     pub ssim: f64,
@@ -32,7 +34,8 @@ pub struct Row {
     pub spectrum_error: Vec<f64>,
 }
 
-/// A step's violation of the Hamiltonian constraint, root mean square; see [`constraint::hamiltonian`].
+/// A step's violation of the Hamiltonian constraint, root mean square; see
+/// [`constraint::hamiltonian`].
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Violation {
     /// The run's file.
@@ -45,7 +48,7 @@ pub struct Violation {
     pub reconstructed: f64,
 }
 
-/// What a model does to some runs.
+/// The quality of a model on some runs.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Report {
     /// The model.
@@ -62,7 +65,8 @@ pub struct Report {
     pub ratio: f64,
     /// By step, of runs that have the fields for it.
     pub hamiltonian: Vec<Violation>,
-    /// Middle slices `z = nz/2` of the last step of the last run, `[y, x]`: original and reconstruction.
+    /// Middle slices `z = nz/2` of the last step of the last run, `[y, x]`: original and
+    /// reconstruction.
     #[serde(skip)]
     pub pictures: BTreeMap<String, (Array2<f64>, Array2<f64>)>,
 }
@@ -75,52 +79,29 @@ pub fn report(model: &Model, from: &[PathBuf], coding: LatentCoding) -> Result<R
     let mut models = Models::built_in();
     models.add(model.clone());
     let runs = pool::files(from)?;
-    let mut fields: BTreeMap<String, (Row, [u64; 2])> = BTreeMap::new();
+    let mut sums: BTreeMap<String, FieldSums> = BTreeMap::new();
     let (mut hamiltonian, mut pictures) = (Vec::new(), BTreeMap::new());
     for run in &runs {
         let mut reader = swae_store::open(run)?;
         for index in 0..reader.steps().len() {
-            let mut both: [BTreeMap<String, Array3<f64>>; 2] = Default::default();
-            for Stored { name, raw, field, stream } in step(reader.as_mut(), index, model, coding)? {
-                let back = decompress_box(&stream, &models)?.to_f64();
-                let (row, bytes) = fields.entry(name.clone()).or_default();
-                *bytes = [bytes[0] + raw, bytes[1] + stream.len() as u64];
-                let original = field.to_f64();
-                let q = quality(&original, &back);
-                if q.peak > 0.0 && q.psnr.is_finite() {
-                    row.steps += 1;
-                    row.psnr += q.psnr;
-                    row.ssim += q.ssim;
-                    row.max_error = row.max_error.max(q.max_error / q.peak);
-                    let lost = spectrum::error(&original, &back);
-                    row.spectrum_error.resize(lost.len().max(row.spectrum_error.len()), 0.0);
-                    row.spectrum_error.iter_mut().zip(lost).for_each(|(sum, e)| *sum += e);
-                }
-                both[0].insert(name.clone(), original);
-                both[1].insert(name, back);
+            let mut step = Step::default();
+            for Stored { name, raw, field, stream } in encode(reader.as_mut(), index, model, coding)? {
+                let (original, back) = (field.to_f64(), decompress_box(&stream, &models)?.to_f64());
+                sums.entry(name.clone()).or_default().add(&original, &back, raw, stream.len() as u64);
+                step.original.insert(name.clone(), original);
+                step.reconstructed.insert(name, back);
             }
             let info = &reader.steps()[index];
             let spacing = info.fields.first().map_or([1.0; 3], |(f, _)| f.spacing);
-            let [original, reconstructed] = both.each_ref().map(|f| constraint::hamiltonian(f, spacing));
-            if let Some((original, reconstructed)) = original.zip(reconstructed) {
+            if let Some([original, reconstructed]) = step.hamiltonian(spacing) {
                 hamiltonian.push(Violation { run: run.clone(), step: info.step, original, reconstructed });
             }
-            let slices = both[0]
-                .iter()
-                .zip(both[1].values())
-                .map(|((name, a), b)| (name.clone(), (middle_slice(a), middle_slice(b))));
-            pictures = slices.collect();
+            pictures = step.slices();
         }
     }
-    let [mut raw, mut stored] = [0, 0];
-    let mean = |(name, (row, bytes)): (String, (Row, [u64; 2]))| {
-        (raw, stored) = (raw + bytes[0], stored + bytes[1]);
-        let n = row.steps.max(1) as f64;
-        let spectrum_error = row.spectrum_error.iter().map(|e| e / n).collect();
-        let ratio = bytes[0] as f64 / bytes[1].max(1) as f64;
-        Row { field: name, ratio, psnr: row.psnr / n, ssim: row.ssim / n, spectrum_error, ..row }
-    };
-    let fields: Vec<Row> = fields.into_iter().map(mean).collect();
+    let [raw, stored] =
+        sums.values().fold([0, 0], |[raw, stored], f| [raw + f.raw_bytes, stored + f.stored_bytes]);
+    let fields: Vec<Row> = sums.into_iter().map(|(name, sums)| sums.mean(name)).collect();
     let varying: Vec<f64> = fields.iter().filter(|r| r.steps > 0).map(|r| r.psnr).collect();
     Ok(Report {
         model: model.metadata.name.clone(),
@@ -134,7 +115,62 @@ pub fn report(model: &Model, from: &[PathBuf], coding: LatentCoding) -> Result<R
     })
 }
 
-/// A field of a step, and what the model makes of it.
+/// The fields of a step by name, before and after compression.
+#[derive(Default)]
+struct Step {
+    original: BTreeMap<String, Array3<f64>>,
+    reconstructed: BTreeMap<String, Array3<f64>>,
+}
+
+impl Step {
+    /// Violations of the Hamiltonian constraint, before and after; none where it lacks fields for it.
+    fn hamiltonian(&self, spacing: [f64; 3]) -> Option<[f64; 2]> {
+        let before = constraint::hamiltonian(&self.original, spacing)?;
+        Some([before, constraint::hamiltonian(&self.reconstructed, spacing)?])
+    }
+
+    fn slices(&self) -> BTreeMap<String, (Array2<f64>, Array2<f64>)> {
+        let both = self.original.iter().zip(self.reconstructed.values());
+        both.map(|((name, a), b)| (name.clone(), (middle_slice(a), middle_slice(b)))).collect()
+    }
+}
+
+/// Sums over the steps of a field.
+#[derive(Default)]
+struct FieldSums {
+    /// Sums where [`Row`] has means.
+    row: Row,
+    raw_bytes: u64,
+    stored_bytes: u64,
+}
+
+impl FieldSums {
+    fn add(&mut self, original: &Array3<f64>, back: &Array3<f64>, raw_bytes: u64, stored_bytes: u64) {
+        self.raw_bytes += raw_bytes;
+        self.stored_bytes += stored_bytes;
+        let q = quality(original, back);
+        if q.peak > 0.0 && q.psnr.is_finite() {
+            let row = &mut self.row;
+            row.steps += 1;
+            row.psnr += q.psnr;
+            row.ssim += q.ssim;
+            row.max_error = row.max_error.max(q.max_error / q.peak);
+            let lost = spectrum::error(original, back);
+            row.spectrum_error.resize(lost.len().max(row.spectrum_error.len()), 0.0);
+            row.spectrum_error.iter_mut().zip(lost).for_each(|(sum, e)| *sum += e);
+        }
+    }
+
+    fn mean(self, field: String) -> Row {
+        let row = self.row;
+        let n = row.steps.max(1) as f64;
+        let spectrum_error = row.spectrum_error.iter().map(|e| e / n).collect();
+        let ratio = self.raw_bytes as f64 / self.stored_bytes.max(1) as f64;
+        Row { field, ratio, psnr: row.psnr / n, ssim: row.ssim / n, spectrum_error, ..row }
+    }
+}
+
+/// A field of a step, and its stream.
 struct Stored {
     name: String,
     /// Bytes of its values.
@@ -143,17 +179,17 @@ struct Stored {
     stream: Vec<u8>,
 }
 
-/// The fields of a step.
-fn step(reader: &mut dyn Reader, index: usize, model: &Model, coding: LatentCoding) -> Result<Vec<Stored>> {
+/// Encodes the fields of a step.
+fn encode(reader: &mut dyn Reader, index: usize, model: &Model, coding: LatentCoding) -> Result<Vec<Stored>> {
     let fields = reader.steps()[index].fields.iter();
     let fields: Vec<_> = fields.map(|(f, _)| (f.name.clone(), f.raw_bytes())).collect();
     let mut all = Vec::with_capacity(fields.len());
     for (name, raw) in fields {
         let field = swae_store::read_field(reader, index, &name)?;
-        let mode = Method::Latent { model, coding };
+        let method = Method::Latent { model, coding };
         let stream = match &field {
-            Field::F32(a) => compress_box(&FieldView::of_array(a)?, mode)?,
-            Field::F64(a) => compress_box(&FieldView::of_array(a)?, mode)?,
+            Field::F32(a) => compress_box(&FieldView::of_array(a)?, method)?,
+            Field::F64(a) => compress_box(&FieldView::of_array(a)?, method)?,
         };
         all.push(Stored { name, raw, field, stream });
     }

@@ -1,11 +1,13 @@
-//! At which wave numbers a reconstruction is wrong.
+//! The error spectrum of a reconstruction: which share of the power is lost at which wave numbers.
+//! Fields are arrays `[z, y, x]`; nothing here knows how they were compressed.
 
 use ndarray::{Array3, Axis};
 use rustfft::{FftPlanner, num_complex::Complex};
 
-/// The share of each shell of wave numbers that is lost: Σ|f̂ − ĝ|² / Σ|f̂|² over |k| ∈ [n, n + 1), n = 0, 1, … up to half
-/// the points of the shortest axis, k in periods along an axis. `original` f and `reconstruction` g are `[z, y, x]`; a Hann window
-/// along every axis keeps the box's faces out of it. Shells with less than 10⁻¹⁶ of all power, as odd fields have them, give 0.
+/// The share of each shell of wave numbers that is lost: Σ|f̂ − ĝ|² / Σ|f̂|² over |k| ∈ [n, n + 1),
+/// n = 0, 1, … up to half the points of the shortest axis, k in periods along an axis. `original` f
+/// and `reconstruction` g are `[z, y, x]`; a Hann window along every axis keeps the box's faces out
+/// of it. Shells with less than 10⁻¹⁶ of all power, as odd fields have them, give 0.
 pub fn error(original: &Array3<f64>, reconstruction: &Array3<f64>) -> Vec<f64> {
     let (f, e) = (power(original), power(&(reconstruction - original)));
     let least = f.iter().sum::<f64>() * 1e-16;

@@ -1,4 +1,5 @@
-//! Ranks that train together train one model.
+//! Ranks that train together train one model, the same to the last bit on 1, 2 and 4 of them.
+//! MPI is real, with more ranks than cores.
 
 use std::path::Path;
 use swae_codec::Model;
@@ -36,7 +37,8 @@ fn the_same_batch_gives_the_same_model_to_the_bit_on_1_2_and_4_ranks() {
     }
 }
 
-/// Three do not pair up with parts: nobody promises the sums of two or four, only those of three.
+/// Three ranks do not divide into pairs: their sums are not those of two or four, but the same in
+/// every run.
 #[test]
 fn three_ranks_train_the_same_model_twice() {
     let ((losses, file), (again, file_again)) = (trained(3), trained(3));

@@ -1,4 +1,5 @@
-//! Trainings run as Slurm jobs: on several tasks, through signals and back from the queue, and end when a task dies.
+//! Trainings run as Slurm jobs: on several tasks, requeued by a signal, ended when a task dies.
+//! Slurm is real, on this one node.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ fn config(dir: &Path, name: &str, steps: usize) -> String {
     file
 }
 
-/// What the training learned.
+/// The trained weights.
 fn weights(dir: &Path, name: &str) -> Vec<Vec<f32>> {
     let file = std::fs::read(dir.join(name).with_extension("safetensors")).unwrap();
     let model = Model::from_bytes(&file).unwrap();

@@ -1,4 +1,5 @@
-//! Training works from data to model file, and the shipped model keeps its promise.
+//! Training works from data to model file, stops and resumes, and reports what is wrong; the
+//! built-in model for math functions has the quality that the documents name.
 
 use ndarray::Array3;
 use std::path::Path;
@@ -48,7 +49,7 @@ fn trained(config: &Config, resume: bool) -> Box<Model> {
     }
     match fit::fit(config, &Control { resume, ..Control::default() }, &World::alone()).unwrap() {
         Outcome::Finished(model) => model,
-        Outcome::Stopped(step) => panic!("nobody stopped it at step {step}"),
+        Outcome::Stopped(step) => panic!("stopped at step {step} without a signal"),
     }
 }
 
@@ -69,7 +70,7 @@ fn a_stopped_training_goes_on_to_the_same_model() {
         csv.lines().count() == steps + 1
     };
     assert!(lines(40));
-    // What is saved is not lost by forgetting to say so.
+    // A checkpoint is not overwritten by a start without --resume.
     let forgot = fit::fit(&config, &Control::default(), &World::alone()).unwrap_err().to_string();
     assert!(forgot.contains("--resume"), "{forgot}");
     std::fs::remove_file(config.output.with_extension("checkpoint")).unwrap();
@@ -197,7 +198,7 @@ fn runs_are_evaluated_field_by_field_on_a_page() {
     let page = std::fs::read_to_string(dir.path().join("page.html")).unwrap();
     assert!(page.contains("<td>wave") && page.contains("data:image/png;base64,"));
     let json =
-        train(&["evaluate", "math-16", "--runs", "wave.npy", "--coding", "u8", "--json"]).expect_success();
+        train(&["evaluate", "math-16", "--runs", "wave.npy", "--latents", "u8", "--json"]).expect_success();
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     let field = &report["fields"][0];
     assert!(field["psnr"].as_f64().unwrap() > 30.0 && field["ratio"].as_f64().unwrap() > 50.0, "{field}");
@@ -207,7 +208,7 @@ fn runs_are_evaluated_field_by_field_on_a_page() {
 }
 
 #[test]
-fn a_short_training_on_math_functions_learns_and_exports() {
+fn a_short_training_on_math_functions_lowers_the_error_and_exports() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let model = trained(&short(dir.path(), math()), false);
@@ -215,13 +216,14 @@ fn a_short_training_on_math_functions_learns_and_exports() {
     assert_eq!(again.id(), model.id());
     let mse = again.metadata.provenance["final_mse_of_normalised_blocks"].as_f64().unwrap();
     assert!(mse < 0.8, "the blocks have variance 1, the network left {mse}");
-    // The exported model, through the codec, does what training saw: far better than the mean of each block.
+    // The exported model, through the codec, does what training saw: far better than the mean of
+    // each block.
     let q = evaluate::math::quality(&again, 128, LatentCoding::F16).unwrap();
     assert!(q.correlation > 0.85, "{q:?}");
 }
 
 #[test]
-fn every_loss_and_every_way_of_storing_latents_learns() {
+fn every_loss_and_every_way_of_storing_latents_lowers_the_error() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let mut config = short(dir.path(), math());
@@ -244,7 +246,7 @@ fn every_loss_and_every_way_of_storing_latents_learns() {
 }
 
 #[test]
-fn a_short_training_on_files_learns_and_is_judged_by_files_it_never_saw() {
+fn a_short_training_on_files_is_validated_on_other_files() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let save = |name: &str, width: f64| {
@@ -269,8 +271,8 @@ fn a_short_training_on_files_learns_and_is_judged_by_files_it_never_saw() {
         assert!(mse < 0.8, "{name} {mse}");
     }
     let csv = std::fs::read_to_string(dir.path().join("short.csv")).unwrap();
-    let told = csv.lines().skip(1).filter(|line| !line.ends_with(','));
-    assert_eq!(told.count(), 12);
+    let validated = csv.lines().skip(1).filter(|line| !line.ends_with(','));
+    assert_eq!(validated.count(), 12);
     let both = fit::fit(&short(dir.path(), data(vec![seen.clone()])), &Control::default(), &World::alone());
     assert!(both.unwrap_err().to_string().contains("seen.npy"));
     // A folder stands for the files in it; the blocks that they gave are kept for the next start.
@@ -360,31 +362,32 @@ fn swae_train(dir: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_model_that_weighs_predictions_learns_from_a_series_and_is_refined() {
+fn a_mixing_network_is_trained_on_a_series_and_refined() {
     let dir = tempfile::tempdir().unwrap();
     plain::write_swae(&dir.path().join("run.swae"), &series(0..8, 1e-7, None), None).unwrap();
     let mix = |arguments: &[&str]| {
-        let shared = ["mix", "run.swae", "--bounds", "1e-3", "--lessons", "3000", "--batch", "128"];
+        let shared = ["mix", "run.swae", "--bounds", "1e-3", "--samples", "3000", "--batch", "128"];
         let said = swae_train(dir.path(), &[&shared, &["--test", "run.swae"][..], arguments].concat());
-        // What the network makes of it, and the step before with the neighbours' change.
-        let told = said.split_once("on other runs ").expect("a comparison").1;
+        // Bits of a block with the mixed prediction, and with the previous step and spatial
+        // prediction.
+        let compared = said.split_once("on other runs ").expect("a comparison").1;
         let number = |s: &str| s.split(' ').next().unwrap().trim_end_matches(',').parse::<f64>().unwrap();
-        (number(told), number(told.split_once("change ").unwrap().1))
+        (number(compared), number(compared.split_once("spatial prediction ").unwrap().1))
     };
-    let (learned, first) = mix(&["--steps", "150", "-o", "new.safetensors", "--name", "new"]);
-    assert!(learned < first, "{learned} bits, {first} with one prediction alone");
+    let (mixed, first) = mix(&["--steps", "150", "-o", "new.safetensors", "--name", "new"]);
+    assert!(mixed < first, "{mixed} bits, {first} with one candidate alone");
     let (refined, _) =
         mix(&["--steps", "100", "--rate", "5e-4", "--from", "new.safetensors", "-o", "more.safetensors"]);
-    assert!(refined < learned, "{refined} bits, {learned} before");
+    assert!(refined < mixed, "{refined} bits, {mixed} before");
     let model = Model::from_bytes(&std::fs::read(dir.path().join("more.safetensors")).unwrap()).unwrap();
     assert!(
         swae_codec::predict::mixing::is_mixing_model(&model)
-            && model.metadata.provenance["lessons"].as_u64() > Some(0)
+            && model.metadata.provenance["samples"].as_u64() > Some(0)
     );
 }
 
 #[test]
-fn a_model_is_tuned_on_the_first_steps_of_a_run_and_does_better_on_the_next() {
+fn a_mixing_network_tuned_on_the_first_steps_of_a_run_does_better_on_the_next() {
     let dir = tempfile::tempdir().unwrap();
     plain::write_swae(&dir.path().join("run.swae"), &series(0..8, 1e-7, None), None).unwrap();
     swae_train(
@@ -392,15 +395,16 @@ fn a_model_is_tuned_on_the_first_steps_of_a_run_and_does_better_on_the_next() {
         &["tune", "run.swae", "--bounds", "1e-3", "--steps", "300", "-o", "own.safetensors"],
     );
     let own = Model::from_bytes(&std::fs::read(dir.path().join("own.safetensors")).unwrap()).unwrap();
-    let told = |key: &str| &own.metadata.provenance[key];
-    assert_eq!((&*own.metadata.name, told("from")), ("tuned", &"gr-mixture".into()));
-    let [after, before] = ["aside", "aside_before"].map(|key| told(key).as_f64().unwrap());
-    assert!(after < before, "{after} of the best opinion's bits in the step kept aside, {before} before");
+    let provenance = |key: &str| &own.metadata.provenance[key];
+    assert_eq!((&*own.metadata.name, provenance("from")), ("tuned", &"gr-mixture".into()));
+    let [after, before] =
+        ["held_out_loss", "held_out_loss_before"].map(|key| provenance(key).as_f64().unwrap());
+    assert!(after < before, "{after} of the best candidate's bits in the held-out step, {before} before");
     let bytes = |model: &Model| series(4..12, 1e-3, Some(model)).iter().skip(3).map(Vec::len).sum::<usize>();
     let (own, built_in) = (bytes(&own), bytes(&Models::built_in().by_name("gr-mixture").unwrap()));
     assert!(own < built_in, "{own} bytes, {built_in} with the model that it came from");
 
-    // Too little to learn from.
+    // Too few steps to train on.
     plain::write_swae(&dir.path().join("three.swae"), &series(0..3, 1e-7, None), None).unwrap();
     let failed = Command::new(env!("CARGO_BIN_EXE_swae-train"))
         .current_dir(dir.path())

@@ -1,5 +1,7 @@
-//! The network that weighs predictions, in libtorch.
+//! The mixing network in libtorch: three dense layers from context features to weights. It is
+//! written as a model file that the codec runs.
 
+use super::samples::inputs;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use swae_codec::Model;
@@ -8,7 +10,7 @@ use swae_codec::model::{Activation, Architecture, Metadata, Parameters};
 use swae_codec::predict::mixing::{INPUTS, OTHERS, WEIGHTS};
 use tch::{Kind, Tensor, no_grad};
 
-/// Weights of a hidden layer.
+/// Outputs of a hidden layer.
 const HIDDEN: i64 = 128;
 
 fn architecture() -> Architecture {
@@ -22,17 +24,17 @@ fn architecture() -> Architecture {
 }
 
 /// The network: standardised inputs, and three linear layers, `[weight, bias]` each.
-pub struct Net {
+pub(super) struct MixingNetwork {
     mean: Tensor,
     scale: Tensor,
     layers: Vec<[Tensor; 2]>,
 }
 
-impl Net {
-    /// A fresh one for these lessons.
-    pub fn new(data: &Tensor, seed: u64) -> Self {
+impl MixingNetwork {
+    /// With random weights; its inputs are standardised by the first of these rows of samples.
+    pub fn new(rows: &Tensor, seed: u64) -> Self {
         tch::manual_seed(seed as i64);
-        let inputs = data.narrow(0, 0, data.size()[0].min(50_000)).narrow(1, 0, INPUTS as i64);
+        let inputs = inputs(&rows.narrow(0, 0, rows.size()[0].min(50_000)));
         let mean = inputs.mean_dim(0, false, Kind::Float);
         let scale = 1.0 / (inputs.std_dim(0, false, false) + 0.1);
         let sizes = [INPUTS as i64, HIDDEN, HIDDEN, WEIGHTS as i64];
@@ -47,7 +49,11 @@ impl Net {
 
     /// A finished model, to go on from.
     pub fn of_model(model: &Model) -> Result<Self> {
-        ensure!(model.metadata.architecture == architecture(), "{}: another network", model.metadata.name);
+        ensure!(
+            model.metadata.architecture == architecture(),
+            "{}: no mixing network of this size",
+            model.metadata.name
+        );
         let rows = [HIDDEN, HIDDEN, WEIGHTS as i64];
         let layers = model.decoder.iter().zip(rows).map(|(p, rows)| {
             let weight =
@@ -55,11 +61,11 @@ impl Net {
             let bias = Tensor::from_slice(&p.bias).narrow(0, 0, rows).copy();
             [weight.set_requires_grad(true), bias.set_requires_grad(true)]
         });
-        let inputs = [INPUTS as i64];
+        let size = [INPUTS as i64];
         let options = (Kind::Float, tch::Device::Cpu);
         Ok(Self {
-            mean: Tensor::zeros(inputs, options),
-            scale: Tensor::ones(inputs, options),
+            mean: Tensor::zeros(size, options),
+            scale: Tensor::ones(size, options),
             layers: layers.collect(),
         })
     }
@@ -72,9 +78,9 @@ impl Net {
         self.layers.iter().enumerate().flat_map(named).collect()
     }
 
-    /// Weights `[row, group, opinion]`.
-    pub fn weights(&self, rows: &Tensor) -> Tensor {
-        let mut x = (rows.narrow(1, 0, INPUTS as i64) - &self.mean) * &self.scale;
+    /// Weights `[row, group, candidate]` from inputs `[row, input]`.
+    pub fn weights(&self, inputs: &Tensor) -> Tensor {
+        let mut x = (inputs - &self.mean) * &self.scale;
         for (i, [weight, bias]) in self.layers.iter().enumerate() {
             x = x.linear(weight, Some(bias));
             if i + 1 < self.layers.len() {
@@ -96,7 +102,7 @@ impl Net {
         std::fs::write(path, model.to_bytes()).with_context(|| path.display().to_string())
     }
 
-    /// What the codec runs: the standardisation is folded into the first layer.
+    /// The model that the codec runs: the standardisation is folded into the first layer.
     fn model(&self, metadata: Metadata) -> Result<Model> {
         let parameters = no_grad(|| {
             self.layers
