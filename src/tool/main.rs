@@ -60,3 +60,49 @@ fn main() -> Result<()> {
         Command::Models { command } => models::run(command.as_ref()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn refused(line: &str) -> String {
+        match Arguments::try_parse_from(line.split(' ')) {
+            Ok(_) => panic!("'{line}' was taken"),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_flags_of_each_command_fit_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn unknown_words_are_refused_with_a_suggestion() {
+        for (line, suggestion) in [
+            ("swae inof a.h5", "'info'"),
+            ("swae info --predictor a.h5", "'--predictors'"),
+            ("swae compress a.npy -o a.swae --rel 1e-3 --without intr", "'intra'"),
+            ("swae compress a.npy -o a.swae --latent --latents f1", "'f16'"),
+            ("swae compress a.npy -o a.swae --rel 1e-3 --layout serie", "'series'"),
+            ("swae bench a.h5 --references sz", "'sz3'"),
+        ] {
+            let message = refused(line);
+            assert!(message.contains("similar") && message.contains(suggestion), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_asked_for_once() {
+        assert!(refused("swae compress a.npy -o a.swae").contains("--abs"));
+        assert!(refused("swae compress a.npy -o a.swae --abs 1 --rel 1").contains("cannot be used with"));
+    }
+
+    #[test]
+    fn the_version_names_the_format_and_the_features() {
+        let version = Arguments::command().render_version();
+        let expected = concat!("swae ", env!("CARGO_PKG_VERSION"), " (format 1; features ");
+        assert!(version.starts_with(expected), "{version}");
+    }
+}

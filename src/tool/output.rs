@@ -81,31 +81,25 @@ impl Output {
                 written.push(path);
             }
             Format::Times(times) => {
-                let file = if source.region.is_none() && has_levels(&step, names) {
-                    let file = path.with_extension(format!("{:08}.vtm", step.step));
-                    write_levels(&file, source, index, names)?;
-                    file
+                let file = |ending: &str| path.with_extension(format!("{:08}.{ending}", step.step));
+                let file = if is_hierarchy(source, &step, names) {
+                    write_levels(&file("vtm"), source, index, names)?;
+                    file("vtm")
                 } else {
-                    let file = path.with_extension(format!("{:08}.vti", step.step));
-                    vtk::write_vti(&file, &source.fields(index, names)?)?;
-                    file
+                    vtk::write_vti(&file("vti"), &source.fields(index, names)?)?;
+                    file("vti")
                 };
                 times.push((step.time, file));
             }
             Format::Stack(steps) if many_steps => {
                 steps.extend(source.fields(index, names)?.into_iter().map(|(_, field)| field));
             }
+            Format::Stack(_) if source.region.is_none() => {
+                let boxes = source.stacked_boxes(index, names)?;
+                written.extend(write_arrays(path, &number, &source.fields(index, names)?, boxes)?);
+            }
             Format::Stack(_) | Format::Arrays => {
-                let is_stack = matches!(format, Format::Stack(_)) && source.region.is_none();
-                let boxes = if is_stack { source.stacked_boxes(index, names)? } else { 1 };
-                let fields = source.fields(index, names)?;
-                match (boxes, fields.first()) {
-                    (2.., Some((_, field))) | (0, Some((_, field))) => {
-                        plain::write_npy_list(path, &unstack(field, boxes))?;
-                        written.push(path.clone());
-                    }
-                    _ => written.extend(write_arrays(path, &number, &fields)?),
-                }
+                written.extend(write_arrays(path, &number, &source.fields(index, names)?, 1)?);
             }
             Format::Hdf5(file) => write_group(file, &step, &source.fields(index, names)?)?,
         }
@@ -133,13 +127,19 @@ fn ending(path: &Path) -> &str {
     path.extension().and_then(|e| e.to_str()).unwrap_or_default()
 }
 
-/// Whether one of the fields lies in boxes on a level of a hierarchy.
-fn has_levels(step: &StepInfo, names: &[String]) -> bool {
-    step.fields.iter().any(|(info, _)| info.partial && names.contains(&info.name))
+/// Whether one of the fields lies in boxes on levels, and all of it is written.
+fn is_hierarchy(source: &Source, step: &StepInfo, names: &[String]) -> bool {
+    let is_partial = |(info, _): &(FieldInfo, u64)| info.partial && names.contains(&info.name);
+    source.region.is_none() && step.fields.iter().any(is_partial)
 }
 
-/// A `.npy` file for each field; with its name before the ending where there are several.
-fn write_arrays(path: &Path, number: &str, fields: &Fields) -> Result<Vec<PathBuf>> {
+/// A `.npy` file for each field, with its name before the ending where there are several; a field of
+/// stacked boxes becomes an array of four axes.
+fn write_arrays(path: &Path, number: &str, fields: &Fields, boxes: usize) -> Result<Vec<PathBuf>> {
+    if let ([(_, field), ..], true) = (&fields[..], boxes != 1) {
+        plain::write_npy_list(path, &unstack(field, boxes))?;
+        return Ok(vec![path.into()]);
+    }
     let write = |(info, field): &(FieldInfo, Field)| {
         let name = if fields.len() > 1 { format!("{}.", info.name) } else { String::new() };
         let path = path.with_extension(format!("{name}{number}npy"));

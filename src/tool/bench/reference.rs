@@ -1,7 +1,9 @@
 //! The reference compressors, each in the layout that suits it best; none where the program was
 //! built without them.
 
+#[cfg(not(feature = "references"))]
 use super::measure::Compressor;
+#[cfg(not(feature = "references"))]
 use super::plan::{Layout, Plan};
 
 #[cfg(not(feature = "references"))]
