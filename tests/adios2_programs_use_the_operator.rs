@@ -113,7 +113,11 @@ fn wrong_parameters_are_errors_that_name_them() {
             "\"bond\" value=\"1e-4\"",
             "unknown option 'bond'; did you mean 'bound'?",
         ),
-        ("value=\"rel\"", "value=\"best\"", "mode 'best': unknown variant 'best', expected one of 'latent', 'raw', 'abs'"),
+        (
+            "value=\"rel\"",
+            "value=\"best\"",
+            "mode 'best': unknown variant 'best', expected one of 'latent', 'raw', 'abs'",
+        ),
         ("value=\"1e-4\"", "value=\"-2\"", "no error bound"),
     ] {
         configuration(dir.path(), old, new);

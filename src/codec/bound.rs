@@ -20,7 +20,7 @@ pub enum Bound {
     Relative(f64),
     /// |decoded − true| ≤ this × |true|, everywhere: for fields that fall to zero.
     PointwiseRelative(f64),
-    /// At min so many dB of peak signal-to-noise ratio, the peak being the range of the field.
+    /// At least so many dB of peak signal-to-noise ratio, the peak being the range of the field.
     Psnr(f64),
 }
 
@@ -60,8 +60,8 @@ impl Bound {
 
     const fn expected(self) -> &'static str {
         match self {
-            Self::Absolute(_) | Self::Relative(_) => "it must be finite and at min 0",
-            Self::PointwiseRelative(_) => "it must be at min 0 and below 1",
+            Self::Absolute(_) | Self::Relative(_) => "it must be finite and at least 0",
+            Self::PointwiseRelative(_) => "it must be at least 0 and below 1",
             Self::Psnr(_) => "it must be a finite number of decibels above 0",
         }
     }
