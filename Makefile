@@ -98,6 +98,8 @@ test: circles
 	$(MAKE) --no-print-directory fuzz
 	cargo clippy --release --workspace --all-targets $$SWAE_FEATURES -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps $$SWAE_FEATURES
+	# The crates that go to the registry build from what is packed of them.
+	cargo package -q -p swae-models -p swae-codec --allow-dirty
 	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
 	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
 

@@ -73,7 +73,7 @@ Parameters read_parameters(const std::string& path, const std::vector<std::strin
     std::ifstream file(path);
     if (!file) throw std::runtime_error("cannot read '" + path + "'");
     for (std::string line; std::getline(file, line);) read_line(p, line);
-    // Outputs given as arguments replace those of the file: a run must not write where nobody expects it.
+    // Outputs given as arguments replace those of the file: a run must not write where it is not expected.
     bool first_output = true;
     for (const std::string& line : overrides) {
         if (line.rfind("output=", 0) == 0 && first_output) {

@@ -45,12 +45,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let stored = reader.read_streams(index, &info.name)?;
             let errors = verify_field(&truth.to_f64(), &decoded.to_f64(), &stored)?;
             misses += errors.misses;
-            let verdict = match errors.misses {
+            let outcome = match errors.misses {
                 0 => "kept".into(),
                 n => format!("MISSED by {n} values"),
             };
             let (number, largest) = (step.step, errors.largest);
-            println!("step {number}  {:<12} largest error {largest:.4} of the bound: {verdict}", info.name);
+            println!("step {number}  {:<12} largest error {largest:.4} of the bound: {outcome}", info.name);
         }
     }
     ensure!(misses == 0, "{misses} values miss their bound");

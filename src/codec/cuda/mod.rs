@@ -1,6 +1,6 @@
 //! Networks on NVIDIA GPUs, with the same bits as on the cores.
 //!
-//! The driver's library is looked for when somebody asks for a GPU, so the same build runs where
+//! The driver's library is looked for when a GPU is asked for, so the same build runs where
 //! there is none. The kernel (`network.cu`) travels as PTX, which the driver compiles; `make ptx`
 //! makes it from the source.
 

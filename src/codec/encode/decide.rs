@@ -161,13 +161,13 @@ impl<T: Element> BlockEncoder<'_, T> {
                 first_step_exponent(source, r / quantum).unwrap_or(context.step_exponent)
             }
         };
-        let mut winner = self.rank(contexts, workspace).map(|(candidate, trial)| {
+        let mut selected = self.rank(contexts, workspace).map(|(candidate, trial)| {
             let trial = trial.unwrap_or_else(|| self.try_step(&workspace.best, &mut workspace.errors, start));
             (candidate, self.search_step(&workspace.best, &mut workspace.errors, trial))
         });
-        // The autoencoder comes last: what the others need tells whether its latents can pay at
+        // The autoencoder comes last: what the others need shows whether its latents can pay at
         // all.
-        let others = winner.as_ref().map_or(f32::INFINITY, |(_, trial)| trial.cost);
+        let others = selected.as_ref().map_or(f32::INFINITY, |(_, trial)| trial.cost);
         if let Some(from_latents) = from_latents
             && others > from_latents.cost()
         {
@@ -186,11 +186,11 @@ impl<T: Element> BlockEncoder<'_, T> {
                     offset: None,
                     saved,
                 };
-                winner = Some((candidate, trial));
+                selected = Some((candidate, trial));
                 swap(&mut workspace.best, &mut workspace.candidate);
             }
         }
-        if let Some((_, trial)) = &winner {
+        if let Some((_, trial)) = &selected {
             let Workspace { transformed, best, errors, refinement, quantised, .. } = workspace;
             match tile.frame.tolerance {
                 Tolerance::Absolute(_) => refinement.refine(tile.engine, best, trial, errors),
@@ -199,7 +199,7 @@ impl<T: Element> BlockEncoder<'_, T> {
             let (prediction, moves) = (&best.prediction, &refinement.moves);
             quantised.set(tile.engine, quantum, transformed, prediction, moves, trial.step_exponent);
         }
-        winner
+        selected
     }
 
     /// The best of the predictors that need no latents, and, under an absolute bound, a trial of it

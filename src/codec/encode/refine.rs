@@ -20,7 +20,7 @@ use crate::residual::{Residual, octaves};
 const ROUNDS: usize = 8;
 /// … and so many at most are made at once.
 const MOVES: usize = 4;
-/// Values whose error is nearer than this to the bound, in quanta, weigh.
+/// Values whose error is nearer than this to the bound, in quanta, count.
 const WIDTH: f32 = 0.28;
 /// Bits that a value is taken to cost as it crosses the bound, …
 const CROSSING: f32 = 6.0;

@@ -163,7 +163,7 @@ pub(crate) fn inputs(
 }
 
 crate::engine::for_engines! {
-    /// The mixed prediction: fused multiply-adds of each weight and an opinion's difference from
+    /// The mixed prediction: fused multiply-adds of each weight and a candidate's difference from
     /// the first, in order.
     pub(crate) fn mix(candidates: &CandidatePredictions, weights: &Weights, out: &mut Block) {
         let groups: &[u8; VALUES] = &GROUPS;
