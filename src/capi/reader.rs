@@ -225,8 +225,7 @@ pub unsafe extern "C" fn swae_reader_boxes(
         reader.step(index)?;
         let open = reader.open()?;
         swae_store::find(open, index, field).map_err(failure)?;
-        let streams = open.read_streams(index, field).map_err(failure)?;
-        let rows: Vec<_> = streams.iter().flat_map(|s| s.boxes()).collect();
+        let rows = open.read_boxes(index, field).map_err(failure)?;
         *count = rows.len();
         if !boxes.is_null() {
             for (i, (start, count)) in rows.into_iter().take(capacity).enumerate() {

@@ -327,6 +327,18 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets a mode in the short form: `rel 1e-4`, `latent gr-16 f16`, `raw`. False where it is none.
+    fn set_short(&mut self, text: &str) -> bool {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let pairs: &[(&str, &str)] = match words[..] {
+            ["raw"] => &[("mode", "raw")],
+            ["latent", model, latents] => &[("mode", "latent"), ("model", model), ("latents", latents)],
+            [mode, bound] => &[("mode", mode), ("bound", bound)],
+            _ => return false,
+        };
+        pairs.iter().all(|(key, value)| self.set(key, value).is_ok())
+    }
+
     /// These settings, and where `later` says something, that instead.
     #[must_use]
     pub fn overridden_by(self, later: Self) -> Self {
@@ -373,12 +385,16 @@ impl Settings {
     }
 }
 
-/// From `key = value` settings, one on each line or behind each semicolon.
+/// From `key = value` settings, one on each line or behind each semicolon; or as [`Compression`] is
+/// displayed, `rel 1e-4`.
 impl FromStr for Settings {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let mut settings = Self::default();
+        if !text.contains('=') && settings.set_short(text) {
+            return Ok(settings);
+        }
         for (key, value) in key_values(text)? {
             settings.set(key, value)?;
         }
@@ -416,6 +432,8 @@ impl From<Compression> for Settings {
 pub fn key_values(text: &str) -> Result<Vec<(&str, &str)>> {
     let mut pairs = Vec::new();
     for setting in text.split([';', '\n']).map(str::trim).filter(|setting| !setting.is_empty()) {
+        // A comment as TOML has it.
+        let setting = setting.split_once(" #").map_or(setting, |(before, _)| before);
         let Some((key, value)) = setting.split_once('=') else {
             return Err(Error::Config(format!("'{setting}' is not of the form key = value")));
         };
@@ -463,6 +481,8 @@ mod tests {
             let text = format!("mode = {mode}\nbound = 1e-3; layout = 'series'");
             assert_eq!(text.parse::<Compression>().unwrap(), compression);
             assert_eq!(Compression::from_cd_values(&compression.to_cd_values()).unwrap(), compression);
+            let displayed = compression.to_string().parse::<Compression>().unwrap();
+            assert_eq!(displayed.mode, compression.mode, "{compression}");
             let json = serde_json::to_string(&compression).unwrap();
             assert_eq!(serde_json::from_str::<Compression>(&json).unwrap(), compression, "{json}");
         }

@@ -71,5 +71,7 @@ pub use error::{Error, Result};
 pub use field::Field;
 pub use model::Model;
 pub use models::Models;
+/// The crate of the arrays that this one gives.
+pub use ndarray;
 pub use series::{SeriesDecoder, SeriesEncoder};
 pub use view::FieldView;

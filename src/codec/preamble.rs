@@ -131,7 +131,7 @@ impl Preamble {
                     Some(id) => id,
                     None => {
                         return Err(damaged(
-                            "it uses a model that this library does not know; use a newer swae",
+                            "it uses a built-in model that this library does not have; use a newer swae, or one with its models",
                         ));
                     }
                 },

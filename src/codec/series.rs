@@ -109,7 +109,10 @@ impl SeriesDecoder {
         let mut boxes = self.decode_boxes(bytes)?;
         match boxes.pop() {
             Some(only) if boxes.is_empty() => Ok(only),
-            _ => Err(Error::Stream("it does not hold one box".into())),
+            last => {
+                let count = boxes.len() + usize::from(last.is_some());
+                Err(Error::Stream(format!("it holds {count} boxes, not one; decode_boxes gives all")))
+            }
         }
     }
 

@@ -51,13 +51,27 @@ pub fn coding_groups(dependencies: &[Vec<usize>]) -> std::result::Result<Vec<Vec
         let (group, rest): (Vec<_>, Vec<_>) =
             left.iter().partition(|&&field| dependencies[field].iter().all(|&other| done[other]));
         if group.is_empty() {
-            return Err(left);
+            return Err(circle(dependencies, &left));
         }
         group.iter().for_each(|&field| done[field] = true);
         groups.push(group);
         left = rest;
     }
     Ok(groups)
+}
+
+/// A circle among fields of which each depends on another of them.
+fn circle(dependencies: &[Vec<usize>], waiting: &[usize]) -> Vec<usize> {
+    let mut path = vec![waiting[0]];
+    loop {
+        let last = path[path.len() - 1];
+        let next = dependencies[last].iter().copied().find(|other| waiting.contains(other));
+        let Some(next) = next else { return path };
+        if let Some(first) = path.iter().position(|&field| field == next) {
+            return path.split_off(first);
+        }
+        path.push(next);
+    }
 }
 
 /// Takes what is at some places, and goes over it side by side; gives each result with its place.
@@ -196,7 +210,7 @@ mod tests {
     fn fields_come_after_those_that_they_depend_on_and_circles_are_named() {
         let groups = coding_groups(&[vec![2], vec![], vec![1], vec![0, 1]]);
         assert_eq!(groups, Ok(vec![vec![1], vec![2], vec![0], vec![3]]));
-        assert_eq!(coding_groups(&[vec![], vec![2], vec![1]]), Err(vec![1, 2]));
+        assert_eq!(coding_groups(&[vec![2], vec![2], vec![1], vec![]]), Err(vec![2, 1]));
         assert_eq!(coding_groups(&[vec![0]]), Err(vec![0]));
         assert_eq!(coding_groups(&[]), Ok(vec![]));
     }

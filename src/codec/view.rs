@@ -80,14 +80,20 @@ impl<'a, T: Element> FieldView<'a, T> {
         Self::inside_ghosts(data, count, [0; 3], [0; 3], Order::Fortran)
     }
 
-    /// The view of an `[z, y, x]` array in any memory layout.
+    /// The view of an `[z, y, x]` array, whichever of its axes runs fastest in memory.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the array's memory is not one slice.
+    /// [`Error::Shape`] where the array's values do not fill one slice, or an axis runs backwards.
     pub fn of_array(array: &'a ndarray::Array3<T>) -> Result<Self> {
-        let data = array.as_slice().ok_or_else(|| Error::Shape("the array is not contiguous".into()))?;
         let (nz, ny, nx) = array.dim();
-        Self::dense(data, [nx, ny, nz])
+        if let Some(data) = array.as_slice() {
+            return Self::dense(data, [nx, ny, nz]);
+        }
+        let [z, y, x] = *array.strides() else { unreachable!("three axes have three strides") };
+        match array.as_slice_memory_order() {
+            Some(data) if x > 0 && y > 0 && z > 0 => Self::new(data, 0, [nx, ny, nz], [x, y, z]),
+            _ => Err(Error::Shape("the array is not contiguous".into())),
+        }
     }
 
     /// `[nx, ny, nz]`.

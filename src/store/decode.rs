@@ -124,9 +124,10 @@ impl Decoder {
         let [nx, ny, nz] = parts.region.clone().map(|r| r.len());
         let points = nx * ny * nz;
         // An error, not the end of the program, where a damaged file asks for more than there is.
-        let enough = Vec::<T>::new().try_reserve_exact(points);
-        enough.map_err(|_| damaged(&parts.info, format!("no memory for {points} values")))?;
-        let mut values = vec![T::default(); points];
+        let mut values = Vec::new();
+        let reserved = values.try_reserve_exact(points);
+        reserved.map_err(|_| damaged(&parts.info, format!("no memory for {points} values")))?;
+        values.resize(points, T::default());
         self.fill(reader, index, parts, &mut values)?;
         let array = Array3::from_shape_vec((nz, ny, nx), values);
         array.map(Field::from_array).map_err(|e| Error::Unsupported(e.to_string()))

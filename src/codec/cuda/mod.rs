@@ -91,7 +91,7 @@ impl Gpu {
             Ok(Self { number, model, layers, batch, stream, kernel, turn: Mutex::default(), has_failed })
         };
         let gpu = open().map_err(|e| failed(number, e))?;
-        gpu.prove(&network)?;
+        gpu.verify(&network)?;
         Ok(gpu)
     }
 
@@ -164,7 +164,7 @@ impl Gpu {
     }
 
     /// Whether the encoder gives the same bits here as on the cores.
-    fn prove(&self, network: &Network) -> Result<()> {
+    fn verify(&self, network: &Network) -> Result<()> {
         // More than one group of threads, the last one not full.
         let rounds = THREADS / LANES + 1;
         let blocks = rounds * LANES - 3;

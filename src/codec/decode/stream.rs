@@ -1,6 +1,7 @@
 //! A stream becomes boxes of values, whole or in part, of its own or in the caller's memory.
 
 use super::bounded::{self, Task};
+use crate::blocks::VALUES;
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
 use crate::field::Field;
@@ -10,7 +11,6 @@ use crate::models::Models;
 use crate::statistics::BlockStatistics;
 use crate::stream::{Kind, Region, Stream};
 use crate::tiling::least_tiles;
-use crate::wire::ByteReader;
 use ndarray::Array3;
 
 /// Decompresses a stream of one box of `T` values, as [`compress`](crate::compress) makes it: an
@@ -202,26 +202,32 @@ fn fields_of<T: Element>(
     Ok(values.into_iter().zip(regions).map(field).collect())
 }
 
-/// Memory for the regions, unless the stream is far too short for its shape.
+/// Memory for the regions of a stream that can hold them.
 fn memory<T: Element>(stream: &Stream<'_>, regions: &[Region]) -> Result<Vec<Vec<T>>> {
+    check_length::<T>(stream)?;
+    regions.iter().map(|region| zeros(size(region))).collect()
+}
+
+/// So many values; an error, and not the end of the program, where there is no memory for them.
+fn zeros<T: Element>(count: usize) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    let reserved = values.try_reserve_exact(count);
+    reserved.map_err(|_| Error::Stream(format!("no memory for {count} values")))?;
+    values.resize(count, T::default());
+    Ok(values)
+}
+
+/// Whether a stream is long enough for its shape: memory is taken only after this.
+fn check_length<T: Element>(stream: &Stream<'_>) -> Result<()> {
     let (header, payload) = (stream.header(), stream.payload());
     let values = header.boxes.iter().fold(0usize, |n, c| n.saturating_add(c.iter().product()));
-    let too_short = match header.kind {
-        Kind::Raw => values.saturating_mul(T::DTYPE.size()) != payload.len(),
-        Kind::Latent(..) => values.div_ceil(512) > payload.len(),
-        Kind::Bounded(_) => least_tiles(&header.boxes) > payload.len(),
+    let fits = match header.kind {
+        Kind::Raw => values.checked_mul(T::DTYPE.size()) == Some(payload.len()),
+        // Every block has at least an offset and a scale.
+        Kind::Latent(..) => values.div_ceil(VALUES) <= payload.len(),
+        Kind::Bounded(_) => least_tiles(&header.boxes) <= payload.len(),
     };
-    if too_short {
-        return Err(Error::Stream("its length does not fit its shape".into()));
-    }
-    let one = |region: &Region| {
-        let n = size(region);
-        let mut values = Vec::new();
-        values.try_reserve_exact(n).map_err(|_| Error::Stream(format!("no memory for {n} values")))?;
-        values.resize(n, T::default());
-        Ok(values)
-    };
-    regions.iter().map(one).collect()
+    if fits { Ok(()) } else { Err(Error::Stream("its length does not fit its shape".into())) }
 }
 
 fn decode<T: Element>(
@@ -232,21 +238,23 @@ fn decode<T: Element>(
     counts: bool,
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
+    check_length::<T>(stream)?;
     let (header, payload) = (stream.header(), stream.payload());
     match header.kind {
         Kind::Raw => {
-            let mut reader = ByteReader::new(payload);
+            let mut bytes = payload;
             for ((count, region), out) in header.boxes.iter().zip(regions).zip(out) {
-                cut(&reader.values(count.iter().product())?, *count, region, out);
+                let (of_box, rest) = bytes.split_at(count.iter().product::<usize>() * T::DTYPE.size());
+                cut_raw(of_box, *count, region, out);
+                bytes = rest;
             }
-            reader.finish()?;
         }
         Kind::Latent(..) => {
             let (count, region) = (header.boxes[0], &regions[0]);
             if region.iter().map(|r| r.len()).eq(count) {
                 latent::decode(payload, count, models, out[0])?;
             } else {
-                let mut whole = vec![T::default(); count.iter().product()];
+                let mut whole = zeros(count.iter().product())?;
                 latent::decode(payload, count, models, &mut whole)?;
                 cut(&whole, count, region, out[0]);
             }
@@ -262,13 +270,25 @@ fn decode<T: Element>(
 
 /// Copies the part of a box that lies in a region.
 fn cut<T: Element>(values: &[T], count: [usize; 3], region: &Region, out: &mut [T]) {
+    for_rows(count, region, out, |first, out| out.copy_from_slice(&values[first..first + out.len()]));
+}
+
+/// The same from the bytes of a box.
+fn cut_raw<T: Element>(bytes: &[u8], count: [usize; 3], region: &Region, out: &mut [T]) {
+    let size = T::DTYPE.size();
+    for_rows(count, region, out, |first, out| {
+        let values = bytes[first * size..].chunks_exact(size);
+        out.iter_mut().zip(values).for_each(|(out, value)| *out = T::read_le(value));
+    });
+}
+
+/// Goes over the rows of a region: the index in its box of the row's first value, and the row.
+fn for_rows<T>(count: [usize; 3], region: &Region, out: &mut [T], mut row: impl FnMut(usize, &mut [T])) {
     let [x, y, z] = region.clone();
     // Not to walk along an axis of any length for no value at all.
     if out.is_empty() {
         return;
     }
-    let rows = z.flat_map(|z| y.clone().map(move |y| (z * count[1] + y) * count[0]));
-    for (row, out) in rows.zip(out.chunks_exact_mut(x.len())) {
-        out.copy_from_slice(&values[row + x.start..row + x.end]);
-    }
+    let firsts = z.flat_map(|z| y.clone().map(move |y| (z * count[1] + y) * count[0] + x.start));
+    firsts.zip(out.chunks_exact_mut(x.len())).for_each(|(first, out)| row(first, out));
 }

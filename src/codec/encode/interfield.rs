@@ -18,7 +18,7 @@ use crate::wire::combined_checksum;
 use rayon::prelude::*;
 
 /// Coefficients of a block that are looked at: those of degree up to 4.
-const SEEN: usize = 35;
+const SAMPLED: usize = 35;
 /// Blocks that are looked at, about.
 const LOOKED_AT: usize = 256;
 /// Fewer tell nothing.
@@ -52,7 +52,7 @@ impl Spots {
     }
 
     fn len(&self) -> usize {
-        self.of.len() * SEEN
+        self.of.len() * SAMPLED
     }
 
     /// Coefficients of the field itself, in quanta.
@@ -64,7 +64,7 @@ impl Spots {
             let piece = &tiles[*tile][entry.piece];
             let view = views[piece.of].part(piece.start, piece.count);
             forward(engine, &gather(&view, entry.place), &mut coefficients);
-            out.extend(SCAN.place[..SEEN].iter().map(|&k| finite(coefficients[usize::from(k)] / quantum)));
+            out.extend(SCAN.place[..SAMPLED].iter().map(|&k| finite(coefficients[usize::from(k)] / quantum)));
         }
         out
     }
@@ -79,7 +79,9 @@ impl Spots {
         let mut out = Vec::with_capacity(self.len());
         for (tile, entry) in &self.of {
             let block = &of(&previous.tiles[*tile])[entry.order.block as usize * VALUES..][..VALUES];
-            out.extend(SCAN.place[..SEEN].iter().map(|&k| finite(block[usize::from(k)].to_f64() / quantum)));
+            out.extend(
+                SCAN.place[..SAMPLED].iter().map(|&k| finite(block[usize::from(k)].to_f64() / quantum)),
+            );
         }
         out
     }
@@ -170,12 +172,12 @@ impl Products {
 /// block, so each block counts by the inverse of what the weights so far leave of it.
 fn fit_again(vectors: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
     let mut scaled = vectors.to_vec();
-    for first in (0..vectors[0].len()).step_by(SEEN) {
+    for first in (0..vectors[0].len()).step_by(SAMPLED) {
         let left =
             |k: usize| vectors[0][k] - weights.iter().zip(&vectors[1..]).map(|(w, v)| w * v[k]).sum::<f64>();
-        let squares: f64 = (first..first + SEEN).map(|k| left(k).powi(2)).sum();
-        let scale = (SMALL + squares / SEEN as f64).sqrt().recip();
-        scaled.iter_mut().for_each(|v| v[first..first + SEEN].iter_mut().for_each(|v| *v *= scale));
+        let squares: f64 = (first..first + SAMPLED).map(|k| left(k).powi(2)).sum();
+        let scale = (SMALL + squares / SAMPLED as f64).sqrt().recip();
+        scaled.iter_mut().for_each(|v| v[first..first + SAMPLED].iter_mut().for_each(|v| *v *= scale));
     }
     Products::of(&scaled).fit(0, &(1..vectors.len()).collect::<Vec<_>>()).weights
 }

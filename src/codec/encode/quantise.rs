@@ -59,7 +59,7 @@ pub(super) fn price(misses: usize) -> Option<f32> {
     (misses <= MANY).then(|| ESTIMATES.misses[misses])
 }
 
-/// TrialErrors of a trial, in quanta.
+/// Errors of a trial, in quanta.
 #[repr(C, align(64))]
 pub(super) struct TrialErrors {
     pub(super) coefficients: Block<f32>,

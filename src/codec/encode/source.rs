@@ -35,12 +35,13 @@ impl<T: Element> Source<T> {
         let places = Places::of(place);
         let n = place.len();
         self.whole = n == VALUES;
-        (self.constant, self.special) = if self.whole {
+        let Flags { constant, special } = if self.whole {
             flags(engine, values)
         } else {
             let all = || (0..n as u16).map(|i| values[places.block(i)]);
-            (all().all(|v| v.same_bits(values[0])), all().any(Element::is_special))
+            Flags { constant: all().all(|v| v.same_bits(values[0])), special: all().any(Element::is_special) }
         };
+        (self.constant, self.special) = (constant, special);
         widen(engine, values, &mut self.block);
         if self.special {
             smooth(&mut self.block, &places, n);
@@ -50,6 +51,14 @@ impl<T: Element> Source<T> {
         }
         self.finite = !self.special && self.whole || self.block.iter().all(|v| v.is_finite());
     }
+}
+
+/// What is common to a block's values.
+struct Flags {
+    /// All are the same.
+    constant: bool,
+    /// Some is special.
+    special: bool,
 }
 
 crate::engine::for_engines! {
@@ -62,14 +71,14 @@ crate::engine::for_engines! {
 
 crate::engine::for_engines! {
     /// Whether all values are the same, and whether any is special.
-    fn flags<T: Element>(values: &[T; VALUES]) -> (bool, bool) {
+    fn flags<T: Element>(values: &[T; VALUES]) -> Flags {
         let first = values[0].bits();
         let (mut different, mut special) = (0u64, 0u64);
         for i in 0..VALUES {
             different |= values[i].bits() ^ first;
             special |= u64::from(values[i].is_special());
         }
-        (different == 0, special != 0)
+        Flags { constant: different == 0, special: special != 0 }
     }
 }
 

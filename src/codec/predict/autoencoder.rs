@@ -65,7 +65,7 @@ impl Autoencoder {
         }
     }
 
-    /// Guesses for the blocks that are worth one, by entry.
+    /// Predictions for the blocks that are worth one, by entry.
     pub(crate) fn predictions<T: Element>(
         &self,
         engine: Engine,

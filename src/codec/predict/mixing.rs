@@ -23,11 +23,11 @@ pub const OTHERS: usize = 3;
 /// Weights of a block, those of a group of coefficients ([`group`]) together.
 pub const WEIGHTS: usize = OTHERS * (OWN + 3);
 /// Coefficients of a coded neighbour that the network sees: degrees up to 3.
-pub(crate) const SEEN: usize = 20;
+pub(crate) const NEIGHBOUR_COEFFICIENTS: usize = 20;
 /// Levels of the order that the network tells apart.
 const LEVELS: usize = 5;
 /// What the network sees of a block.
-pub const INPUTS: usize = (OTHERS + 3) * OWN - 1 + 6 * SEEN + 6 + LEVELS + 2;
+pub const INPUTS: usize = (OTHERS + 3) * OWN - 1 + 6 * NEIGHBOUR_COEFFICIENTS + 6 + LEVELS + 2;
 /// Where the candidates differ by less than this, in quanta on average, the block is not mixed.
 const WORTH: f32 = 1.0 / 64.0;
 /// What has so large a magnitude looks no larger.
@@ -61,7 +61,7 @@ pub(crate) struct ContextFeatures {
     pub(crate) expected: [f32; OWN],
     /// How the neighbours changed since the last step, below and above along x, y, z; their first
     /// coefficients of the scan.
-    pub(crate) sides: [Option<[f64; SEEN]>; 6],
+    pub(crate) sides: [Option<[f64; NEIGHBOUR_COEFFICIENTS]>; 6],
     pub(crate) level: u8,
     /// The step exponent that the neighbours' make likely.
     pub(crate) step_exponent: i32,
@@ -132,17 +132,17 @@ pub(crate) fn inputs(
 ) -> Option<Vec<f32>> {
     let place = |k: usize| usize::from(SCAN.place[k]);
     let per_unit = 1.0 / quantum;
-    let in_units = |v: f64| between((v * per_unit) as f32, MOST);
+    let in_quanta = |v: f64| between((v * per_unit) as f32, MOST);
     let apart: [[f32; OWN]; OTHERS] = std::array::from_fn(|of| {
-        std::array::from_fn(|k| in_units(candidates.others[of][place(k)] - candidates.first[place(k)]))
+        std::array::from_fn(|k| in_quanta(candidates.others[of][place(k)] - candidates.first[place(k)]))
     });
     let mut sum = 0.0;
     for of in &apart {
-        for difference in &of[..SEEN] {
+        for difference in &of[..NEIGHBOUR_COEFFICIENTS] {
             sum += difference.abs();
         }
     }
-    let mean = sum / (OTHERS * SEEN) as f32;
+    let mean = sum / (OTHERS * NEIGHBOUR_COEFFICIENTS) as f32;
     if mean < WORTH {
         return None;
     }
@@ -150,11 +150,13 @@ pub(crate) fn inputs(
     let scaled = |v: f32| squash(4.0 * v / activity);
     let mut out = Vec::with_capacity(INPUTS);
     out.extend(apart.iter().flatten().map(|&difference| scaled(difference)));
-    out.extend((0..OWN).map(|k| scaled(in_units(about.change[k]))));
-    out.extend((1..OWN).map(|k| squash(in_units(candidates.others[2][place(k)]) / activity)));
+    out.extend((0..OWN).map(|k| scaled(in_quanta(about.change[k]))));
+    out.extend((1..OWN).map(|k| squash(in_quanta(candidates.others[2][place(k)]) / activity)));
     out.extend(about.expected.iter().map(|&e| log2(between(e, MOST) + 1.0 / 64.0)));
     for side in &about.sides {
-        out.extend((0..SEEN).map(|k| side.map_or(0.0, |change| scaled(in_units(change[k])))));
+        out.extend(
+            (0..NEIGHBOUR_COEFFICIENTS).map(|k| side.map_or(0.0, |change| scaled(in_quanta(change[k])))),
+        );
     }
     out.extend(about.sides.iter().map(|side| f32::from(u8::from(side.is_some()))));
     out.extend((0..LEVELS).map(|l| f32::from(u8::from(usize::from(about.level).min(LEVELS - 1) == l))));
@@ -232,7 +234,7 @@ mod tests {
         let about = ContextFeatures {
             change: [f64::NAN; OWN],
             expected: [f32::NAN; OWN],
-            sides: [Some([f64::INFINITY; SEEN]); 6],
+            sides: [Some([f64::INFINITY; NEIGHBOUR_COEFFICIENTS]); 6],
             level: 9,
             step_exponent: -512,
         };

@@ -239,7 +239,7 @@ impl<'a, T: Element> Tile<'a, T> {
         let block = entry.order.block as usize;
         let (extrapolated, previous) =
             (self.base(Predictor::Extrapolation, block), self.base(Predictor::Previous, block));
-        let changes = |block: u32| -> [f64; mixing::SEEN] {
+        let changes = |block: u32| -> [f64; mixing::NEIGHBOUR_COEFFICIENTS] {
             let (block, first) = (block as usize, block as usize * VALUES);
             let previous = self.base(Predictor::Previous, block);
             from_fn(|k| {

@@ -217,11 +217,11 @@ fn encodes_have_the_sizes_that_are_pinned() {
     };
     let all = [named("v1", streams()), named("interfield-v1", interfield()), named("array-v1", payloads())];
     let made: BTreeMap<_, _> = all.concat().into_iter().collect();
-    if std::env::var_os("SWAE_WRITE_GOLDEN").is_some() {
+    if std::env::var_os("SWAE_PIN_SIZES").is_some() {
         std::fs::write(&path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
     }
     let pinned: BTreeMap<String, usize> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    assert_eq!(made, pinned, "SWAE_WRITE_GOLDEN=1 pins what the encoder writes now");
+    assert_eq!(made, pinned, "SWAE_PIN_SIZES=1 pins what the encoder writes now");
 }
 
 /// Payloads of arrays by name.

@@ -6,7 +6,7 @@ use inputs::{inputs, values};
 use ndarray::Array3;
 use proptest::prelude::*;
 use swae_codec::config::LatentCoding;
-use swae_codec::decode::{decompress_box, decompress_boxes};
+use swae_codec::decode::{decompress_box, decompress_boxes, decompress_region, decompress_regions_into};
 use swae_codec::encode::{Bounded, Method, compress_box, compress_boxes};
 use swae_codec::stream::Stream;
 use swae_codec::view::Order;
@@ -172,5 +172,24 @@ proptest! {
         let sum = crc32fast::hash(&damaged[..body]).to_le_bytes();
         damaged[body..].copy_from_slice(&sum);
         let _ = decode(&damaged);
+    }
+}
+
+#[test]
+fn a_shape_far_larger_than_its_stream_is_an_error_before_memory_is_taken() {
+    for mode in [0u8, 1, 2] {
+        // 2⁵⁶ values in a few bytes: dtype float32, one box of 2⁵⁶ × 1 × 1.
+        let mut bytes = b"SWAE\x01\0\0".to_vec();
+        bytes.push(mode);
+        bytes.extend_from_slice(b"\x01\x80\x80\x80\x80\x80\x80\x80\x80\x01\x01\x01");
+        bytes.extend_from_slice(&[0; 24]);
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        let Ok(stream) = Stream::open(&bytes[..]) else { panic!("mode {mode}") };
+        let models = Models::built_in();
+        assert!(decompress_boxes(&stream, &models, None).is_err());
+        let region = [0..1, 0..1, 0..1];
+        let mut out = [0f32];
+        assert!(decompress_region(&stream, &models, region.clone(), None).is_err());
+        assert!(decompress_regions_into(&stream, &models, &[region], None, &mut [&mut out]).is_err());
     }
 }

@@ -32,6 +32,10 @@ impl OperatorSettings {
                     let wrong = |_| Error::Config(format!("threads '{value}' is not a number of threads"));
                     threads = Some(value.parse().map_err(wrong)?);
                 }
+                "keyframe_interval" => {
+                    let text = "keyframe_interval is for sessions; an array's first step is its keyframe";
+                    return Err(Error::Config(text.into()));
+                }
                 _ if Settings::KEYS.contains(&key) => settings.set(key, value)?,
                 _ if HOST_KEYS.contains(&key) => {}
                 _ => {
@@ -68,6 +72,7 @@ mod tests {
             (&[("mode", "raw"), ("thread", "1")], "did you mean 'threads'?"),
             (&[("mode", "raw"), ("plugin_name", "swae")], "did you mean 'pluginname'?"),
             (&[("xyzzy", "1")], "known: mode, bound, latents, model, keyframe_interval, layout, threads"),
+            (&[("mode", "raw"), ("keyframe_interval", "2")], "an array's first step is its keyframe"),
             (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),
             (&[("bound", "1")], "there is no 'mode'"),
             (
