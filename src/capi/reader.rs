@@ -8,7 +8,7 @@ use crate::stream::copy_out;
 use std::ffi::{CString, c_char};
 use std::path::Path;
 use swae_insitu::Error;
-use swae_store::{Decoder, FieldInfo, Reader};
+use swae_store::{BoxRow, Decoder, FieldInfo, Reader};
 
 /// @brief A file that is read: .h5, .bp, .swae, .npy or .vti. A handle is used by one thread at a
 /// time.
@@ -228,7 +228,7 @@ pub unsafe extern "C" fn swae_reader_boxes(
         let rows = open.read_boxes(index, field).map_err(failure)?;
         *count = rows.len();
         if !boxes.is_null() {
-            for (i, (start, count)) in rows.into_iter().take(capacity).enumerate() {
+            for (i, BoxRow { start, count, .. }) in rows.into_iter().take(capacity).enumerate() {
                 let (ghosts, stride) = ([0; 3], [0; 3]);
                 // SAFETY: `boxes` has room for `capacity`, by the caller's contract.
                 unsafe {
