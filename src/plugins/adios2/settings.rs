@@ -28,6 +28,8 @@ impl OperatorSettings {
         let (mut settings, mut threads) = (Settings::default(), None);
         for (key, value) in pairs {
             match key {
+                // As if it were not there: templates of XML files leave parameters empty.
+                _ if value.is_empty() => {}
                 THREADS => {
                     let wrong = |_| Error::Config(format!("threads '{value}' is not a number of threads"));
                     threads = Some(value.parse().map_err(wrong)?);
@@ -61,7 +63,7 @@ mod tests {
         let found = settings(&[("mode", "rel"), ("bound", "1e-3"), ("threads", "3"), ("pluginname", "swae")]);
         let expected = OperatorSettings { compression: Compression::relative(1e-3), threads: Some(3) };
         assert_eq!(found.unwrap(), expected);
-        assert_eq!(settings(&[("mode", "raw"), ("verbose", "5")]).unwrap().threads, None);
+        assert_eq!(settings(&[("mode", "raw"), ("verbose", "5"), ("bound", "")]).unwrap().threads, None);
     }
 
     #[test]
