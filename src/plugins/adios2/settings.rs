@@ -29,7 +29,7 @@ impl OperatorSettings {
         for (key, value) in pairs {
             match key {
                 // As if it were not there: templates of XML files leave parameters empty.
-                _ if value.is_empty() => {}
+                _ if value.is_empty() && Settings::KEYS.contains(&key) => {}
                 THREADS => {
                     let wrong = |_| Error::Config(format!("threads '{value}' is not a number of threads"));
                     threads = Some(value.parse().map_err(wrong)?);
