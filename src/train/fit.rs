@@ -1,7 +1,7 @@
 //! The training of an autoencoder, the same on every rank: each works on its part of the batch, and
 //! all have the same weights.
 //!
-//! A [`Fit`] holds all that a step changes; checkpoints and metrics lie beside the output.
+//! A `Fit` holds all that a step changes; checkpoints and metrics lie beside the output.
 
 use crate::adam::Adam;
 use crate::checkpoint::{self, Position};
