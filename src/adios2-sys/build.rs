@@ -1,4 +1,5 @@
-//! Finds ADIOS2 (`ADIOS2_DIR`, else `adios2-config` on the PATH) and generates bindings to its C API.
+//! Finds ADIOS2 (`ADIOS2_DIR`, else `adios2-config` on the PATH) and generates bindings to its C API,
+//! which the program loads when it first needs them.
 
 use std::path::PathBuf;
 use std::{env, process::Command};
@@ -9,9 +10,12 @@ fn main() {
     let prefix = prefix();
     let lib = ["lib", "lib64"].map(|d| prefix.join(d)).into_iter().find(|d| d.is_dir());
     let lib = lib.unwrap_or_else(|| panic!("ADIOS2 at {} has no lib folder", prefix.display()));
-    println!("cargo:rustc-link-search=native={}", lib.display());
-    println!("cargo:rustc-link-lib=dylib=adios2_c_mpi");
-    println!("cargo:rustc-link-lib=dylib=adios2_c");
+    // The file that a linked program would ask for: the development link leads to it.
+    let library = lib.join("libadios2_c_mpi.so");
+    let soname = std::fs::read_link(&library).ok().and_then(|path| Some(path.file_name()?.to_owned()));
+    let soname = soname.unwrap_or_else(|| "libadios2_c_mpi.so".into());
+    println!("cargo:rustc-env=ADIOS2_SONAME={}", soname.display());
+    println!("cargo:rustc-env=ADIOS2_LIBDIR={}", lib.display());
     // Dependants see it as DEP_ADIOS2_C_LIBDIR, for their rpath.
     println!("cargo:libdir={}", lib.display());
 
@@ -23,6 +27,9 @@ fn main() {
         .clang_args(mpi.include_paths.iter().map(|p| format!("-I{}", p.display())))
         .clang_arg("-DADIOS2_USE_MPI=1")
         .allowlist_item("adios2_.*")
+        // A variable, which no function takes.
+        .blocklist_item("adios2_local_value_dim")
+        .dynamic_library_name("Adios2")
         .blocklist_type("MPI_Comm")
         .blocklist_type("ompi_communicator_t")
         .raw_line("use mpi_sys::MPI_Comm;")

@@ -13,6 +13,7 @@ use std::ptr;
 
 /// An ADIOS2 context with one IO, and the engine that is open in it.
 pub(super) struct Handle {
+    pub(super) library: &'static Adios2,
     pub(super) adios: *mut adios2_adios,
     pub(super) io: *mut adios2_io,
     pub(super) engine: *mut adios2_engine,
@@ -29,10 +30,10 @@ impl Drop for Handle {
         // SAFETY: both came from ADIOS2 and are given back once; there is no caller for errors.
         unsafe {
             if !self.engine.is_null() {
-                adios2_close(self.engine);
+                self.library.adios2_close(self.engine);
             }
             if !self.adios.is_null() {
-                adios2_finalize(self.adios);
+                self.library.adios2_finalize(self.adios);
             }
         }
     }
@@ -48,7 +49,10 @@ impl Handle {
         parameters: &[(&str, String)],
     ) -> Result<Self> {
         let limit = size_on_disk(path).unwrap_or(0);
+        let failed = |reason| Error::Io { path: path.into(), reason };
+        let library = adios2_sys::library().map_err(failed)?;
         let mut handle = Self {
+            library,
             adios: ptr::null_mut(),
             io: ptr::null_mut(),
             engine: ptr::null_mut(),
@@ -58,21 +62,21 @@ impl Handle {
         // SAFETY: the communicator is valid by the caller's promise; all strings end with NUL.
         unsafe {
             handle.adios = match comm {
-                Some(comm) => adios2_init_mpi(comm),
-                None => adios2_init_serial(),
+                Some(comm) => library.adios2_init_mpi(comm),
+                None => library.adios2_init_serial(),
             };
-            handle.io = adios2_declare_io(handle.adios, c"swae".as_ptr());
-            handle.check(adios2_set_engine(handle.io, c"BP5".as_ptr()), "choose the BP5 engine")?;
+            handle.io = library.adios2_declare_io(handle.adios, c"swae".as_ptr());
+            handle.check(library.adios2_set_engine(handle.io, c"BP5".as_ptr()), "choose the BP5 engine")?;
             // Minima and maxima of compressed bytes mean nothing; and a reader would wait an hour
             // for a writer to complete a file that was cut short.
             let always = [("StatsLevel", "0".into()), ("OpenTimeoutSecs", "1".into())];
             for (key, value) in always.iter().chain(parameters) {
                 let (key, value) = (handle.text(key)?, handle.text(value)?);
-                let set = adios2_set_parameter(handle.io, key.as_ptr(), value.as_ptr());
+                let set = library.adios2_set_parameter(handle.io, key.as_ptr(), value.as_ptr());
                 handle.check(set, "set a parameter of BP5")?;
             }
             let name = handle.text(&path.to_string_lossy())?;
-            handle.engine = adios2_open(handle.io, name.as_ptr(), mode);
+            handle.engine = library.adios2_open(handle.io, name.as_ptr(), mode);
         }
         if handle.engine.is_null() {
             return Err(handle.error("ADIOS2 cannot open it"));
@@ -106,19 +110,23 @@ impl Handle {
         let c_name = self.text(name)?;
         // SAFETY: the IO lives as long as the handle; shape, start and count have equal lengths.
         unsafe {
-            let known = adios2_inquire_variable(self.io, c_name.as_ptr());
+            let known = self.library.adios2_inquire_variable(self.io, c_name.as_ptr());
             let variable = match (known.is_null(), dims) {
                 (false, None) => known,
                 (false, Some([shape, start, count])) => {
-                    self.check(adios2_set_shape(known, shape.len(), shape.as_ptr()), "set a shape")?;
-                    let selected = adios2_set_selection(known, start.len(), start.as_ptr(), count.as_ptr());
+                    self.check(
+                        self.library.adios2_set_shape(known, shape.len(), shape.as_ptr()),
+                        "set a shape",
+                    )?;
+                    let selected =
+                        self.library.adios2_set_selection(known, start.len(), start.as_ptr(), count.as_ptr());
                     self.check(selected, "set a selection")?;
                     known
                 }
                 (true, dims) => {
                     let [shape, start, count] = dims.unwrap_or([&[]; 3]);
                     let at = |s: &[usize]| if s.is_empty() { ptr::null() } else { s.as_ptr() };
-                    adios2_define_variable(
+                    self.library.adios2_define_variable(
                         self.io,
                         c_name.as_ptr(),
                         kind,
@@ -142,7 +150,8 @@ impl Handle {
     /// `data` holds what the variable's type and selection say; it is copied before this returns.
     pub(super) unsafe fn put(&self, variable: *mut adios2_variable, data: *const c_void) -> Result<()> {
         // SAFETY: the caller's promise.
-        let status = unsafe { adios2_put(self.engine, variable, data, adios2_mode_adios2_mode_sync) };
+        let status =
+            unsafe { self.library.adios2_put(self.engine, variable, data, adios2_mode_adios2_mode_sync) };
         self.check(status, "put a variable")
     }
 
@@ -173,9 +182,9 @@ impl Handle {
         // SAFETY: `data` holds `size` values of `kind` (1 where `size` is 0), by every caller below.
         let made = unsafe {
             if size == 0 {
-                adios2_define_attribute(self.io, name.as_ptr(), kind, data)
+                self.library.adios2_define_attribute(self.io, name.as_ptr(), kind, data)
             } else {
-                adios2_define_attribute_array(self.io, name.as_ptr(), kind, data, size)
+                self.library.adios2_define_attribute_array(self.io, name.as_ptr(), kind, data, size)
             }
         };
         if made.is_null() {
@@ -193,7 +202,7 @@ impl Handle {
     pub(super) fn attribute_handle(&self, name: &str) -> Result<*mut adios2_attribute> {
         let c_name = self.text(name)?;
         // SAFETY: the IO lives as long as the handle.
-        let found = unsafe { adios2_inquire_attribute(self.io, c_name.as_ptr()) };
+        let found = unsafe { self.library.adios2_inquire_attribute(self.io, c_name.as_ptr()) };
         if found.is_null() { Err(self.damaged(format!("attribute {name} is missing"))) } else { Ok(found) }
     }
 
@@ -206,10 +215,13 @@ impl Handle {
         let mut length = 0;
         // SAFETY: the first call gives the length, the second fills a buffer of that length.
         let bytes = unsafe {
-            self.check(adios2_attribute_string_data(attribute, ptr::null_mut(), &mut length), "read a text")?;
+            self.check(
+                self.library.adios2_attribute_string_data(attribute, ptr::null_mut(), &mut length),
+                "read a text",
+            )?;
             let mut bytes = vec![0u8; length];
             self.check(
-                adios2_attribute_string_data(attribute, bytes.as_mut_ptr().cast(), &mut length),
+                self.library.adios2_attribute_string_data(attribute, bytes.as_mut_ptr().cast(), &mut length),
                 "read a text",
             )?;
             bytes
@@ -222,13 +234,13 @@ impl Handle {
         let (mut found, mut size, mut out) = (0, 0, [T::default(); 3]);
         // SAFETY: type and size are checked before the three values are read.
         unsafe {
-            self.check(adios2_attribute_type(&mut found, attribute), "read a type")?;
-            self.check(adios2_attribute_size(&mut size, attribute), "read a size")?;
+            self.check(self.library.adios2_attribute_type(&mut found, attribute), "read a type")?;
+            self.check(self.library.adios2_attribute_size(&mut size, attribute), "read a size")?;
             if found != kind || size != 3 {
                 return Err(self.damaged(format!("attribute {name} has not the type that it should have")));
             }
             self.check(
-                adios2_attribute_data(out.as_mut_ptr().cast(), &mut size, attribute),
+                self.library.adios2_attribute_data(out.as_mut_ptr().cast(), &mut size, attribute),
                 "read an attribute",
             )?;
         }
@@ -250,7 +262,7 @@ impl Handle {
         let c_name = self.text(name)?;
         // SAFETY: the buffer has as many values of the checked type as are selected.
         unsafe {
-            let variable = adios2_inquire_variable(self.io, c_name.as_ptr());
+            let variable = self.library.adios2_inquire_variable(self.io, c_name.as_ptr());
             if variable.is_null() {
                 return Ok(None);
             }
@@ -261,7 +273,8 @@ impl Handle {
             }
             if dims > 0 {
                 let (first, size) = ([start, 0], [rows, shape[1]]);
-                let selected = adios2_set_selection(variable, dims, first.as_ptr(), size.as_ptr());
+                let selected =
+                    self.library.adios2_set_selection(variable, dims, first.as_ptr(), size.as_ptr());
                 self.check(selected, "set a selection")?;
             }
             let count = rows.saturating_mul(shape[1]);
@@ -271,7 +284,7 @@ impl Handle {
             if !data.is_empty() {
                 let mode = adios2_mode_adios2_mode_sync;
                 self.check(
-                    adios2_get(self.engine, variable, data.as_mut_ptr().cast(), mode),
+                    self.library.adios2_get(self.engine, variable, data.as_mut_ptr().cast(), mode),
                     "read a variable",
                 )?;
             }
@@ -292,13 +305,13 @@ impl Handle {
         let (mut found, mut dims, mut shape) = (0, 0, [1usize; 2]);
         // SAFETY: the caller's promise; at most two axes are written.
         unsafe {
-            self.check(adios2_variable_type(&mut found, variable), "read a type")?;
-            self.check(adios2_variable_ndims(&mut dims, variable), "read a shape")?;
+            self.check(self.library.adios2_variable_type(&mut found, variable), "read a type")?;
+            self.check(self.library.adios2_variable_ndims(&mut dims, variable), "read a shape")?;
             if found != kind || dims > 2 {
                 return Err(self.damaged(format!("{name} has not the type that it should have")));
             }
             if dims > 0 {
-                self.check(adios2_variable_shape(shape.as_mut_ptr(), variable), "read a shape")?;
+                self.check(self.library.adios2_variable_shape(shape.as_mut_ptr(), variable), "read a shape")?;
             }
         }
         Ok((dims, shape))
@@ -309,7 +322,12 @@ impl Handle {
         let mut status = 0;
         // SAFETY: the engine is open for reading.
         let code = unsafe {
-            adios2_begin_step(self.engine, adios2_step_mode_adios2_step_mode_read, 0.0, &mut status)
+            self.library.adios2_begin_step(
+                self.engine,
+                adios2_step_mode_adios2_step_mode_read,
+                0.0,
+                &mut status,
+            )
         };
         self.check(code, "read a step")?;
         Ok(status == adios2_step_status_adios2_step_status_ok)
@@ -317,7 +335,7 @@ impl Handle {
 
     pub(super) fn end_step(&self) -> Result<()> {
         // SAFETY: the engine is open and in a step.
-        self.check(unsafe { adios2_end_step(self.engine) }, "end a step")
+        self.check(unsafe { self.library.adios2_end_step(self.engine) }, "end a step")
     }
 
     /// Names of the variables of the current step.
@@ -325,7 +343,7 @@ impl Handle {
         let mut size = 0;
         // SAFETY: ADIOS2 gives `size` strings and their array, all to be freed by the caller.
         unsafe {
-            let names = adios2_available_variables(self.io, &mut size);
+            let names = self.library.adios2_available_variables(self.io, &mut size);
             let all = (0..size).map(|i| take_text(*names.add(i))).collect();
             if !names.is_null() {
                 libc_free(names.cast());

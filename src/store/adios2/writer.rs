@@ -192,7 +192,8 @@ impl Writer for Adios2Writer {
         let mut status = 0;
         let append = adios2_step_mode_adios2_step_mode_append;
         // SAFETY: the engine is open for writing.
-        let code = unsafe { adios2_begin_step(self.handle.engine, append, -1.0, &mut status) };
+        let code =
+            unsafe { self.handle.library.adios2_begin_step(self.handle.engine, append, -1.0, &mut status) };
         self.handle.check(code, "begin a step")?;
         let written = self.write_inside_step(step, time, fields, models);
         // The step is ended in any case: ending is collective, and no rank may be left waiting.
@@ -227,7 +228,7 @@ impl Writer for Adios2Writer {
     fn close(mut self: Box<Self>) -> Result<()> {
         let engine = std::mem::replace(&mut self.handle.engine, ptr::null_mut());
         // SAFETY: the engine is open, and forgotten here.
-        let code = unsafe { adios2_close(engine) };
+        let code = unsafe { self.handle.library.adios2_close(engine) };
         self.handle.check(code, "close the file")
     }
 }
