@@ -10,11 +10,12 @@ fn main() {
     let prefix = prefix();
     let lib = ["lib", "lib64"].map(|d| prefix.join(d)).into_iter().find(|d| d.is_dir());
     let lib = lib.unwrap_or_else(|| panic!("ADIOS2 at {} has no lib folder", prefix.display()));
-    // The file that a linked program would ask for: the development link leads to it.
-    let library = lib.join("libadios2_c_mpi.so");
-    let soname = std::fs::read_link(&library).ok().and_then(|path| Some(path.file_name()?.to_owned()));
-    let soname = soname.unwrap_or_else(|| "libadios2_c_mpi.so".into());
-    println!("cargo:rustc-env=ADIOS2_SONAME={}", soname.display());
+    // The files that a linked program would ask for: the development links lead to them.
+    for (variable, name) in [("ADIOS2_C", "libadios2_c.so"), ("ADIOS2_C_MPI", "libadios2_c_mpi.so")] {
+        let linked = std::fs::read_link(lib.join(name)).ok();
+        let soname = linked.and_then(|path| Some(path.file_name()?.to_owned()));
+        println!("cargo:rustc-env={variable}={}", soname.unwrap_or_else(|| name.into()).display());
+    }
     println!("cargo:rustc-env=ADIOS2_LIBDIR={}", lib.display());
     // Dependants see it as DEP_ADIOS2_C_LIBDIR, for their rpath.
     println!("cargo:libdir={}", lib.display());

@@ -13,18 +13,30 @@
 
 include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 
-/// The library, which is looked for where the loader looks, and then where it was at build time.
+/// ADIOS2's C API: of two libraries, the second has what takes a communicator.
+pub struct Libraries {
+    /// All functions but one.
+    pub serial: Adios2,
+    /// `adios2_init_mpi`.
+    pub mpi: Adios2,
+}
+
+/// The libraries, which are looked for where the loader looks, and then where they were at build time.
 ///
 /// # Errors
 /// What the loader says.
-pub fn library() -> Result<&'static Adios2, String> {
-    static LIBRARY: std::sync::OnceLock<Result<Adios2, String>> = std::sync::OnceLock::new();
-    let load = || {
-        let names = [env!("ADIOS2_SONAME"), concat!(env!("ADIOS2_LIBDIR"), "/", env!("ADIOS2_SONAME"))];
+pub fn libraries() -> Result<&'static Libraries, String> {
+    static LIBRARIES: std::sync::OnceLock<Result<Libraries, String>> = std::sync::OnceLock::new();
+    let load = |name: &str, path: &str| {
         // SAFETY: loading ADIOS2 runs its initialisers, as linking it would.
-        let loaded = names.map(|name| unsafe { Adios2::new(name) }.map_err(|e| e.to_string()));
-        let [first, second] = loaded;
-        first.or(second)
+        let found = unsafe { Adios2::new(name).or_else(|_| Adios2::new(path)) };
+        found.map_err(|e| format!("ADIOS2 cannot be loaded: {e}"))
     };
-    LIBRARY.get_or_init(load).as_ref().map_err(|e| format!("ADIOS2 cannot be loaded: {e}"))
+    let both = || {
+        Ok(Libraries {
+            serial: load(env!("ADIOS2_C"), concat!(env!("ADIOS2_LIBDIR"), "/", env!("ADIOS2_C")))?,
+            mpi: load(env!("ADIOS2_C_MPI"), concat!(env!("ADIOS2_LIBDIR"), "/", env!("ADIOS2_C_MPI")))?,
+        })
+    };
+    LIBRARIES.get_or_init(both).as_ref().map_err(Clone::clone)
 }

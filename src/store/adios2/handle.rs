@@ -50,7 +50,7 @@ impl Handle {
     ) -> Result<Self> {
         let limit = size_on_disk(path).unwrap_or(0);
         let failed = |reason| Error::Io { path: path.into(), reason };
-        let library = adios2_sys::library().map_err(failed)?;
+        let Libraries { serial: library, mpi } = libraries().map_err(failed)?;
         let mut handle = Self {
             library,
             adios: ptr::null_mut(),
@@ -62,7 +62,7 @@ impl Handle {
         // SAFETY: the communicator is valid by the caller's promise; all strings end with NUL.
         unsafe {
             handle.adios = match comm {
-                Some(comm) => library.adios2_init_mpi(comm),
+                Some(comm) => mpi.adios2_init_mpi(comm),
                 None => library.adios2_init_serial(),
             };
             handle.io = library.adios2_declare_io(handle.adios, c"swae".as_ptr());
