@@ -1,6 +1,7 @@
 //! A decoded box of values, of either element type.
 
 use crate::element::{Dtype, Element};
+use crate::error::{Error, Result};
 use ndarray::Array3;
 use std::any::Any;
 
@@ -66,6 +67,15 @@ impl Field {
         array.downcast_ref()
     }
 
+    /// The values as an array of the type that the caller expects.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] where they are of the other type.
+    pub(crate) fn expect_array<T: Element>(self) -> Result<Array3<T>> {
+        let found = self.dtype();
+        self.into_array().ok_or_else(|| wrong_type::<T>(found))
+    }
+
     /// The same, taken out.
     pub fn into_array<T: Element>(self) -> Option<Array3<T>> {
         let array: Box<dyn Any> = match self {
@@ -74,4 +84,9 @@ impl Field {
         };
         array.downcast().ok().map(|array| *array)
     }
+}
+
+/// What is wrong with values of another type than `T`.
+pub(crate) fn wrong_type<T: Element>(found: Dtype) -> Error {
+    Error::Stream(format!("it holds {} values, not {}", found.name(), T::DTYPE.name()))
 }

@@ -1,11 +1,12 @@
 //! A series of steps of one field: an encoder and a decoder that keep what the next step is
 //! predicted from.
 
-use crate::config::{Compression, Mode};
+use crate::config::Compression;
 use crate::decode::decompress_boxes;
 use crate::element::Element;
 use crate::encode::{Method, compress_bounded, compress_boxes};
 use crate::error::{Error, Result};
+use crate::field::Field;
 use crate::history::History;
 use crate::model::Model;
 use crate::models::Models;
@@ -75,11 +76,6 @@ impl SeriesEncoder {
     pub fn restart(&mut self) {
         self.history = History::new(self.compression.keyframe_interval);
     }
-
-    /// Whether the streams have an error bound.
-    pub fn is_bounded(&self) -> bool {
-        matches!(self.compression.mode, Mode::Bounded(_))
-    }
 }
 
 /// Decompresses the steps of a field in their order, beginning at any keyframe.
@@ -122,12 +118,6 @@ impl SeriesDecoder {
     /// Those of [`SeriesDecoder::decode`].
     pub fn decode_boxes<T: Element>(&mut self, bytes: &[u8]) -> Result<Vec<Array3<T>>> {
         let fields = decompress_boxes(&Stream::open(bytes)?, &self.models, Some(&mut self.history))?;
-        let array = |field: crate::field::Field| {
-            let found = field.dtype();
-            let other =
-                || Error::Stream(format!("it holds {} values, not {}", found.name(), T::DTYPE.name()));
-            field.into_array().ok_or_else(other)
-        };
-        fields.into_iter().map(array).collect()
+        fields.into_iter().map(Field::expect_array).collect()
     }
 }

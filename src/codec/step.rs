@@ -23,7 +23,7 @@ pub struct StepField<'a, T> {
     pub views: &'a [FieldView<'a, T>],
     /// How it is encoded.
     pub settings: Bounded<'a>,
-    /// What came before, and then this step.
+    /// Its previous steps; this one becomes the last of them.
     pub history: &'a mut History,
 }
 
@@ -33,7 +33,7 @@ pub struct StepStream<'a> {
     pub name: &'a str,
     /// Its stream.
     pub stream: Stream<'a>,
-    /// What came before, and then this step.
+    /// Its previous steps; this one becomes the last of them.
     pub history: &'a mut History,
 }
 
@@ -96,22 +96,19 @@ fn side_by_side<A: Send, B: Send>(
 /// use swae_codec::stream::Stream;
 /// use swae_codec::{Bound, FieldView, Models};
 ///
-/// let (u, v) = (vec![1.0f64; 512], vec![2.0f64; 512]);
-/// let views = [[FieldView::dense(&u, [8; 3])?], [FieldView::dense(&v, [8; 3])?]];
-/// let settings = Bounded::new(Bound::Absolute(1e-3));
-/// let mut histories = [History::new(16), History::new(16)];
-/// let fields = ["u", "v"].iter().zip(&views).zip(&mut histories);
-/// let fields = fields.map(|((name, views), history)| StepField { name, views, settings, history });
-/// let streams: Vec<Vec<u8>> =
-///     compress_step(fields.collect()).into_iter().map(|made| Ok(made?.0)).collect::<Result<_, swae_codec::Error>>()?;
+/// let (u, v) = (vec![1.0f64; 512], vec![2.0f64; 512]); let views = [[FieldView::dense(&u, [8;
+/// 3])?], [FieldView::dense(&v, [8; 3])?]]; let settings = Bounded::new(Bound::Absolute(1e-3)); let
+/// mut histories = [History::new(16), History::new(16)]; let fields = ["u",
+/// "v"].iter().zip(&views).zip(&mut histories); let fields = fields.map(|((name, views), history)|
+/// StepField { name, views, settings, history }); let streams: Vec<Vec<u8>> =
+/// compress_step(fields.collect()).into_iter().map(|made| Ok(made?.0)).collect::<Result<_,
+/// swae_codec::Error>>()?;
 ///
-/// let mut histories = [History::default(), History::default()];
-/// let fields = ["u", "v"].iter().zip(&streams).zip(&mut histories);
-/// let fields = fields.map(|((name, bytes), history)| {
-///     Ok(StepStream { name, stream: Stream::open(&bytes[..])?, history })
-/// });
-/// let decoded = decompress_step(fields.collect::<Result<_, swae_codec::Error>>()?, &Models::built_in());
-/// assert!(decoded.iter().all(Result::is_ok));
+/// let mut histories = [History::default(), History::default()]; let fields = ["u",
+/// "v"].iter().zip(&streams).zip(&mut histories); let fields = fields.map(|((name, bytes),
+/// history)| {     Ok(StepStream { name, stream: Stream::open(&bytes[..])?, history }) }); let
+/// decoded = decompress_step(fields.collect::<Result<_, swae_codec::Error>>()?,
+/// &Models::built_in()); assert!(decoded.iter().all(Result::is_ok));
 /// # Ok::<(), swae_codec::Error>(())
 /// ```
 pub fn compress_step<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(Vec<u8>, Report)>> {

@@ -3,7 +3,7 @@
 use super::savings;
 use super::tile::{DecodedBlock, decode as decode_tile};
 use crate::element::Element;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::history::History;
 use crate::models::Models;
 use crate::preamble::Preamble;
@@ -12,7 +12,7 @@ use crate::predict::reference::{ReferenceStep, ReferenceTile};
 use crate::predict::tile::{References, Tile};
 use crate::statistics::BlockStatistics;
 use crate::stream::Region;
-use crate::tiling::{Window, entries_of, least_tiles, tiles, windows};
+use crate::tiling::{Window, entries_of, tiles, windows};
 use crate::wire::ByteReader;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -36,11 +36,12 @@ struct DecodedTile<T> {
     statistics: BlockStatistics,
 }
 
-/// Decodes into `out`, the values of each region, x fastest.
+/// Decodes into `out`, the values of each region, x fastest. The payload is long enough for the
+/// boxes.
 ///
 /// # Errors
-/// [`Error::Stream`] where the payload is damaged, or is predicted from a step that the history
-/// does not hold.
+/// [`crate::Error::Stream`] where the payload is damaged, or is predicted from a step that the
+/// history does not hold.
 pub(super) fn decode<T: Element>(
     payload: &[u8],
     task: Task<'_, '_>,
@@ -49,9 +50,6 @@ pub(super) fn decode<T: Element>(
     let Task { boxes, regions, models, mut history, counts } = task;
     let mut reader = ByteReader::new(payload);
     let preamble = Preamble::read(&mut reader)?;
-    if least_tiles(boxes) > payload.len() {
-        return Err(Error::Stream("it is too short for its shape".into()));
-    }
     let tiles = tiles(boxes);
     let lengths = tiles.iter().map(|_| reader.size()).collect::<Result<Vec<_>>>()?;
     let bytes = lengths.into_iter().map(|n| reader.take(n, 1)).collect::<Result<Vec<_>>>()?;

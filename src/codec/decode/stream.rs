@@ -4,7 +4,7 @@ use super::bounded::{self, Task};
 use crate::blocks::VALUES;
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
-use crate::field::Field;
+use crate::field::{Field, wrong_type};
 use crate::history::History;
 use crate::latent;
 use crate::models::Models;
@@ -30,10 +30,7 @@ use ndarray::Array3;
 /// more or less than one box, or are predicted from another step; [`Error::Version`] where they are
 /// of another format; [`Error::MissingModel`] where their model is not built in.
 pub fn decompress<T: Element>(bytes: &[u8]) -> Result<Array3<T>> {
-    let field = decompress_box(bytes, &Models::built_in())?;
-    let found = field.dtype();
-    let other = || Error::Stream(format!("it holds {} values, not {}", found.name(), T::DTYPE.name()));
-    field.into_array().ok_or_else(other)
+    decompress_box(bytes, &Models::built_in())?.expect_array()
 }
 
 /// Decodes a box of either element type.
@@ -111,8 +108,9 @@ pub fn decompress_regions_into<T: Element>(
     check_regions(stream, regions)?;
     let dtype = stream.header().dtype;
     if dtype != T::DTYPE {
-        return Err(Error::Stream(format!("it holds {} values, not {}", dtype.name(), T::DTYPE.name())));
+        return Err(wrong_type::<T>(dtype));
     }
+    check_length::<T>(stream)?;
     if !out.iter().map(|values| values.len()).eq(regions.iter().map(size)) {
         return Err(Error::Shape("the memory for the regions has other sizes".into()));
     }
@@ -230,6 +228,7 @@ fn check_length<T: Element>(stream: &Stream<'_>) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::Stream("its length does not fit its shape".into())) }
 }
 
+/// Decodes the regions of a stream whose length was checked.
 fn decode<T: Element>(
     stream: &Stream<'_>,
     models: &Models,
@@ -238,7 +237,6 @@ fn decode<T: Element>(
     counts: bool,
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
-    check_length::<T>(stream)?;
     let (header, payload) = (stream.header(), stream.payload());
     match header.kind {
         Kind::Raw => {

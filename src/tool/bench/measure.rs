@@ -202,7 +202,7 @@ impl Cost {
     }
 }
 
-/// What came of compressing and decompressing.
+/// The result of compressing and decompressing.
 pub struct Timed<S, D> {
     /// Of the last repetition.
     pub streams: S,
