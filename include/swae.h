@@ -42,6 +42,12 @@ typedef enum {
   SWAE_ERROR_UNSUPPORTED = 6,
   /// An internal error of the library; the message says where.
   SWAE_ERROR_INTERNAL = 7,
+  /// A file or a stream is damaged, or is not one of swae.
+  SWAE_ERROR_CORRUPT = 8,
+  /// A file or a stream has a format version that this library does not read.
+  SWAE_ERROR_VERSION = 9,
+  /// The memory that the call needs is not to be had.
+  SWAE_ERROR_MEMORY = 10,
 } swae_status;
 
 /// @brief Types of values.

@@ -26,6 +26,12 @@ pub enum swae_status {
     SWAE_ERROR_UNSUPPORTED = 6,
     /// An internal error of the library; the message says where.
     SWAE_ERROR_INTERNAL = 7,
+    /// A file or a stream is damaged, or is not one of swae.
+    SWAE_ERROR_CORRUPT = 8,
+    /// A file or a stream has a format version that this library does not read.
+    SWAE_ERROR_VERSION = 9,
+    /// The memory that the call needs is not to be had.
+    SWAE_ERROR_MEMORY = 10,
 }
 
 impl From<&Error> for swae_status {
@@ -37,6 +43,9 @@ impl From<&Error> for swae_status {
             Error::Io(_) => Self::SWAE_ERROR_IO,
             Error::Mismatch(_) => Self::SWAE_ERROR_MISMATCH,
             Error::Unsupported(_) => Self::SWAE_ERROR_UNSUPPORTED,
+            Error::Corrupt(_) => Self::SWAE_ERROR_CORRUPT,
+            Error::Version(_) => Self::SWAE_ERROR_VERSION,
+            Error::Memory(_) => Self::SWAE_ERROR_MEMORY,
             _ => Self::SWAE_ERROR_INTERNAL,
         }
     }

@@ -27,6 +27,9 @@ pub enum Error {
     /// A model file is not one, or its network is not one that this library runs.
     #[error("not a model that this library can run: {0}")]
     Model(String),
+    /// The memory that a field needs is not to be had.
+    #[error("{0} bytes of memory are not to be had")]
+    Memory(usize),
     /// A device is not there or has failed.
     #[error("{0}")]
     Device(String),

@@ -23,6 +23,15 @@ pub enum Error {
     /// This build, or the path's ending, does not allow it.
     #[error("{0}")]
     Unsupported(String),
+    /// A file or a stream is damaged, or is not one of ours.
+    #[error("{0}")]
+    Corrupt(String),
+    /// A file or a stream has another format version than this library reads.
+    #[error("{0}")]
+    Version(String),
+    /// The memory that a call needs is not to be had.
+    #[error("{0}")]
+    Memory(String),
 }
 
 /// The result of this crate's functions.
@@ -39,6 +48,9 @@ impl Error {
             Self::Io(text) => Self::Io(and(text)),
             Self::Mismatch(text) => Self::Mismatch(and(text)),
             Self::Unsupported(text) => Self::Unsupported(and(text)),
+            Self::Corrupt(text) => Self::Corrupt(and(text)),
+            Self::Version(text) => Self::Version(and(text)),
+            Self::Memory(text) => Self::Memory(and(text)),
         }
     }
 }
@@ -49,6 +61,9 @@ impl From<swae_codec::Error> for Error {
         match e {
             E::Model(_) | E::UnknownModel { .. } | E::MissingModel(_) => Self::Model(e.to_string()),
             E::Device(_) => Self::Unsupported(e.to_string()),
+            E::Stream(_) => Self::Corrupt(e.to_string()),
+            E::Version { .. } => Self::Version(e.to_string()),
+            E::Memory(_) => Self::Memory(e.to_string()),
             _ => Self::Argument(e.to_string()),
         }
     }
@@ -59,6 +74,7 @@ impl From<swae_store::Error> for Error {
         match e {
             swae_store::Error::Unsupported(what) => Self::Unsupported(what),
             swae_store::Error::Codec(e) => e.into(),
+            e @ swae_store::Error::Content { .. } => Self::Corrupt(e.to_string()),
             e => Self::Io(e.to_string()),
         }
     }
