@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use swae_codec::process::PerProcess;
 
 type Open<T> = BTreeMap<usize, Arc<Mutex<T>>>;
 
 /// The objects of one kind that are open.
-pub(crate) struct Handles<T>(Mutex<Open<T>>);
+pub(crate) struct Handles<T>(PerProcess<Mutex<Open<T>>>);
 
 /// Why there is no object behind a handle.
 #[derive(Clone, Copy)]
@@ -39,13 +40,16 @@ impl Absent {
     }
 }
 
-impl<T> Handles<T> {
+impl<T: Send> Handles<T> {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+        Self(PerProcess::new())
     }
 
     fn open(&self) -> MutexGuard<'_, Open<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        // A forked child has its parent's objects, unless another thread was just adding one.
+        let inherit = |open: &Mutex<Open<T>>| open.try_lock().ok().map(|open| open.clone());
+        let table = self.0.get(|parents| Mutex::new(parents.and_then(inherit).unwrap_or_default()));
+        table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add(&self, object: T) -> *mut T {

@@ -4,6 +4,8 @@ use crate::status::swae_status;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock};
+use swae_codec::floats::with_default_floats;
+use swae_codec::process::PerProcess;
 
 /// @brief Which messages are logged.
 #[repr(C)]
@@ -63,6 +65,7 @@ pub unsafe extern "C" fn swae_has(feature: *const c_char) -> i32 {
     there.contains(&(feature, true)).into()
 }
 
+#[derive(Clone, Copy)]
 struct Target {
     callback: swae_log_callback,
     user: *mut c_void,
@@ -74,7 +77,16 @@ unsafe impl Send for Target {}
 // SAFETY: as above.
 unsafe impl Sync for Target {}
 
-static TARGET: RwLock<Target> = RwLock::new(Target { callback: None, user: std::ptr::null_mut() });
+/// The target of this process. In a forked child it is its parent's, unless another thread was just
+/// setting it.
+fn target() -> &'static RwLock<Target> {
+    static TARGET: PerProcess<RwLock<Target>> = PerProcess::new();
+    TARGET.get(|parents| {
+        let none = Target { callback: None, user: std::ptr::null_mut() };
+        let inherited = parents.and_then(|target| target.try_read().ok().map(|target| *target));
+        RwLock::new(inherited.unwrap_or(none))
+    })
+}
 
 struct Messages;
 
@@ -84,7 +96,7 @@ impl Log for Messages {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let target = TARGET.read().unwrap_or_else(PoisonError::into_inner);
+        let target = self::target().read().unwrap_or_else(PoisonError::into_inner);
         let (Some(callback), true) = (target.callback, self.enabled(record.metadata())) else { return };
         let level = match record.level() {
             Level::Error => 1,
@@ -94,7 +106,7 @@ impl Log for Messages {
         };
         let text = CString::new(record.args().to_string().replace('\0', " ")).unwrap_or_default();
         // SAFETY: the contract of swae_set_log.
-        unsafe { callback(level, text.as_ptr(), target.user) };
+        with_default_floats(|| unsafe { callback(level, text.as_ptr(), target.user) });
     }
 
     fn flush(&self) {}
@@ -124,7 +136,7 @@ pub unsafe extern "C" fn swae_set_log(
         4 => LevelFilter::Debug,
         _ => return swae_status::SWAE_ERROR_ARGUMENT,
     };
-    *TARGET.write().unwrap_or_else(PoisonError::into_inner) = Target { callback, user };
+    *target().write().unwrap_or_else(PoisonError::into_inner) = Target { callback, user };
     // In a Rust program that has a logger of its own, that one stays.
     if *SET.get_or_init(|| log::set_logger(&Messages).is_ok()) {
         log::set_max_level(if callback.is_some() { max } else { LevelFilter::Off });

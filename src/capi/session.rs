@@ -371,7 +371,7 @@ pub unsafe extern "C" fn swae_get_statistics(
     swae_session::call(session, |open| {
         // SAFETY: the caller's contract.
         let size = unsafe { sized(statistics, "swae_statistics")? }.size;
-        let done = open.statistics();
+        let done = open.statistics()?;
         let all = swae_statistics {
             size,
             steps: done.steps,

@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use swae_codec::floats::with_default_floats;
 use swae_insitu::Error;
 
 /// @brief Result of a call. The numbers never change.
@@ -92,9 +93,10 @@ impl LastError {
     }
 }
 
-/// Runs the body of an exported function; a panic becomes `SWAE_ERROR_INTERNAL`.
+/// Runs the body of an exported function, in the default floating-point environment; a panic becomes
+/// `SWAE_ERROR_INTERNAL`.
 pub(crate) fn catch_panics<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| with_default_floats(body))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         let text = text.unwrap_or_else(|| "unknown".into());

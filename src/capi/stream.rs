@@ -7,7 +7,8 @@ use crate::status::{Failure, argument, catch_panics, swae_status};
 use std::ffi::{c_char, c_void};
 use swae_codec::decode::decompress_box;
 use swae_codec::stream::header;
-use swae_codec::{Compression, Dtype, Element, Field, FieldView, Models, compress};
+use swae_codec::threads::with_limit;
+use swae_codec::{Compression, Dtype, Element, Field, Models, compress};
 use swae_insitu::Options;
 
 /// @brief Error message of a call without a session.
@@ -133,14 +134,7 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
         }
         Ok(bytes)
     };
-    let coded = match options.threads {
-        0 => code(),
-        threads => {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            pool.map_err(|e| argument(format!("cannot start {threads} threads: {e}")))?.install(code)
-        }
-    };
-    coded.map_err(|e| swae_insitu::Error::from(e).into())
+    with_limit(options.threads, code).map_err(|e| swae_insitu::Error::from(e).into())
 }
 
 /// @brief Type and shape of a stream. It may be called from any thread.
@@ -234,19 +228,11 @@ pub(crate) unsafe fn copy_out(decoded: &Field, field: &swae_field) -> Result<(),
     // SAFETY: the caller's contract.
     let filled = unsafe {
         match decoded {
-            Field::F32(a) => {
-                part.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
-            }
-            Field::F64(a) => {
-                part.fill(field.order, data, FieldView::of_array(a).into_iter().flat_map(values))
-            }
+            Field::F32(a) => part.fill(field.order, data, a.iter().copied()),
+            Field::F64(a) => part.fill(field.order, data, a.iter().copied()),
         }
     };
     filled.map_err(argument)
-}
-
-fn values<T: Element>(view: FieldView<'_, T>) -> Vec<T> {
-    view.values().collect()
 }
 
 /// # Safety

@@ -14,9 +14,12 @@ use crate::encode::{Bounded, Method, compress_bounded, compress_box};
 use crate::error::{Error, Result};
 use crate::field::Field;
 use crate::history::History;
+use crate::memory;
 use crate::model::Model;
 use crate::models::Models;
 use crate::stream::Stream;
+use crate::threads;
+use crate::tiling::TILE;
 use crate::view::{FieldView, check_shape};
 use crate::wire::{self, ByteReader, unseal, write_varint};
 
@@ -105,18 +108,18 @@ pub fn compress<T: Element>(
     let coded = match method {
         Method::Raw => None,
         _ if points == 0 => None,
-        _ => Some(coded(values, shape, method, series)?),
+        _ => Some(threads::call(tasks(points), || coded(values, shape, method, series))?),
     };
     let plain = points * T::DTYPE.size();
     let small = coded.filter(|streams| streams.len() < plain);
-    Ok(match small {
+    match small {
         Some(streams) => seal(T::DTYPE as u8, shape, if series { SERIES } else { GRID }, &streams),
         None => {
-            let mut bytes = Vec::with_capacity(plain);
+            let mut bytes = memory::with_capacity(plain)?;
             values.iter().for_each(|v| v.write_le(&mut bytes));
             seal(T::DTYPE as u8, shape, STORED, &bytes)
         }
-    })
+    }
 }
 
 /// Compresses an array: what programs without an array's model at hand call.
@@ -133,12 +136,15 @@ pub fn compress_with<T: Element>(
 }
 
 /// Keeps bytes of any other type as they are.
-pub fn store(bytes: &[u8]) -> Vec<u8> {
+///
+/// # Errors
+/// [`Error::Memory`].
+pub fn store(bytes: &[u8]) -> Result<Vec<u8>> {
     seal(BYTES, &[bytes.len()], STORED, bytes)
 }
 
-fn seal(dtype: u8, shape: &[usize], kind: u8, rest: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(rest.len() + 64);
+fn seal(dtype: u8, shape: &[usize], kind: u8, rest: &[u8]) -> Result<Vec<u8>> {
+    let mut out = memory::with_capacity(rest.len() + 32 + 10 * shape.len())?;
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[VERSION, dtype]);
     write_varint(shape.len() as u64, &mut out);
@@ -146,7 +152,7 @@ fn seal(dtype: u8, shape: &[usize], kind: u8, rest: &[u8]) -> Vec<u8> {
     out.push(kind);
     out.extend_from_slice(rest);
     wire::seal(&mut out);
-    out
+    Ok(out)
 }
 
 /// Number of values of an array.
@@ -159,6 +165,11 @@ fn points(shape: &[usize]) -> Result<usize> {
         points.ok_or_else(|| Error::Shape(format!("an array of {shape:?} does not fit any memory")))?;
     check_shape([points, 1, 1])?;
     Ok(if shape.contains(&0) { 0 } else { points })
+}
+
+/// How many threads find something to do, about.
+fn tasks(points: usize) -> usize {
+    points.div_ceil(TILE.pow(3))
 }
 
 /// A part of an array that is one box.
@@ -214,9 +225,11 @@ fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: 
     let mut out = Vec::new();
     let mut keep = |bytes: &[u8]| {
         write_varint(bytes.len() as u64, &mut out);
+        memory::reserve_growing(&mut out, bytes.len())?;
         out.extend_from_slice(bytes);
+        Ok::<_, Error>(())
     };
-    keep(&decoder);
+    keep(&decoder)?;
     // Longer than any step, so that the first one alone is a keyframe.
     let mut history = History::new(u32::MAX);
     for (first, inside) in steps(shape, series) {
@@ -227,12 +240,9 @@ fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: 
                 if settings.bound.needs_range() && settings.range.is_none() {
                     settings.range = Some(ValueRange::of(&FieldView::dense(values, [values.len(), 1, 1])?));
                 }
-                keep(&compress_bounded(&views, &settings, series.then_some(&mut history))?.0);
+                keep(&compress_bounded(&views, &settings, series.then_some(&mut history))?.0)?;
             }
-            _ => views.into_iter().try_for_each(|view| {
-                keep(&compress_box(&view, method)?);
-                Ok::<_, Error>(())
-            })?,
+            _ => views.into_iter().try_for_each(|view| keep(&compress_box(&view, method)?))?,
         }
     }
     Ok(out)
@@ -264,16 +274,19 @@ pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
     let points = points(&shape).map_err(|_| damaged("impossible shape"))?;
     let [kind] = reader.array()?;
     let values = match (dtype, kind) {
-        (BYTES, STORED) => Values::Bytes(reader.take(points, 1)?.to_vec()),
+        (BYTES, STORED) => Values::Bytes(memory::copy(reader.take(points, 1)?)?),
         (0, STORED) => Values::F32(reader.values(points)?),
         (1, STORED) => Values::F64(reader.values(points)?),
         (0 | 1, GRID | SERIES) if points > 0 => {
             let series = kind == SERIES && !shape.is_empty();
             let shape = (&shape[..], points);
-            match dtype {
-                0 => Values::F32(decoded(&mut reader, Dtype::F32, shape, series, models)?),
-                _ => Values::F64(decoded(&mut reader, Dtype::F64, shape, series, models)?),
-            }
+            let reader = &mut reader;
+            threads::call(tasks(points), || {
+                Ok::<_, Error>(match dtype {
+                    0 => Values::F32(decoded(reader, Dtype::F32, shape, series, models)?),
+                    _ => Values::F64(decoded(reader, Dtype::F64, shape, series, models)?),
+                })
+            })?
         }
         _ => return Err(damaged("unknown type or kind")),
     };
@@ -322,7 +335,7 @@ fn decoded<T: Element>(
         let array = fields.pop().and_then(|(_, _, field)| field.into_array::<T>());
         return Ok(array.ok_or_else(other)?.into_raw_vec_and_offset().0);
     }
-    let mut values = vec![T::default(); points];
+    let mut values = memory::zeros::<T>(points)?;
     for (first, Piece { first: at, count: [nx, ..], stride: [_, y, z] }, field) in fields {
         let array = field.into_array::<T>().ok_or_else(other)?;
         for (j, row) in array.rows().into_iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::floats::with_default_floats;
 use crate::view::FieldView;
 
 /// The error that a caller allows.
@@ -109,8 +110,10 @@ impl ValueRange {
 
     /// Of a box.
     pub fn of<T: Element>(view: &FieldView<'_, T>) -> Self {
-        let finite = view.values().map(Element::to_f64).filter(|v| v.is_finite());
-        finite.fold(Self::EMPTY, |s, v| Self { min: s.min.min(v), max: s.max.max(v) })
+        with_default_floats(|| {
+            let finite = view.values().map(Element::to_f64).filter(|v| v.is_finite());
+            finite.fold(Self::EMPTY, |s, v| Self { min: s.min.min(v), max: s.max.max(v) })
+        })
     }
 
     /// Of both.

@@ -4,9 +4,9 @@
 //! fused multiply-adds in the fixed order of [`crate::network`], and every instruction set gives
 //! the same bits.
 
+use crate::computed::Computed;
 use crate::model::Activation;
 use crate::network::Layer;
-use std::sync::OnceLock;
 
 /// Blocks that run side by side.
 pub const LANES: usize = 16;
@@ -59,13 +59,13 @@ impl Engine {
     /// variable `SWAE_ENGINE` names (`scalar`, `avx2`, `avx512`) where this machine can run it. All
     /// give the same bytes.
     pub fn best() -> Self {
-        static BEST: OnceLock<Engine> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let available = Self::available();
+        static BEST: Computed<Engine> = Computed::new(|| {
+            let available = Engine::available();
             let asked = std::env::var("SWAE_ENGINE").unwrap_or_default();
             let named = available.iter().find(|e| e.name() == asked);
             *named.or(available.last()).expect("the scalar engine is always there")
-        })
+        });
+        *BEST
     }
 
     /// The name that `SWAE_ENGINE` takes.

@@ -11,13 +11,14 @@ use crate::device::Device;
 use crate::element::Element;
 use crate::engine::{Engine, LANES, Lanes};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::model::{Model, ModelId};
 use crate::models::Models;
 use crate::network::Network;
+use crate::threads;
 use crate::view::FieldView;
 use crate::wire::ByteReader;
 use half::f16;
-use rayon::prelude::*;
 
 /// How a latent is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -127,21 +128,37 @@ pub fn encode<T: Element>(
     device: &Device,
 ) -> Result<Vec<u8>> {
     let grid = BlockGrid::new(view.count());
-    let norms: Vec<Norm<T>> =
-        (0..grid.len()).into_par_iter().map(|block| Norm::of(view, &grid, block)).collect();
+    let tasks = grid.len().div_ceil(LANES);
+    threads::call(tasks, || encode_blocks(view, &grid, model, coding, device))
+}
+
+fn encode_blocks<T: Element>(
+    view: &FieldView<'_, T>,
+    grid: &BlockGrid,
+    model: &Model,
+    coding: LatentCoding,
+    device: &Device,
+) -> Result<Vec<u8>> {
+    let latent = model.metadata.architecture.latent;
+    // Norms, numbers of blocks, and latents, which are there twice for a moment.
+    memory::room(grid.len() * (size_of::<Norm<T>>() + size_of::<usize>() + 2 * latent * size_of::<f32>()))?;
+    let norms: Vec<Norm<T>> = threads::map(0..grid.len(), |block| Norm::of(view, grid, block));
     let of_kind = |kind| {
         let norms = &norms;
         (0..norms.len()).filter(move |&b| norms[b].kind().is_ok_and(|k| k == kind))
     };
     let coded: Vec<usize> = of_kind(Kind::Coded).collect();
-    let latent = model.metadata.architecture.latent;
     let normal = |i: usize| {
         let Norm { offset, scale } = norms[coded[i]];
         gather(view, grid.block(coded[i])).map(|v| ((v - offset.to_f64()) / f64::from(scale)) as f32)
     };
     let latents = latents(model, coded.len(), normal, device)?;
 
-    let mut out = vec![coding as u8];
+    let raw: usize = of_kind(Kind::Raw).map(|block| grid.block(block).len()).sum();
+    let norm = size_of::<T>() + size_of::<f32>();
+    let size = norms.len() * norm + latents.len() * coding.size() + raw * size_of::<T>();
+    let mut out = memory::with_capacity(size + 1 + size_of::<ModelId>() + 2 * latent * size_of::<f32>())?;
+    out.push(coding as u8);
     out.extend_from_slice(&model.id().0);
     norms.iter().for_each(|n| n.offset.write_le(&mut out));
     norms.iter().for_each(|n| n.scale.write_le(&mut out));
@@ -165,16 +182,19 @@ fn latents(
     }
     let encoder = Network::encoder(model)?;
     let engine = Engine::best();
-    let run = |first: usize| {
+    let run = |batch: usize| {
+        let first = batch * LANES;
         let blocks = LANES.min(count - first);
         let mut input = vec![Lanes::ZERO; VALUES];
         for lane in 0..blocks {
             input.iter_mut().zip(normal(first + lane)).for_each(|(x, v)| x.0[lane] = v);
         }
         let output = encoder.run(engine, &input);
-        (0..blocks).flat_map(move |lane| output.iter().map(move |z| z.0[lane]).collect::<Vec<_>>())
+        let output = &output;
+        (0..blocks).flat_map(|lane| output.iter().map(move |z| z.0[lane])).collect::<Vec<_>>()
     };
-    Ok((0..count).into_par_iter().step_by(LANES).flat_map_iter(run).collect())
+    let batches = threads::map(0..count.div_ceil(LANES), run);
+    memory::collect(count * model.metadata.architecture.latent, batches.into_iter().flatten())
 }
 
 fn write_latents(latents: &[f32], latent: usize, coding: LatentCoding, out: &mut Vec<u8>) {
@@ -259,6 +279,9 @@ pub(crate) fn decode<T: Element>(
     let model = models.by_id(id)?;
     let latent = model.metadata.architecture.latent;
     let grid = BlockGrid::new(count);
+    memory::room(
+        grid.len() * (2 * size_of::<Norm<T>>() + size_of::<Kind>() + 2 * latent * size_of::<f32>()),
+    )?;
     let offsets = reader.values::<T>(grid.len())?;
     let scales = reader.values::<f32>(grid.len())?;
     let norms: Vec<Norm<T>> =
@@ -286,7 +309,8 @@ pub(crate) fn decode<T: Element>(
 
     let network = Network::decoder(&model);
     let engine = Engine::best();
-    out.par_chunks_mut((nx * ny * 8).max(1)).zip(slabs).for_each(|(out, (blocks, latents, raw))| {
+    let slabs = out.chunks_mut((nx * ny * 8).max(1)).zip(slabs).collect::<Vec<_>>();
+    threads::map(slabs, |(out, (blocks, latents, raw))| {
         let origin_z = grid.block(blocks.start).start[2];
         let index = |at: [usize; 3]| ((at[2] - origin_z) * ny + at[1]) * nx + at[0];
         let mut raw = raw.chunks_exact(T::DTYPE.size());

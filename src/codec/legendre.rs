@@ -6,11 +6,11 @@
 //! as values do.
 
 use crate::blocks::{Block, EDGE, VALUES};
+use crate::computed::Computed;
 use crate::engine::{Engine, for_engines};
 use std::array::from_fn;
 use std::hint::black_box;
 use std::ops::{Add, Mul, Sub};
-use std::sync::LazyLock;
 
 /// `[degree][point]`, of the first four points: even degrees are symmetric, odd ones antisymmetric.
 type Half<F> = [[F; EDGE / 2]; EDGE];
@@ -40,8 +40,8 @@ pub(crate) struct Basis<F> {
     signs: Row<F>,
 }
 
-static DOUBLE: LazyLock<Basis<f64>> = LazyLock::new(|| basis(|v| v));
-static SINGLE: LazyLock<Basis<f32>> = LazyLock::new(|| basis(|v| v as f32));
+static DOUBLE: Computed<Basis<f64>> = Computed::new(|| basis(|v| v));
+static SINGLE: Computed<Basis<f32>> = Computed::new(|| basis(|v| v as f32));
 
 fn basis<F: Real>(cast: impl Fn(f64) -> F) -> Basis<F> {
     let half = ROWS.map(|(row, square)| row.map(|v| f64::from(v) / square.sqrt()));
@@ -282,7 +282,7 @@ pub(crate) struct Scan {
 pub(crate) const DEGREES: usize = 3 * (EDGE - 1) + 1;
 
 /// The one list.
-pub(crate) static SCAN: LazyLock<Scan> = LazyLock::new(|| {
+pub(crate) static SCAN: Computed<Scan> = Computed::new(|| {
     let degree_of = |p: u16| (p % 8 + p / 8 % 8 + p / 64) as u8;
     let mut place: [u16; VALUES] = std::array::from_fn(|i| i as u16);
     place.sort_by_key(|&p| (degree_of(p), p));

@@ -3,25 +3,28 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelId};
+use once_cell::race::OnceBox;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A built-in model.
 struct BuiltIn {
     name: &'static str,
     id: ModelId,
     bytes: &'static [u8],
-    loaded: OnceLock<Arc<Model>>,
+    /// No thread waits for another that loads it: see `computed.rs`.
+    loaded: OnceBox<Arc<Model>>,
 }
 
 impl BuiltIn {
     #[cfg(feature = "models")]
     const fn new(file: &'static swae_models::ModelFile) -> Self {
-        Self { name: file.name, id: ModelId(file.id), bytes: file.bytes, loaded: OnceLock::new() }
+        Self { name: file.name, id: ModelId(file.id), bytes: file.bytes, loaded: OnceBox::new() }
     }
 
     fn load(&self) -> &Arc<Model> {
-        let load = || Arc::new(Model::from_bytes(self.bytes).expect("the built-in models are tested"));
+        let load =
+            || Box::new(Arc::new(Model::from_bytes(self.bytes).expect("the built-in models are tested")));
         self.loaded.get_or_init(load)
     }
 }

@@ -11,9 +11,9 @@ use crate::field::Field;
 use crate::history::History;
 use crate::models::Models;
 use crate::stream::Stream;
-use crate::tiling::tiles;
+use crate::threads;
+use crate::tiling::{least_tiles, tiles};
 use crate::view::FieldView;
-use rayon::prelude::*;
 
 /// A field that is encoded with others.
 pub struct StepField<'a, T> {
@@ -81,7 +81,7 @@ fn side_by_side<A: Send, B: Send>(
     each: impl Fn(usize, A) -> B + Sync,
 ) -> Vec<(usize, B)> {
     let taken: Vec<_> = places.into_iter().filter_map(|i| Some((i, waiting[i].take()?))).collect();
-    taken.into_par_iter().map(|(i, field)| (i, each(i, field))).collect()
+    threads::map(taken, |(i, field)| (i, each(i, field)))
 }
 
 /// Encodes the fields of a step, each as [`compress_bounded`] does. Before, it is found out which
@@ -112,6 +112,13 @@ fn side_by_side<A: Send, B: Send>(
 /// # Ok::<(), swae_codec::Error>(())
 /// ```
 pub fn compress_step<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(Vec<u8>, Report)>> {
+    let boxes = |field: &StepField<'_, T>| field.views.iter().map(FieldView::count).collect::<Vec<_>>();
+    let tasks = fields.iter().map(|field| least_tiles(&boxes(field))).sum();
+    threads::call(tasks, || compress_step_here(fields))
+}
+
+/// The same on the threads that there are.
+fn compress_step_here<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(Vec<u8>, Report)>> {
     let references = reference_fields(&fields);
     let needed = |i: usize| references.iter().flatten().any(|&other| other == i);
     let names: Vec<_> = fields.iter().map(|field| field.name).collect();
@@ -146,6 +153,12 @@ pub fn compress_step<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(V
 /// For each field those of [`decompress_boxes`]; [`Error::Stream`] where fields are predicted from
 /// one another in a circle.
 pub fn decompress_step(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Result<Vec<Field>>> {
+    let tasks = fields.iter().map(|field| least_tiles(&field.stream.header().boxes)).sum();
+    threads::call(tasks, || decompress_step_here(fields, models))
+}
+
+/// The same on the threads that there are.
+fn decompress_step_here(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Result<Vec<Field>>> {
     let names: Vec<_> = fields.iter().map(|field| field.name).collect();
     let number = |name: &str| names.iter().position(|known| *known == name);
     let references: Vec<Vec<usize>> = fields

@@ -6,6 +6,7 @@
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
 use crate::latent::{self, LatentCoding};
+use crate::memory;
 use crate::model::ModelId;
 use crate::preamble::Preamble;
 use crate::view::{FieldView, check_shape};
@@ -138,8 +139,11 @@ impl<'a> Stream<'a> {
 }
 
 /// A whole stream of boxes.
-pub(crate) fn seal<T: Element>(views: &[FieldView<'_, T>], mode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 32);
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn seal<T: Element>(views: &[FieldView<'_, T>], mode: u8, payload: &[u8]) -> Result<Vec<u8>> {
+    let mut out = memory::with_capacity(payload.len() + 64)?;
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&[T::DTYPE as u8, mode]);
@@ -151,9 +155,10 @@ pub(crate) fn seal<T: Element>(views: &[FieldView<'_, T>], mode: u8, payload: &[
     for view in &views[..if same_shape { views.len().min(1) } else { views.len() }] {
         view.count().iter().for_each(|&n| write_varint(n as u64, &mut out));
     }
+    memory::reserve(&mut out, payload.len() + 4)?;
     out.extend_from_slice(payload);
     wire::seal(&mut out);
-    out
+    Ok(out)
 }
 
 /// Reads what a stream says of itself, and checks that it is whole.

@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Values along each edge of a tile.
 pub const TILE: usize = 64;
 /// Blocks in a full tile; a list of small boxes is cut into groups of at most so many.
-const TILE_BLOCKS: usize = 512;
+pub(crate) const TILE_BLOCKS: usize = 512;
 
 /// A part of a box: which one, and where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// Bytes of the checksum that everything ends with.
 const CHECKSUM: usize = 4;
@@ -114,7 +115,7 @@ impl<'a> ByteReader<'a> {
     /// So many values, little-endian.
     pub(crate) fn values<T: Element>(&mut self, count: usize) -> Result<Vec<T>> {
         let bytes = self.take(count, T::DTYPE.size())?;
-        Ok(bytes.chunks_exact(T::DTYPE.size()).map(T::read_le).collect())
+        memory::collect(count, bytes.chunks_exact(T::DTYPE.size()).map(T::read_le))
     }
 
     /// Whether nothing is left.

@@ -8,6 +8,7 @@ use crate::hdf5_host::{Chunk, Hid, Host};
 use crate::{called, threads};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use swae_codec::array::{self, Values};
+use swae_codec::floats::with_default_floats;
 use swae_codec::{Compression, Error, Models};
 
 /// The filter's number, out of the range that HDF5 leaves to tests, until the HDF Group registers
@@ -91,30 +92,35 @@ fn chunk(list: Hid, datatype: Hid) -> Result<(Host, Chunk), String> {
 
 /// Floats only: HDF5 leaves an optional filter out of other datasets.
 unsafe extern "C" fn can_apply(list: Hid, datatype: Hid, _space: Hid) -> c_int {
-    let checked = chunk(list, datatype).and_then(|(host, chunk)| {
-        let float = chunk.class == 1 && (chunk.size == 4 || chunk.size == 8) && matches!(chunk.order, 0 | 1);
-        if !float {
-            return Err("the filter takes only datasets of 32- and 64-bit floats".into());
-        }
-        let (_, numbers) = host.cd_values(list, ID).ok_or("HDF5 does not say the filter's parameters")?;
-        compression(&numbers)
-    });
-    reported(c"can_apply", checked).is_some().into()
+    let check = || {
+        chunk(list, datatype).and_then(|(host, chunk)| {
+            let float =
+                chunk.class == 1 && (chunk.size == 4 || chunk.size == 8) && matches!(chunk.order, 0 | 1);
+            if !float {
+                return Err("the filter takes only datasets of 32- and 64-bit floats".into());
+            }
+            let (_, numbers) = host.cd_values(list, ID).ok_or("HDF5 does not say the filter's parameters")?;
+            compression(&numbers)
+        })
+    };
+    reported(c"can_apply", with_default_floats(check)).is_some().into()
 }
 
 unsafe extern "C" fn set_local(list: Hid, datatype: Hid, _space: Hid) -> c_int {
-    let set = chunk(list, datatype).and_then(|(host, chunk)| {
-        let (flags, mut numbers) =
-            host.cd_values(list, ID).ok_or("HDF5 does not say the filter's parameters")?;
-        compression(&numbers)?;
-        numbers.truncate(Compression::CD_COUNT);
-        numbers.extend([chunk.size as u32, chunk.order as u32]);
-        // A chunk has less than 2³² bytes.
-        numbers.extend(chunk.shape.iter().map(|&n| n as u32));
-        host.set_cd_values(list, ID, flags, &numbers)
-            .ok_or_else(|| "HDF5 does not take its parameters".into())
-    });
-    reported(c"set_local", set).map_or(-1, |()| 1)
+    let set = || {
+        chunk(list, datatype).and_then(|(host, chunk)| {
+            let (flags, mut numbers) =
+                host.cd_values(list, ID).ok_or("HDF5 does not say the filter's parameters")?;
+            compression(&numbers)?;
+            numbers.truncate(Compression::CD_COUNT);
+            numbers.extend([chunk.size as u32, chunk.order as u32]);
+            // A chunk has less than 2³² bytes.
+            numbers.extend(chunk.shape.iter().map(|&n| n as u32));
+            host.set_cd_values(list, ID, flags, &numbers)
+                .ok_or_else(|| "HDF5 does not take its parameters".into())
+        })
+    };
+    reported(c"set_local", with_default_floats(set)).map_or(-1, |()| 1)
 }
 
 unsafe extern "C" fn filter(
@@ -130,10 +136,14 @@ unsafe extern "C" fn filter(
         let numbers = if count == 0 { &[] } else { std::slice::from_raw_parts(numbers, count) };
         (numbers, std::slice::from_raw_parts((*buffer).cast::<u8>(), bytes))
     };
-    let coded = ChunkSettings::from_cd_values(numbers).and_then(|chunk| {
-        called(threads(), || if flags & REVERSE == 0 { encode(&chunk, input) } else { decode(&chunk, input) })
-    });
-    let Some(output) = reported(c"filter", coded) else { return 0 };
+    let code = || {
+        ChunkSettings::from_cd_values(numbers).and_then(|chunk| {
+            called(threads(), || {
+                if flags & REVERSE == 0 { encode(&chunk, input) } else { decode(&chunk, input) }
+            })
+        })
+    };
+    let Some(output) = reported(c"filter", with_default_floats(code)) else { return 0 };
     // SAFETY: HDF5's buffers are malloc's, and it frees ours so.
     unsafe {
         let made = libc::malloc(output.len().max(1));

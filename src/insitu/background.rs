@@ -12,27 +12,53 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
+use swae_codec::floats::with_default_floats;
 
 /// The encoding of one step.
-pub(crate) struct Encoding {
-    thread: JoinHandle<Step>,
+pub(crate) enum Encoding {
+    /// It goes on in another thread.
+    Thread(JoinHandle<Step>),
+    /// It is done, where there was no thread to be had.
+    Done(Step),
 }
 
 impl Encoding {
     pub(crate) fn start(encoder: Arc<Mutex<Encoder>>, mut step: Step) -> Self {
-        let thread = thread::spawn(move || {
-            lock(&encoder).encode_rest(&mut step);
-            step
-        });
-        Self { thread }
+        let (hand_over, handed_over) = channel::<Step>();
+        let work = {
+            let encoder = encoder.clone();
+            move || {
+                let mut step = handed_over.recv().unwrap_or_else(|_| lost());
+                with_default_floats(|| lock(&encoder).encode_rest(&mut step));
+                step
+            }
+        };
+        let thread = Builder::new().name("swae encoding".into()).spawn(work);
+        match thread {
+            Ok(thread) => {
+                // The thread waits for it.
+                let _ = hand_over.send(step);
+                Self::Thread(thread)
+            }
+            Err(_) => {
+                lock(&encoder).encode_rest(&mut step);
+                Self::Done(step)
+            }
+        }
     }
 
     /// The encoded step, as soon as it is.
     pub(crate) fn finish(self) -> Step {
-        let lost = |_| Step::new(-1, 0.0, Some(Error::State("internal error: a step was lost".into())));
-        self.thread.join().unwrap_or_else(lost)
+        match self {
+            Self::Thread(thread) => thread.join().unwrap_or_else(|_| lost()),
+            Self::Done(step) => step,
+        }
     }
+}
+
+fn lost() -> Step {
+    Step::new(-1, 0.0, Some(Error::State("internal error: a step was lost".into())))
 }
 
 /// What became of a step.
@@ -59,13 +85,22 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    pub(crate) fn start(ranks: Ranks, encoder: Arc<Mutex<Encoder>>, output: Arc<Mutex<Output>>) -> Self {
+    /// Collective.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where the system refuses a rank the thread; the same on all ranks.
+    pub(crate) fn start(
+        ranks: Ranks,
+        encoder: Arc<Mutex<Encoder>>,
+        output: Arc<Mutex<Output>>,
+    ) -> Result<Self> {
         let (steps, todo) = channel::<Step>();
         let (done, ended) = channel();
         let work = move || {
             for step in todo {
                 let (number, bytes) = (step.number, step.copied());
-                let outcome = catch_unwind(AssertUnwindSafe(|| complete(&encoder, &output, step)));
+                let complete = || with_default_floats(|| complete(&encoder, &output, step));
+                let outcome = catch_unwind(AssertUnwindSafe(complete));
                 let outcome = outcome.unwrap_or_else(|_| {
                     Err(Error::State("internal error: the thread that writes has panicked".into()))
                 });
@@ -74,9 +109,11 @@ impl Writing {
                 }
             }
         };
-        let thread = Some(thread::spawn(work));
+        let thread = Builder::new().name("swae writing".into()).spawn(work);
+        let refused = |e| Error::Memory(format!("the thread that writes cannot be started: {e}"));
+        let thread = Some(ranks.validated(thread.map_err(refused))?);
         let unreported = VecDeque::new();
-        Self { steps: Some(steps), ended, thread, ranks, pending: 0, in_flight: 0, count: 0, unreported }
+        Ok(Self { steps: Some(steps), ended, thread, ranks, pending: 0, in_flight: 0, count: 0, unreported })
     }
 
     /// Hands a step over.

@@ -3,13 +3,15 @@
 //! GPU runs the networks of latent mode; all else is done by the cores, of which each GPU gets as
 //! many as the others.
 
+use crate::Result;
 use crate::devices::Devices;
-use crate::{Error, Result};
-use rayon::ThreadPool;
+use crate::lock::lock;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread::Builder;
 use swae_codec::Model;
 use swae_codec::device::Device;
+use swae_codec::threads::{self, Threads as PoolThreads};
 
 /// A rank's part of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +54,7 @@ pub(crate) struct NodeLoads<'a> {
 /// How many threads a rank may run.
 #[derive(Clone, Copy)]
 pub(crate) struct Threads {
-    /// Cores of the node.
+    /// Cores that this process may use: a rank never runs more threads.
     pub cores: usize,
     /// How many the rank requests; none for its share of the cores.
     pub requested: Option<usize>,
@@ -75,7 +77,7 @@ pub(crate) struct DevicePool {
 struct Member {
     share: DeviceShare,
     device: Device,
-    pool: ThreadPool,
+    threads: PoolThreads,
 }
 
 impl DevicePool {
@@ -120,17 +122,15 @@ impl DevicePool {
     fn member(&mut self, share: DeviceShare, number: usize) -> Result<Member> {
         let (work, of) = (share.work as f64, share.of as f64);
         let threads = match self.threads.requested {
-            Some(requested) if self.has_gpus() => requested as f64 / number as f64,
+            Some(requested) if self.has_gpus() => requested.min(self.threads.cores) as f64 / number as f64,
             requested => {
-                let cores = requested.unwrap_or(self.threads.cores);
+                let cores = requested.map_or(self.threads.cores, |n| n.min(self.threads.cores));
                 cores as f64 / self.devices.len() as f64 * work / of
             }
         };
         let threads = (threads.round() as usize).max(1);
-        let named = move |i| format!("swae {}:{i}", share.device);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(named).build();
-        let pool = pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?;
-        Ok(Member { share, device: self.device(share.device)?, pool })
+        let device = self.device(share.device)?;
+        Ok(Member { share, device, threads: PoolThreads::start(threads, &format!("swae {}", share.device)) })
     }
 
     /// A device, ready. A GPU that does not work is an error at first; later the cores take its
@@ -153,13 +153,13 @@ impl DevicePool {
 
     /// Threads of all devices.
     pub(crate) fn threads(&self) -> usize {
-        self.members.iter().map(|member| member.pool.current_num_threads()).sum()
+        self.members.iter().map(|member| member.threads.count()).sum()
     }
 
     /// Runs a job on the device that does most for this rank.
     pub(crate) fn once<R: Send>(&self, job: impl FnOnce(&Device) -> R + Send) -> R {
         match self.members.iter().max_by_key(|member| member.share.work) {
-            Some(member) => member.pool.install(|| job(&member.device)),
+            Some(member) => member.threads.run(|| job(&member.device)),
             None => job(&Device::Cores),
         }
     }
@@ -172,7 +172,6 @@ impl DevicePool {
         R: Send,
         F: Fn(&Device, T) -> R + Sync,
     {
-        use rayon::prelude::*;
         let work: u64 = self.members.iter().map(|member| member.share.work).sum();
         let total: u64 = items.iter().map(&size).sum::<u64>().max(1);
         // Each device takes those whose middle lies in its part of the whole.
@@ -191,19 +190,30 @@ impl DevicePool {
         let job = &job;
         let run = |(member, portion): (&Member, Vec<T>)| {
             let one = |item| job(&member.device, item);
-            member.pool.install(|| portion.into_par_iter().map(one).collect::<Vec<R>>())
+            member.threads.run(|| threads::map(portion, one))
         };
-        let mut portions = self.members.iter().zip(portions);
-        let Some(first) = portions.next() else { return Vec::new() };
-        std::thread::scope(|scope| {
-            let others: Vec<_> = portions.map(|portion| scope.spawn(move || run(portion))).collect();
-            let mut results = run(first);
-            for other in others {
-                results.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            results
-        })
+        side_by_side(self.members.iter().zip(portions).collect(), run).into_iter().flatten().collect()
     }
+}
+
+/// Does the same with each portion in a thread of its own, in this one where there is none to be
+/// had; the results are in the order of the portions.
+fn side_by_side<A: Send, R: Send>(portions: Vec<A>, run: impl Fn(A) -> R + Sync) -> Vec<R> {
+    let waiting: Vec<_> = portions.into_iter().map(|portion| Mutex::new(Some(portion))).collect();
+    let take = |i: usize| lock(&waiting[i]).take().map(&run);
+    std::thread::scope(|scope| {
+        let take = &take;
+        let start = |i| Builder::new().name(format!("swae part {i}")).spawn_scoped(scope, move || take(i));
+        let others: Vec<_> = (1..waiting.len()).map(|i| (i, start(i))).collect();
+        let mut results: Vec<_> = (!waiting.is_empty()).then(|| take(0)).flatten().into_iter().collect();
+        for (i, other) in others {
+            results.extend(match other {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err(_) => take(i),
+            });
+        }
+        results
+    })
 }
 
 #[cfg(test)]

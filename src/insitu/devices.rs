@@ -5,6 +5,9 @@ use crate::{Error, Result};
 use std::str::FromStr;
 use swae_codec::device::Device;
 
+/// Parts that the cores can be taken as: each has a thread on each of its ranks.
+const MOST_PARTS: usize = 256;
+
 /// The devices of a node that encode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Devices {
@@ -21,14 +24,17 @@ impl FromStr for Devices {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        let wrong =
-            || Error::Argument(format!("devices '{s}' are none of auto, cpu, cpu:N, cuda, cuda:0,1,…"));
+        let wrong = || {
+            Error::Argument(format!(
+                "devices '{s}' are none of auto, cpu, cpu:N up to {MOST_PARTS}, cuda, cuda:0,1,…"
+            ))
+        };
         match s.split_once(':') {
             None if s == "auto" => Ok(Self::Auto),
             None if s == "cpu" => Ok(Self::Cpu(None)),
             None if s == "cuda" => Ok(Self::Cuda(None)),
             Some(("cpu", n)) => match n.parse() {
-                Ok(n) if n > 0 => Ok(Self::Cpu(Some(n))),
+                Ok(n) if (1..=MOST_PARTS).contains(&n) => Ok(Self::Cpu(Some(n))),
                 _ => Err(wrong()),
             },
             Some(("cuda", numbers)) => {
@@ -74,9 +80,20 @@ mod tests {
         assert_eq!("cpu:3".parse(), Ok(Devices::Cpu(Some(3))));
         assert_eq!("cuda".parse(), Ok(Devices::Cuda(None)));
         assert_eq!("cuda:2,0".parse(), Ok(Devices::Cuda(Some(vec![2, 0]))));
-        for wrong in
-            ["", "cpu:", "cpu:0", "cpu:x", "gpu", "cpu3", "cuda:", "cuda:0,", "cuda:-1", "cuda:1,0,1"]
-        {
+        for wrong in [
+            "",
+            "cpu:",
+            "cpu:0",
+            "cpu:257",
+            "cpu:1000000",
+            "cpu:x",
+            "gpu",
+            "cpu3",
+            "cuda:",
+            "cuda:0,",
+            "cuda:-1",
+            "cuda:1,0,1",
+        ] {
             assert!(matches!(wrong.parse::<Devices>(), Err(Error::Argument(_))), "{wrong}");
         }
     }

@@ -19,7 +19,7 @@ use swae_codec::encode::{Bounded, Method, compress_bounded, compress_boxes_on};
 use swae_codec::history::History;
 use swae_codec::predict::mixing::is_mixing_model;
 use swae_codec::step::{StepField, compress_step};
-use swae_codec::{Compression, Dtype, Element, FieldView, Model};
+use swae_codec::{Compression, Dtype, Element, FieldView, Model, memory};
 use swae_store::{BoxRow, Boxes, FieldInfo};
 
 /// Boxes of a field that share a stream: as long as they are put in every step, each step is
@@ -124,11 +124,13 @@ fn groups<T: Element>(jobs: Vec<Job<'_, T>>, inter_field: bool) -> Vec<Vec<Job<'
 
 impl Put {
     /// Adds a stream behind those that are there.
-    fn add_stream(&mut self, places: &Boxes, stream: &[u8]) {
-        let Content::Streams(bytes) = &mut self.content else { return };
+    fn add_stream(&mut self, places: &Boxes, stream: &[u8]) -> Result<()> {
+        let Content::Streams(bytes) = &mut self.content else { return Ok(()) };
+        memory::reserve_growing(bytes, stream.len())?;
         let (offset, length) = (bytes.len() as u64, stream.len() as u64);
         self.boxes.extend(places.iter().map(|&(start, count)| BoxRow { start, count, offset, length }));
         bytes.extend_from_slice(stream);
+        Ok(())
     }
 }
 
@@ -196,7 +198,7 @@ impl Encoder {
     fn keep<T: Element>(&mut self, step: &mut Step, encoded: Encoded<'_, T>) -> Result<()> {
         let Encoded { job, stream } = encoded;
         let places = job.places();
-        step.put_of(job.info, no_streams)?.add_stream(&places, &stream?);
+        step.put_of(job.info, no_streams)?.add_stream(&places, &stream?)?;
         if let Some(history) = job.history {
             self.histories.insert((job.info.name.clone(), places), history);
         }

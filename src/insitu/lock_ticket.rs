@@ -6,14 +6,25 @@
 use crate::lock::lock;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
+use swae_codec::process::PerProcess;
 
-struct Queue {
-    tickets: VecDeque<u64>,
+#[derive(Default)]
+struct Tickets {
+    waiting: VecDeque<u64>,
     last: u64,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { tickets: VecDeque::new(), last: 0 });
-static MOVED: Condvar = Condvar::new();
+#[derive(Default)]
+struct Queue {
+    tickets: Mutex<Tickets>,
+    moved: Condvar,
+}
+
+/// The queue of this process: a forked child has no session that waits.
+fn queue() -> &'static Queue {
+    static QUEUE: PerProcess<Queue> = PerProcess::new();
+    QUEUE.get(|_| Queue::default())
+}
 
 /// A place in the queue for the lock; it is given up when dropped.
 pub(crate) struct LockTicket(u64);
@@ -21,26 +32,26 @@ pub(crate) struct LockTicket(u64);
 impl LockTicket {
     /// Takes the last place, without waiting.
     pub(crate) fn take() -> Self {
-        let mut queue = lock(&QUEUE);
-        queue.last += 1;
-        let number = queue.last;
-        queue.tickets.push_back(number);
+        let mut tickets = lock(&queue().tickets);
+        tickets.last += 1;
+        let number = tickets.last;
+        tickets.waiting.push_back(number);
         Self(number)
     }
 
     /// Waits until all earlier tickets are given up.
     pub(crate) fn wait(&self) {
-        let mut queue = lock(&QUEUE);
-        while queue.tickets.front().is_some_and(|&first| first != self.0) {
-            queue = MOVED.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        let mut tickets = lock(&queue().tickets);
+        while tickets.waiting.front().is_some_and(|&first| first != self.0) {
+            tickets = queue().moved.wait(tickets).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
 impl Drop for LockTicket {
     fn drop(&mut self) {
-        lock(&QUEUE).tickets.retain(|&number| number != self.0);
-        MOVED.notify_all();
+        lock(&queue().tickets).waiting.retain(|&number| number != self.0);
+        queue().moved.notify_all();
     }
 }
 

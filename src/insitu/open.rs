@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use swae_codec::config::{DEFAULT_MODEL, Mode};
 use swae_codec::predict::mixing::is_mixing_model;
+use swae_codec::threads::cores;
 use swae_codec::{Model, Models};
 use swae_store::FieldInfo;
 
@@ -102,8 +103,7 @@ fn prepare(path: &Path, options: &Options, node: &Ranks) -> Result<Prepared> {
     // How much each rank has to do is not known yet.
     let loads = vec![1; node.size() as usize];
     let node = NodeLoads { loads: &loads, rank: node.rank() as usize };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = Threads { cores, requested: (options.threads > 0).then_some(options.threads) };
+    let threads = Threads { cores: cores(), requested: (options.threads > 0).then_some(options.threads) };
     let encoding = model.clone().filter(|m| m.encoder.is_some());
     let pool = DevicePool::new(&options.devices, encoding, threads, node)?;
     Ok(Prepared { model, pool, guard: OpenFileGuard::of(path)? })

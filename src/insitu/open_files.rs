@@ -5,9 +5,15 @@ use crate::lock::lock;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
+use swae_codec::process::PerProcess;
 
-static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static OPEN: PerProcess<Mutex<BTreeSet<PathBuf>>> = PerProcess::new();
+
+/// A forked child has none of its parent's sessions.
+fn open_files() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    lock(OPEN.get(|_| Mutex::default()))
+}
 
 /// The folder that a path leads to.
 pub(crate) fn folder_of(path: &Path) -> &Path {
@@ -24,7 +30,7 @@ impl OpenFileGuard {
         // The file itself need not exist; its folder does, whatever it is called.
         let folder = folder_of(path).canonicalize().ok();
         let whole = folder.map_or_else(|| path.into(), |p| p.join(path.file_name().unwrap_or_default()));
-        if !lock(&OPEN).insert(whole.clone()) {
+        if !open_files().insert(whole.clone()) {
             return Err(Error::State(format!("{}: another session has it open", path.display())));
         }
         Ok(Self(whole))
@@ -33,6 +39,6 @@ impl OpenFileGuard {
 
 impl Drop for OpenFileGuard {
     fn drop(&mut self) {
-        lock(&OPEN).remove(&self.0);
+        open_files().remove(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! A session: one output, step by step. The program's calls are here; what a call does to a step is
+//! A session: one output, step by step. The program's calls are here, behind `owner`; what a call does to a step is
 //! `encoder`'s and `output`'s, in this thread or in the background.
 
 use crate::background::{Encoding, Writing, of_step};
@@ -43,12 +43,8 @@ pub struct Statistics {
     pub writing: Duration,
 }
 
-/// One output of a simulation, open on every rank of a communicator.
-///
-/// `open`, `begin_step`, `end_step` and `close` are collective; `put` is not. After an error the
-/// session goes on: a failed step is left out of the file, the steps before and after it are not
-/// touched.
-pub struct Session {
+/// What is open: the calls are described where programs find them, in `owner.rs`.
+pub(crate) struct Session {
     options: Options,
     /// How latents are named in files.
     model: Option<Arc<Model>>,
@@ -82,23 +78,15 @@ enum Background {
 }
 
 impl Session {
-    /// Opens an output; an existing file of this name is replaced, or, if the options say so,
-    /// continued: then its steps before the first one of this session are kept. A rank that could
-    /// not even read its arguments passes that error, so that the others get it instead of waiting.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`], [`Error::Model`], [`Error::Io`]; the same on all ranks.
-    ///
     /// # Safety
-    /// `comm` is a valid communicator of an initialised MPI; it is duplicated, and stays the
-    /// caller's. The session must be closed before `MPI_Finalize`.
-    pub unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) -> Result<Self> {
+    /// That of [`crate::Session::open`].
+    pub(crate) unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let opened = unsafe { open(comm, arguments)? };
         let Opened { options, model, encoder, output, for_calls, is_exclusive, guard, written } = opened;
         let background = match (options.asynchronous, for_calls) {
             (Asynchronous::Off, _) => Background::None,
-            (_, Some(ranks)) => Background::Write(Writing::start(ranks, encoder.clone(), output.clone())),
+            (_, Some(ranks)) => Background::Write(Writing::start(ranks, encoder.clone(), output.clone())?),
             _ => Background::Encode(None),
         };
         Ok(Self {
@@ -127,13 +115,7 @@ impl Session {
         outcome
     }
 
-    /// Begins a step.
-    ///
-    /// # Errors
-    /// [`Error::State`] inside a step, which goes on. In two cases the step is begun all the same:
-    /// where its number is not above the last one's, [`Error::State`], and `end_step` fails on all
-    /// ranks; where an earlier step that went on in the background has failed, its error.
-    pub fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
+    pub(crate) fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
         self.timed(|session| session.begin(step, time))
     }
 
@@ -170,16 +152,7 @@ impl Session {
         }
     }
 
-    /// Hands over boxes of a field on one level; the caller's memory is free again when this
-    /// returns. They share a stream (in latent mode each has its own), so small boxes belong in one
-    /// call; more calls for the same field are allowed. They are encoded now, or copied and encoded
-    /// later: in the background, or, where the bound depends on the range that the field has on all
-    /// ranks, when the step ends. What the options leave out of the file is only checked.
-    ///
-    /// # Errors
-    /// [`Error::State`] outside a step; [`Error::Argument`] where a box does not fit the grid or
-    /// the field changed. The step then fails on all ranks.
-    pub fn put<T: Element>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
+    pub(crate) fn put<T: Element>(&mut self, name: &str, grid: &Grid, boxes: &[Placed<'_, T>]) -> Result<()> {
         self.timed(|session| {
             let Some(mut step) = session.step.take() else {
                 return Err(Error::State(format!(
@@ -195,8 +168,7 @@ impl Session {
         })
     }
 
-    /// Lets the step fail on all ranks: what the ABI does with a field that it could not even read.
-    pub fn fail_step(&mut self, error: Error) {
+    pub(crate) fn fail_step(&mut self, error: Error) {
         if let Some(step) = &mut self.step {
             step.fail(error);
         }
@@ -222,11 +194,11 @@ impl Session {
                 writing.make_room(step.copied() + bytes, self.options.memory);
             }
             let put = step.put_of(&info, || Content::Values(Vec::new()))?;
-            put.add_values(BoxValues::copy_of(boxes));
+            put.add_values(BoxValues::copy_of(boxes)?);
             return Ok(());
         }
         if self.is_copied(step, &compression, bytes) {
-            step.copies.push(Copied::new(info, compression, boxes));
+            step.copies.push(Copied::new(info, compression, boxes)?);
             return Ok(());
         }
         // No step is on its way now. What was put before comes first.
@@ -279,14 +251,7 @@ impl Session {
         Ok(info)
     }
 
-    /// Ends the step: all ranks write it, or, where anything is wrong on any rank, none does. In
-    /// the background that happens later, and its errors come with the next step, from `begin_step`
-    /// and once more from here, or from `close`.
-    ///
-    /// # Errors
-    /// [`Error::State`] outside a step; [`Error::Mismatch`] where ranks, fields or boxes do not fit
-    /// together; the first failed put of any rank; [`Error::Io`]. The same on all ranks.
-    pub fn end_step(&mut self) -> Result<()> {
+    pub(crate) fn end_step(&mut self) -> Result<()> {
         self.timed(Self::end)
     }
 
@@ -314,12 +279,7 @@ impl Session {
         }
     }
 
-    /// Waits until all steps that have ended are in the file. Collective, between steps.
-    ///
-    /// # Errors
-    /// [`Error::State`] inside a step; the first error of a step in the background that no call has
-    /// reported yet.
-    pub fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         self.timed(|session| {
             if let Some(open) = &session.step {
                 return Err(Error::State(format!("step {} has not ended; flush between steps", open.number)));
@@ -331,8 +291,7 @@ impl Session {
         })
     }
 
-    /// What has been done so far.
-    pub fn statistics(&self) -> Statistics {
+    pub(crate) fn statistics(&self) -> Statistics {
         let written = lock(&self.written);
         Statistics {
             steps: written.steps,
@@ -346,12 +305,7 @@ impl Session {
         }
     }
 
-    /// Closes the output. A step that has not ended is left out.
-    ///
-    /// # Errors
-    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`; the error of a
-    /// step that failed in the background, and that no call has reported yet.
-    pub fn close(mut self) -> Result<()> {
+    pub(crate) fn close(mut self) -> Result<()> {
         if mpi_is_over() {
             return Err(Error::State("the session was closed after MPI_Finalize; close it before".into()));
         }

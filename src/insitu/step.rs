@@ -6,7 +6,7 @@ use crate::lock_ticket::LockTicket;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use swae_codec::bound::ValueRange;
-use swae_codec::{Bound, Compression, Element, Field, FieldView};
+use swae_codec::{Bound, Compression, Element, Field, FieldView, memory};
 use swae_store::{BoxRow, BoxValues, FieldInfo};
 
 /// A field's grid, or one level of it. All triples are `[x, y, z]`.
@@ -176,17 +176,20 @@ impl Content {
 }
 
 impl Copied {
+    /// # Errors
+    /// [`Error::Memory`].
     pub(crate) fn new<T: Element>(
         info: FieldInfo,
         compression: Compression,
         boxes: &[Placed<'_, T>],
-    ) -> Self {
+    ) -> Result<Self> {
         let copy = |(start, view): &Placed<'_, T>| {
             let [nx, ny, nz] = view.count();
-            let copy = ndarray::Array3::from_shape_vec((nz, ny, nx), view.values().collect());
-            (*start, Field::from_array(copy.expect("a view has as many values as its shape says")))
+            let values = memory::collect(view.len(), view.values())?;
+            let copy = ndarray::Array3::from_shape_vec((nz, ny, nx), values);
+            Ok((*start, Field::from_array(copy.expect("a view has as many values as its shape says"))))
         };
-        Self { info, compression, boxes: boxes.iter().map(copy).collect() }
+        Ok(Self { info, compression, boxes: boxes.iter().map(copy).collect::<Result<_>>()? })
     }
 
     fn bytes(&self) -> usize {

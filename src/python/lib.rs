@@ -2,13 +2,16 @@
 //! `swae/__init__.py` is the package that users see. Arrays and regions are `[z, y, x]`.
 
 use numpy::{IntoPyArray, PyArrayDyn, PyReadonlyArrayDyn};
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use swae_codec::array::{self, Values};
 use swae_codec::config::Settings;
+use swae_codec::floats::with_default_floats;
+use swae_codec::process::PerProcess;
+use swae_codec::threads::with_limit;
 use swae_codec::{Compression, Element, Field, Models};
 use swae_store::Decoder;
 
@@ -23,15 +26,45 @@ fn error(e: impl std::fmt::Display) -> PyErr {
     Error::new_err(e.to_string())
 }
 
+/// A file cannot be read, or the memory for its values is not to be had.
+fn read_error(e: swae_store::Error) -> PyErr {
+    match e {
+        swae_store::Error::Codec(e) => codec_error(e),
+        e => error(e),
+    }
+}
+
+fn codec_error(e: swae_codec::Error) -> PyErr {
+    match e {
+        swae_codec::Error::Memory(_) => PyMemoryError::new_err(e.to_string()),
+        e => error(e),
+    }
+}
+
 struct Open {
     reader: Box<dyn swae_store::Reader>,
     /// Keeps the last step of each field that was read whole, from which the next one is predicted.
     decoder: Decoder,
 }
 
-/// A file that is being read.
+/// A file, which a forked child opens anew: its parent's reader may be locked by a thread that the
+/// child does not have, and has its place in the parent's file.
 #[pyclass(module = "swae._swae")]
-struct Reader(Mutex<Open>);
+struct Reader {
+    path: PathBuf,
+    open: PerProcess<Mutex<Option<Open>>>,
+}
+
+impl Reader {
+    fn with<R>(&self, call: impl FnOnce(&mut Open) -> PyResult<R>) -> PyResult<R> {
+        let mut open = self.open.get(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = &mut *open {
+            return call(open);
+        }
+        let reader = swae_store::open(&self.path).map_err(error)?;
+        call(open.insert(Open { reader, decoder: Decoder::remembering() }))
+    }
+}
 
 /// First index and end along z, y, x.
 type Region = [(usize, usize); 3];
@@ -40,20 +73,21 @@ type Region = [(usize, usize); 3];
 impl Reader {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let reader = py.detach(|| swae_store::open(&path)).map_err(error)?;
-        Ok(Self(Mutex::new(Open { reader, decoder: Decoder::remembering() })))
+        let reader = Self { path, open: PerProcess::new() };
+        py.detach(|| reader.with(|_| Ok(())))?;
+        Ok(reader)
     }
 
     /// Number and time of each step.
-    fn steps(&self) -> Vec<(i64, f64)> {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.reader.steps().iter().map(|s| (s.step, s.time)).collect()
+    fn steps(&self) -> PyResult<Vec<(i64, f64)>> {
+        self.with(|open| Ok(open.reader.steps().iter().map(|s| (s.step, s.time)).collect()))
     }
 
     /// Descriptions of the fields of a step, by index.
     fn fields<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let step = open.reader.steps().get(index).ok_or_else(|| PyIndexError::new_err("no such step"))?;
+        let no_step = || PyIndexError::new_err("no such step");
+        let step = |open: &mut Open| open.reader.steps().get(index).cloned().ok_or_else(no_step);
+        let step = self.with(step)?;
         let description = |(info, stored): &(swae_store::FieldInfo, u64)| {
             let dict = PyDict::new(py);
             let [x, y, z] = info.shape;
@@ -80,8 +114,8 @@ impl Reader {
         name: &str,
         region: Option<Region>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let field = py.detach(|| {
-            let Open { reader, decoder } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |open: &mut Open| {
+            let Open { reader, decoder } = open;
             if index >= reader.steps().len() {
                 return Err(PyIndexError::new_err("no such step"));
             }
@@ -89,8 +123,9 @@ impl Reader {
             // Keeping a step means decoding all of it, which a region does not.
             let mut once = Decoder::default();
             let decoder = if region.is_none() { decoder } else { &mut once };
-            decoder.read_field(reader.as_mut(), index, name, region).map_err(error)
-        })?;
+            decoder.read_field(reader.as_mut(), index, name, region).map_err(read_error)
+        };
+        let field = py.detach(|| self.with(read))?;
         Ok(match field {
             Field::F32(a) => a.into_pyarray(py).into_any(),
             Field::F64(a) => a.into_pyarray(py).into_any(),
@@ -98,14 +133,9 @@ impl Reader {
     }
 }
 
-/// Runs on so many threads; 0 for all cores.
-fn on_threads<T: Send>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T> + Send) -> PyResult<T> {
-    if threads == 0 {
-        return body().map_err(error);
-    }
-    // Made anew each time: threads would not survive a fork of the interpreter.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(error)?;
-    pool.install(body).map_err(error)
+/// Runs on at most so many threads; 0 for all cores.
+fn on_threads<T>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T>) -> PyResult<T> {
+    with_limit(threads, body).map_err(codec_error)
 }
 
 /// Compresses a contiguous array of floats; settings are keys and values ([`Settings::KEYS`]).
@@ -125,7 +155,7 @@ fn compress(
         let (values, shape) = (array.as_slice()?, array.as_array().shape().to_vec());
         py.detach(|| on_threads(threads, || array::compress_with(values, &shape, compression)))
     }
-    let compression = compression(&settings).map_err(error)?;
+    let compression = with_default_floats(|| compression(&settings)).map_err(error)?;
     if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f64>>() {
         compressed(py, &array, &compression, threads)
     } else if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {

@@ -3,7 +3,7 @@
 
 use ndarray::Array3;
 use std::borrow::Cow;
-use swae_codec::{Element, Field, FieldView};
+use swae_codec::{Element, Error, Field, FieldView, Result, memory};
 
 /// A row of values along x, and the point where it begins, `[z, y, x]`.
 type Row<'a, T> = ([usize; 3], &'a [T]);
@@ -20,7 +20,11 @@ pub struct BoxValues {
 
 impl BoxValues {
     /// Copies boxes; each comes with the point of the grid where it begins.
-    pub fn copy_of<T: Element>(boxes: &[([usize; 3], FieldView<'_, T>)]) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn copy_of<T: Element>(boxes: &[([usize; 3], FieldView<'_, T>)]) -> Result<Self> {
+        let mut values = memory::with_capacity(boxes.iter().map(|(_, view)| view.len()).sum())?;
         let mut rows = Vec::new();
         for (number, ([x, y, z], view)) in boxes.iter().enumerate() {
             let [width, height, depth] = view.count();
@@ -30,7 +34,6 @@ impl BoxValues {
             }
         }
         rows.sort_unstable();
-        let mut values = Vec::with_capacity(boxes.iter().map(|(_, view)| view.len()).sum());
         for (_, number, at) in rows {
             let (_, view) = &boxes[number];
             let width = view.count()[0];
@@ -40,7 +43,7 @@ impl BoxValues {
             }
         }
         let boxes = boxes.iter().map(|(start, view)| (*start, view.count())).collect();
-        Self { boxes, values: line(values) }
+        Ok(Self { boxes, values: line(values) })
     }
 
     /// First point and size of each box, `[x, y, z]`.
@@ -76,15 +79,24 @@ impl BoxValues {
 }
 
 /// The values of all copies of a field, in the order of the whole grid; those of one copy have it.
-/// None where they are of another type.
-pub(crate) fn in_grid_order<T: Element>(copies: &[BoxValues]) -> Option<Cow<'_, [T]>> {
+///
+/// # Errors
+/// [`Error::Shape`] where they are of another type, [`Error::Memory`].
+pub(crate) fn in_grid_order<T: Element>(copies: &[BoxValues]) -> Result<Cow<'_, [T]>> {
+    let other = || Error::Shape("a field has values of two types".into());
     if let [copy] = copies {
-        return copy.values.as_array::<T>()?.as_slice().map(Cow::Borrowed);
+        let values = copy.values.as_array::<T>().and_then(|values| values.as_slice());
+        return values.map(Cow::Borrowed).ok_or_else(other);
     }
+    let boxes = copies.iter().flat_map(|copy| &copy.boxes);
+    let rows: usize = boxes.map(|(_, [_, height, depth])| height * depth).sum();
+    // They are there twice for a moment.
+    memory::room(2 * rows * size_of::<Row<'_, T>>())?;
     let rows: Option<Vec<_>> = copies.iter().map(BoxValues::rows::<T>).collect();
-    let mut rows = rows?.concat();
+    let mut rows = rows.ok_or_else(other)?.concat();
     rows.sort_unstable_by_key(|(at, _)| *at);
-    Some(Cow::Owned(rows.into_iter().flat_map(|(_, row)| row.iter().copied()).collect()))
+    let points = rows.iter().map(|(_, row)| row.len()).sum();
+    memory::collect(points, rows.into_iter().flat_map(|(_, row)| row.iter().copied())).map(Cow::Owned)
 }
 
 fn line<T: Element>(values: Vec<T>) -> Field {
@@ -108,12 +120,12 @@ mod tests {
             part([0, 0, 0], [3, 2, 2]),
             part([0, 0, 0], [0, 2, 3]),
         ];
-        let copy = BoxValues::copy_of(&boxes);
+        let copy = BoxValues::copy_of(&boxes).unwrap();
         assert_eq!((copy.bytes(), copy.boxes().len()), (4 * whole.len(), 4));
         assert_eq!(in_grid_order::<f32>(&[copy]).unwrap(), whole);
-        let copies: Vec<_> = boxes.iter().map(|b| BoxValues::copy_of(&[*b])).collect();
+        let copies: Vec<_> = boxes.iter().map(|b| BoxValues::copy_of(&[*b]).unwrap()).collect();
         assert_eq!(in_grid_order::<f32>(&copies).unwrap(), whole);
-        assert_eq!(in_grid_order::<f64>(&copies), None);
+        assert!(in_grid_order::<f64>(&copies).is_err());
         assert!(in_grid_order::<f32>(&[]).unwrap().is_empty());
     }
 }

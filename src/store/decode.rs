@@ -13,7 +13,7 @@ use swae_codec::decode::{block_statistics, decompress_boxes, decompress_regions,
 use swae_codec::history::History;
 use swae_codec::statistics::BlockStatistics;
 use swae_codec::stream::{Header, Region, Stream};
-use swae_codec::{Dtype, Element, Field, Models};
+use swae_codec::{Dtype, Element, Field, Models, memory};
 
 /// Reads fields, and caches the last steps of each stream, so that a file that is read from its
 /// first step to its last decodes each step once, or twice where another field of the step is
@@ -123,11 +123,7 @@ impl Decoder {
     fn read_new<T: Element>(&mut self, reader: &mut dyn Reader, index: usize, parts: Parts) -> Result<Field> {
         let [nx, ny, nz] = parts.region.clone().map(|r| r.len());
         let points = nx * ny * nz;
-        // An error, not the end of the program, where a damaged file asks for more than there is.
-        let mut values = Vec::new();
-        let reserved = values.try_reserve_exact(points);
-        reserved.map_err(|_| damaged(&parts.info, format!("no memory for {points} values")))?;
-        values.resize(points, T::default());
+        let mut values = memory::zeros::<T>(points)?;
         self.fill(reader, index, parts, &mut values)?;
         let array = Array3::from_shape_vec((nz, ny, nx), values);
         array.map(Field::from_array).map_err(|e| Error::Unsupported(e.to_string()))

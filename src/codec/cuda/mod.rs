@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::model::Activation;
 use crate::model::Model;
 use crate::network::{Layer, Network};
+use crate::threads;
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, LaunchConfig, PushKernelArg, sys,
 };
 use cudarc::nvrtc::Ptx;
-use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -116,9 +116,10 @@ impl Gpu {
         let mut latents = vec![0.0; count * latent];
         for (first, out) in (0..count).step_by(self.batch).zip(latents.chunks_mut(self.batch * latent)) {
             let blocks = out.len() / latent;
-            let values: Vec<_> = (first..first + blocks).into_par_iter().map(normal).collect();
+            let values = threads::map(first..first + blocks, normal);
             let mut input = vec![0.0; VALUES * blocks];
-            input.par_chunks_mut(blocks).enumerate().for_each(|(i, row)| {
+            let rows: Vec<_> = input.chunks_mut(blocks).enumerate().collect();
+            threads::map(rows, |(i, row)| {
                 row.iter_mut().zip(&values).for_each(|(x, values)| *x = values[i]);
             });
             let found = self.run(&input)?;

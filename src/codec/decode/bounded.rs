@@ -2,9 +2,11 @@
 
 use super::savings;
 use super::tile::{DecodedBlock, decode as decode_tile};
+use crate::blocks::{BlockGrid, VALUES};
 use crate::element::Element;
 use crate::error::Result;
 use crate::history::History;
+use crate::memory;
 use crate::models::Models;
 use crate::preamble::Preamble;
 use crate::predict::interfield::InterFieldPrediction;
@@ -12,9 +14,9 @@ use crate::predict::reference::{ReferenceStep, ReferenceTile};
 use crate::predict::tile::{References, Tile};
 use crate::statistics::BlockStatistics;
 use crate::stream::Region;
-use crate::tiling::{Window, entries_of, tiles, windows};
+use crate::threads;
+use crate::tiling::{TILE_BLOCKS, Window, entries_of, tiles, windows};
 use crate::wire::ByteReader;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// What is wanted of a payload.
@@ -36,6 +38,17 @@ struct DecodedTile<T> {
     statistics: BlockStatistics,
 }
 
+/// Bytes that decoding takes beside the values: what is kept of a tile on each thread or, for a
+/// history, of all of them, and a slice for each row of the regions.
+fn memory_of_tiles<T: Element>(boxes: &[[usize; 3]], regions: &[Region], keeps_reference: bool) -> usize {
+    let blocks = boxes.iter().map(|&count| BlockGrid::new(count).len()).fold(0, usize::saturating_add);
+    let tiles = if keeps_reference { usize::MAX } else { threads::cores() };
+    let blocks = blocks.min(tiles.saturating_mul(TILE_BLOCKS));
+    let rows = regions.iter().map(|[_, y, z]| y.len().saturating_mul(z.len()));
+    let rows = rows.fold(0, usize::saturating_add).saturating_mul(size_of::<&mut [T]>());
+    blocks.saturating_mul(VALUES * size_of::<T>() * 5 / 4).saturating_add(rows)
+}
+
 /// Decodes into `out`, the values of each region, x fastest. The payload is long enough for the
 /// boxes.
 ///
@@ -48,6 +61,7 @@ pub(super) fn decode<T: Element>(
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
     let Task { boxes, regions, models, mut history, counts } = task;
+    memory::room(memory_of_tiles::<T>(boxes, regions, history.is_some()))?;
     let mut reader = ByteReader::new(payload);
     let preamble = Preamble::read(&mut reader)?;
     let tiles = tiles(boxes);
@@ -93,7 +107,8 @@ pub(super) fn decode<T: Element>(
         let reference = decode_tile(tile, &entries, bytes, &from_latents, windows, observe);
         Ok(Some(DecodedTile { reference: keeps_reference.then_some(reference), statistics }))
     };
-    let decoded: Vec<_> = windows.par_iter_mut().enumerate().map(tile).collect::<Result<_>>()?;
+    let decoded = threads::map(windows.iter_mut().enumerate().collect::<Vec<_>>(), tile);
+    let decoded = decoded.into_iter().collect::<Result<Vec<_>>>()?;
     let (mut statistics, mut references) = (BlockStatistics::default(), Vec::new());
     for tile in decoded.into_iter().flatten() {
         statistics = statistics.union(&tile.statistics);

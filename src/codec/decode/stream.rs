@@ -1,15 +1,17 @@
 //! A stream becomes boxes of values, whole or in part, of its own or in the caller's memory.
 
 use super::bounded::{self, Task};
-use crate::blocks::VALUES;
+use crate::blocks::{EDGE, VALUES};
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
 use crate::field::{Field, wrong_type};
 use crate::history::History;
 use crate::latent;
+use crate::memory;
 use crate::models::Models;
 use crate::statistics::BlockStatistics;
 use crate::stream::{Kind, Region, Stream};
+use crate::threads;
 use crate::tiling::least_tiles;
 use ndarray::Array3;
 
@@ -203,16 +205,7 @@ fn fields_of<T: Element>(
 /// Memory for the regions of a stream that can hold them.
 fn memory<T: Element>(stream: &Stream<'_>, regions: &[Region]) -> Result<Vec<Vec<T>>> {
     check_length::<T>(stream)?;
-    regions.iter().map(|region| zeros(size(region))).collect()
-}
-
-/// So many values; an error, and not the end of the program, where there is no memory for them.
-fn zeros<T: Element>(count: usize) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    let reserved = values.try_reserve_exact(count);
-    reserved.map_err(|_| Error::Stream(format!("no memory for {count} values")))?;
-    values.resize(count, T::default());
-    Ok(values)
+    regions.iter().map(|region| memory::zeros(size(region))).collect()
 }
 
 /// Whether a stream is long enough for its shape: memory is taken only after this.
@@ -237,6 +230,24 @@ fn decode<T: Element>(
     counts: bool,
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
+    let boxes = &stream.header().boxes;
+    let tasks = match stream.header().kind {
+        Kind::Raw => 1,
+        Kind::Latent(..) => boxes.iter().map(|count| count[2].div_ceil(EDGE)).sum(),
+        Kind::Bounded(_) => least_tiles(boxes),
+    };
+    threads::call(tasks, || decode_here(stream, models, regions, history, counts, out))
+}
+
+/// The same on the threads that there are.
+fn decode_here<T: Element>(
+    stream: &Stream<'_>,
+    models: &Models,
+    regions: &[Region],
+    history: Option<&mut History>,
+    counts: bool,
+    out: &mut [&mut [T]],
+) -> Result<BlockStatistics> {
     let (header, payload) = (stream.header(), stream.payload());
     match header.kind {
         Kind::Raw => {
@@ -252,7 +263,7 @@ fn decode<T: Element>(
             if region.iter().map(|r| r.len()).eq(count) {
                 latent::decode(payload, count, models, out[0])?;
             } else {
-                let mut whole = zeros(count.iter().product())?;
+                let mut whole = memory::zeros(count.iter().product())?;
                 latent::decode(payload, count, models, &mut whole)?;
                 cut(&whole, count, region, out[0]);
             }

@@ -6,10 +6,12 @@ use super::interfield::{self, Planned};
 use super::observer::Observer;
 use super::tile::{EncodedTile, encode};
 use super::verify::ErrorStatistics;
+use crate::blocks::{BlockGrid, VALUES};
 use crate::bound::{Bound, Tolerance, ValueRange};
 use crate::element::Element;
 use crate::error::Result;
 use crate::history::History;
+use crate::memory;
 use crate::model::{Model, ModelId};
 use crate::preamble::{Preamble, with_quantum};
 use crate::predict::autoencoder::Autoencoder;
@@ -20,10 +22,10 @@ use crate::predict::tile::{References, Tile};
 use crate::predict::{Predictor, PredictorSet};
 use crate::statistics::BlockStatistics;
 use crate::stream;
-use crate::tiling::{Piece, entries_of, tiles};
+use crate::threads;
+use crate::tiling::{Piece, entries_of, least_tiles, tiles};
 use crate::view::FieldView;
 use crate::wire::{checksum, write_varint};
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// How boxes are encoded within a bound.
@@ -91,11 +93,32 @@ pub fn compress_bounded<T: Element>(
 pub(crate) fn encode_observed<T: Element>(
     views: &[FieldView<'_, T>],
     settings: &Bounded<'_>,
+    history: Option<&mut History>,
+    observer: &impl Observer<T>,
+) -> Result<(Vec<u8>, Report)> {
+    let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
+    threads::call(least_tiles(&boxes), || {
+        memory::room(memory_of_blocks::<T>(&boxes))?;
+        encode_here(views, settings, history, observer)
+    })
+}
+
+/// Bytes that coded boxes hold before their payload is put together: coefficients and what else is
+/// kept of each block, and some of a payload.
+fn memory_of_blocks<T: Element>(boxes: &[[usize; 3]]) -> usize {
+    let blocks = boxes.iter().map(|&count| BlockGrid::new(count).len()).fold(0, usize::saturating_add);
+    blocks.saturating_mul(VALUES * size_of::<T>() * 5 / 4)
+}
+
+/// The same on the threads that there are.
+fn encode_here<T: Element>(
+    views: &[FieldView<'_, T>],
+    settings: &Bounded<'_>,
     mut history: Option<&mut History>,
     observer: &impl Observer<T>,
 ) -> Result<(Vec<u8>, Report)> {
     let encoded = encode_boxes(views, settings, history.as_deref_mut(), observer)?;
-    let stream = stream::seal(views, stream::BOUNDED, &encoded.payload);
+    let stream = stream::seal(views, stream::BOUNDED, &encoded.payload)?;
     if let Some(history) = history {
         let checksum = checksum(&stream);
         history.set_last(encoded.reference.map(|step| ReferenceStep { checksum, ..step }));
@@ -149,15 +172,15 @@ fn encode_boxes<T: Element>(
     };
     let with = |tolerance| work.encode(with_quantum(tolerance, range.magnitude()), autoencoder);
     let Bound::Psnr(db) = settings.bound else {
-        return Ok(with(settings.bound.tolerance(range)));
+        return with(settings.bound.tolerance(range));
     };
     // Errors are seldom as large as they may be: the tolerance grows until the target is just met.
     let target = range.width() * 10f64.powf(-db / 20.0);
     let sure = Tolerance::Absolute(target);
-    let Tolerance::Absolute(mut e) = settings.bound.tolerance(range) else { return Ok(with(sure)) };
+    let Tolerance::Absolute(mut e) = settings.bound.tolerance(range) else { return with(sure) };
     let mut best: Option<Encoded<T>> = None;
     for _ in 0..5 {
-        let found = with(Tolerance::Absolute(e));
+        let found = with(Tolerance::Absolute(e))?;
         let rms = found.report.mse.sqrt();
         let met = rms <= target;
         if met && best.as_ref().is_none_or(|b| found.payload.len() < b.payload.len()) {
@@ -168,7 +191,7 @@ fn encode_boxes<T: Element>(
         }
         e *= (0.975 * target / rms).clamp(0.1, 10.0);
     }
-    Ok(best.unwrap_or_else(|| with(sure)))
+    best.map_or_else(|| with(sure), Ok)
 }
 
 /// A field of these boxes that may be predicted from others, and they from it; nothing where it may
@@ -209,7 +232,13 @@ struct Work<'a, T, O> {
 }
 
 impl<T: Element, O: Observer<T>> Work<'_, T, O> {
-    fn encode(&self, (tolerance, quantum): (Tolerance, f64), autoencoder: Option<&Model>) -> Encoded<T> {
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    fn encode(
+        &self,
+        (tolerance, quantum): (Tolerance, f64),
+        autoencoder: Option<&Model>,
+    ) -> Result<Encoded<T>> {
         let has_step = matches!(tolerance, Tolerance::Absolute(_)) && quantum.is_normal();
         let mixing = self.mixing.as_ref().filter(|_| has_step);
         let inter_field = self.inter_field(quantum).filter(|_| has_step);
@@ -231,7 +260,7 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         };
         let network = autoencoder.map(Autoencoder::new);
         let tile = |i: usize| self.tile(i, &preamble, network.as_ref(), mixing.map(|m| &m.1));
-        let encoded: Vec<_> = (0..self.tiles.len()).into_par_iter().map(tile).collect();
+        let encoded = threads::map(0..self.tiles.len(), tile);
         let saved: f64 = encoded.iter().map(|tile| tile.saved).sum();
         if autoencoder.is_some() && saved < 8.0 * (16 + encoded.len()) as f64 {
             // Less was saved than it takes to name the model.
@@ -240,6 +269,7 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         let mut payload = Vec::new();
         preamble.write(&mut payload);
         encoded.iter().for_each(|tile| write_varint(tile.bytes.len() as u64, &mut payload));
+        memory::reserve(&mut payload, encoded.iter().map(|tile| tile.bytes.len()).sum())?;
         let (mut statistics, mut errors) = (BlockStatistics::default(), ErrorStatistics::default());
         let mut references = Vec::new();
         for tile in encoded {
@@ -259,7 +289,7 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         };
         let (boxes, tiles) = (self.boxes.clone(), Arc::new(references));
         let reference = ReferenceStep { boxes, tiles, age: preamble.age, checksum: 0 };
-        Encoded { payload, report, reference: self.keeps_reference.then_some(reference) }
+        Ok(Encoded { payload, report, reference: self.keeps_reference.then_some(reference) })
     }
 
     /// How the field is predicted from others of its step, where that pays.

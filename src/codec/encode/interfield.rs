@@ -12,10 +12,10 @@ use crate::legendre::{SCAN, forward};
 use crate::order::Entry;
 use crate::predict::interfield::{InterField, ReferenceField, stored};
 use crate::predict::reference::{ReferenceStep, ReferenceTile};
+use crate::threads;
 use crate::tiling::{Piece, entries_of};
 use crate::view::FieldView;
 use crate::wire::combined_checksum;
-use rayon::prelude::*;
 
 /// Coefficients of a block that are looked at: those of degree up to 4.
 const SAMPLED: usize = 35;
@@ -227,7 +227,7 @@ pub(crate) fn choose_reference_fields<T: Element>(
         let earlier = minus(&then, &spots.decoded(f.previous, before, f.quantum));
         [minus(&now, &then), then, earlier]
     };
-    let vectors: Vec<_> = fields.par_iter().flat_map_iter(vectors).collect();
+    let vectors = threads::map(fields, vectors).concat();
     let products = Products::of(&vectors);
     let rest = |field: usize, on: &[usize]| {
         let own = [3 * field + 2, 3 * field + 1];

@@ -2,12 +2,12 @@
 //! quantised with the chosen one.
 
 use crate::blocks::{Block, VALUES};
+use crate::computed::Computed;
 use crate::engine::Engine;
 use crate::entropy::symbols::RESIDUAL_BITS;
 use crate::legendre::{DEGREE, DEGREES, SCAN, inverse};
 use crate::quantum::half_octaves;
 use crate::residual::{Residual, octaves};
-use std::sync::LazyLock;
 
 /// Estimates of bits, fitted to how what blocks of evolved black holes took changed with the step,
 /// at bounds from 1e-2 to 1e-6 of the range.
@@ -18,7 +18,7 @@ struct Estimates {
     degrees: [f32; DEGREES + 1],
 }
 
-static ESTIMATES: LazyLock<Estimates> = LazyLock::new(|| Estimates {
+static ESTIMATES: Computed<Estimates> = Computed::new(|| Estimates {
     misses: std::array::from_fn(|n| {
         let entropy = |p: f32| if p > 0.0 { -p * p.log2() } else { 0.0 };
         let p = n as f32 / VALUES as f32;

@@ -6,6 +6,7 @@ use crate::device::Device;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::latent::{self, LatentCoding};
+use crate::memory;
 use crate::model::Model;
 use crate::stream;
 use crate::view::FieldView;
@@ -98,14 +99,15 @@ pub fn compress_boxes_on<T: Element>(
 ) -> Result<Vec<u8>> {
     match method {
         Method::Raw => {
-            let mut bytes = Vec::new();
+            let values = views.iter().map(FieldView::len).fold(0, usize::saturating_add);
+            let mut bytes = memory::with_capacity(values.saturating_mul(T::DTYPE.size()))?;
             views.iter().flat_map(FieldView::values).for_each(|v| v.write_le(&mut bytes));
-            Ok(stream::seal(views, stream::RAW, &bytes))
+            stream::seal(views, stream::RAW, &bytes)
         }
         Method::Latent { model, coding } => match views {
             [view] => {
                 let payload = latent::encode(view, model, coding, device)?;
-                Ok(stream::seal(views, stream::LATENT, &payload))
+                stream::seal(views, stream::LATENT, &payload)
             }
             _ => Err(Error::Shape("latent mode encodes one box at a time".into())),
         },

@@ -4,6 +4,8 @@
 //! what is read is what was written by construction. The range coder is the carry-propagating one
 //! of LZMA (G. N. N. Martin, "Range encoding", 1979), with 15-bit probabilities.
 
+use crate::computed::Computed;
+
 /// Bits of a probability.
 const PRECISION: u32 = 15;
 const ONE: u16 = 1 << PRECISION;
@@ -291,8 +293,8 @@ pub(crate) struct Meter {
 
 /// −log₂ of a probability of 15 bits, by its upper 10.
 fn cost(probability: u16) -> f32 {
-    static COSTS: std::sync::LazyLock<[f32; 1024]> =
-        std::sync::LazyLock::new(|| std::array::from_fn(|i| -((i as f32 + 0.5) / 1024.0).log2()));
+    static COSTS: Computed<[f32; 1024]> =
+        Computed::new(|| std::array::from_fn(|i| -((i as f32 + 0.5) / 1024.0).log2()));
     COSTS[usize::from(probability >> 5).min(1023)]
 }
 

@@ -9,11 +9,11 @@
 use super::initial_tables;
 use super::range_coder::{BitModel, Coder, Meter};
 use crate::blocks::{EDGE, VALUES};
+use crate::computed::Computed;
 use crate::engine::Engine;
 use crate::legendre::{DEGREES, SCAN};
 use crate::predict::{Predictor, PredictorMask, links};
 use crate::quantum::half_octaves;
-use std::sync::LazyLock;
 
 /// Residual magnitudes by place in [`SCAN`], in bfloat16.
 pub(crate) type Magnitudes = [u16; VALUES];
@@ -172,7 +172,7 @@ pub(crate) struct Contexts(Vec<BitModel>);
 impl Contexts {
     /// As they are at the start of every tile.
     pub(crate) fn new() -> Self {
-        static START: LazyLock<Vec<BitModel>> = LazyLock::new(initial_tables::start);
+        static START: Computed<Vec<BitModel>> = Computed::new(initial_tables::start);
         Self(START.clone())
     }
 
@@ -212,7 +212,7 @@ struct Inner {
     share: [f32; VALUES],
 }
 
-static INNER_PLACES: LazyLock<Inner> = LazyLock::new(|| {
+static INNER_PLACES: Computed<Inner> = Computed::new(|| {
     let xyz = SCAN.place.map(|p| [p % 8, p / 8 % 8, p / 64].map(usize::from));
     Inner {
         place: xyz.map(|[x, y, z]| (((z + RIM) * PADDED + y + RIM) * PADDED + x + RIM) as u16),

@@ -6,6 +6,7 @@
 //! it cannot be far off on a field unlike those that it was trained on.
 
 use crate::blocks::{Block, VALUES};
+use crate::computed::Computed;
 #[cfg(doc)]
 use crate::engine::LANES;
 use crate::engine::{Engine, Lanes};
@@ -13,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::legendre::SCAN;
 use crate::model::Model;
 use crate::network::Network;
-use std::sync::LazyLock;
 
 /// Coefficients, in the order of the scan, that have weights of their own: degrees up to 4. Those
 /// of degree 5, of degree 6, and all beyond share theirs.
@@ -187,7 +187,7 @@ crate::engine::for_engines! {
 }
 
 /// Which weight a coefficient has, by its place in a block.
-static GROUPS: LazyLock<[u8; VALUES]> = LazyLock::new(|| {
+static GROUPS: Computed<[u8; VALUES]> = Computed::new(|| {
     let mut groups = [0; VALUES];
     SCAN.place.iter().enumerate().for_each(|(k, &place)| groups[usize::from(place)] = group(k) as u8);
     groups

@@ -97,7 +97,7 @@ fn raw_arrays_and_bytes_come_back_to_the_bit() {
     }
     let bytes: Vec<u8> = (0..1000).map(|i| bits(i) as u8).collect();
     for bytes in [&bytes[..], &[]] {
-        let payload = store(bytes);
+        let payload = store(bytes).unwrap();
         assert!(payload.len() <= max_compressed_size(bytes.len(), 1));
         let found = decompress(&payload, &models).unwrap();
         assert_eq!(found, Array { shape: vec![bytes.len()], values: Values::Bytes(bytes.to_vec()) });

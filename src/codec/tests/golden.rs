@@ -243,7 +243,7 @@ fn payloads() -> Vec<Named> {
         ("series", vec![series]),
         ("latents", vec![grid(&[2, 12, 12, 30], latent)]),
         ("raw", vec![array::compress(&single[..40], &[5, 8], Method::Raw, Layout::Grid).unwrap()]),
-        ("bytes", vec![array::store(b"of any other type")]),
+        ("bytes", vec![array::store(b"of any other type").unwrap()]),
         ("empty", vec![array::compress::<f64>(&[], &[3, 0], Method::Raw, Layout::Grid).unwrap()]),
     ]
 }

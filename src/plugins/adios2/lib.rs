@@ -96,7 +96,7 @@ impl HostArray<'_> {
                 }
                 _ => {
                     let bytes = values::<u8>(self.data.cast(), points.saturating_mul(self.size));
-                    called(1, || Ok(array::store(&bytes)))
+                    called(1, || array::store(&bytes))
                 }
             }
         }
@@ -125,7 +125,7 @@ unsafe extern "C" fn compress(
         (texts, if axes == 0 { &[] } else { std::slice::from_raw_parts(shape, axes) })
     };
     let pairs = texts.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1]));
-    let settings = OperatorSettings::from_key_values(pairs).map_err(|e| e.to_string());
+    let settings = called(1, || OperatorSettings::from_key_values(pairs));
     let array = HostArray { data, shape, kind, size };
     // SAFETY: the caller's promise.
     let payload = settings.and_then(|settings| unsafe { array.coded(&settings) });

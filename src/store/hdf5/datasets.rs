@@ -14,7 +14,7 @@ use hdf5::types::{FloatSize, TypeDescriptor};
 use hdf5::{Dataset, File, Group};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
-use swae_codec::{Compression, Dtype, Field, Models};
+use swae_codec::{Compression, Dtype, Field, Models, memory};
 use swae_filter::filter::ID;
 
 pub(crate) struct DatasetsReader {
@@ -128,6 +128,7 @@ impl Reader for DatasetsReader {
         let info = find(self, index, field)?;
         let content =
             |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
+        memory::room(info.shape.iter().product::<usize>() * info.dtype.size())?;
         let dataset = self.file.dataset(&info.name);
         dataset.and_then(|dataset| read(&dataset, &info, select)).map_err(content)
     }

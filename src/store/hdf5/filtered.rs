@@ -55,9 +55,12 @@ fn write_as<T: Element + H5Type>(
     let builder = if info.partial { builder.fill_value(nothing) } else { builder };
     let dataset = builder.create(&*info.name)?;
     set_attributes(&dataset, info)?;
-    let values = in_grid_order::<T>(copies).ok_or("a field has values of two types")?;
-    let boxes = copies.iter().flat_map(BoxValues::boxes).filter(|(_, count)| !count.contains(&0));
-    write_collectively(&dataset, boxes, &values)?;
+    // A rank without memory writes nothing, but it does take part: the others wait for it.
+    let values = in_grid_order::<T>(copies);
+    let written = if values.is_ok() { copies } else { &[] };
+    let boxes = written.iter().flat_map(BoxValues::boxes).filter(|(_, count)| !count.contains(&0));
+    write_collectively(&dataset, boxes, values.as_deref().unwrap_or_default())?;
+    values.map_err(|e| e.to_string())?;
     Ok(dataset.storage_size())
 }
 

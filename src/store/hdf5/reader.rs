@@ -11,7 +11,7 @@ use crate::writer::Kept;
 use hdf5::{Dataset, File, FileBuilder, Group, ObjectReference1, ReferencedObject};
 use std::path::{Path, PathBuf};
 use swae_codec::stream::Stream;
-use swae_codec::{Dtype, Model, Models};
+use swae_codec::{Dtype, Model, Models, memory};
 
 pub(crate) struct Hdf5Reader {
     file: File,
@@ -246,6 +246,7 @@ impl Reader for Hdf5Reader {
             |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
         let step = &self.groups[index];
         if let Ok(dataset) = step.dataset(field) {
+            memory::room(info.shape.iter().product::<usize>() * info.dtype.size())?;
             return datasets::read(&dataset, &info, select).map_err(content);
         }
         let group = step.group(field).map_err(content)?;
@@ -253,6 +254,8 @@ impl Reader for Hdf5Reader {
         let mut stored = Vec::new();
         for rows in BoxRow::by_stream(rows) {
             if select(&rows) {
+                // The crate of HDF5 reads into memory of its own, from which the bytes are copied.
+                memory::room(2 * bytes.size().min(rows[0].length as usize))?;
                 let stream = Stream::open(self.bytes(&bytes, &rows[0]).map_err(content)?)?;
                 stored.push(Stored::Stream { rows, stream });
             }
