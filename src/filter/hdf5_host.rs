@@ -1,11 +1,10 @@
 //! The HDF5 library that called the filter.
 //!
-//! A process may hold several (h5py brings its own, and hides it), so the filter links none: it
-//! takes the functions of the library that is on the call stack.
+//! The filter links none: it takes the functions of the library that has [called](host::calling).
 
-use libloading::os::unix::{Library, RTLD_LAZY};
-use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_void};
-use std::os::unix::ffi::OsStrExt;
+use crate::host;
+use libloading::os::unix::Library;
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 
 /// An identifier of HDF5 1.10 and later.
 pub(crate) type Hid = i64;
@@ -24,32 +23,29 @@ type PushError = unsafe extern "C" fn(
     ...
 ) -> c_int;
 
-/// The chunks of the dataset that the filter is set up for.
-pub(crate) struct Chunk {
-    /// H5T_class_t: 1 for floats.
-    pub class: c_int,
-    /// Bytes of a value.
+/// The dataset that the filter is set up for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dataset {
+    /// None where its values are anything else than IEEE floats.
+    pub float: Option<Float>,
+    /// Points of a chunk along each axis.
+    pub chunk: Vec<u64>,
+    /// The numbers of its filters, in the order in which they are applied to what is written.
+    pub pipeline: Vec<c_int>,
+}
+
+/// A type of IEEE floats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Float {
+    /// Bytes of a value: 4 or 8.
     pub size: usize,
-    /// H5T_order_t: 0 for little-endian, 1 for big-endian.
-    pub order: c_int,
-    pub shape: Vec<u64>,
+    pub is_big_endian: bool,
 }
 
 impl Host {
     /// The library that has called us.
     pub(crate) fn calling() -> Option<Self> {
-        let mut frames = [std::ptr::null_mut::<c_void>(); 64];
-        // SAFETY: it writes at most as many frames as the array has.
-        let found = unsafe { libc::backtrace(frames.as_mut_ptr(), frames.len() as c_int) };
-        let own = file_of(Self::calling as *const c_void)?;
-        let all = frames[..found.max(0) as usize].iter().filter_map(|&frame| file_of(frame));
-        let caller = all.into_iter().find(|file| *file != own)?;
-        // A program that holds HDF5 in itself cannot be opened by its name.
-        // SAFETY: it is loaded already, so none of its code runs.
-        let library = unsafe {
-            Library::open(Some(OsStr::from_bytes(caller.to_bytes())), RTLD_LAZY | libc::RTLD_NOLOAD)
-        };
-        Some(Self(library.unwrap_or_else(|_| Library::this())))
+        host::calling().map(Self)
     }
 
     /// # Safety
@@ -61,15 +57,14 @@ impl Host {
 
     /// Puts an error on HDF5's stack.
     pub(crate) fn fail(&self, function: &CStr, message: &str) {
-        let variable = |name: &CStr| -> Option<Hid> {
-            // SAFETY: HDF5 has these as variables of type hid_t.
-            unsafe { self.get::<*const Hid>(name).map(|id| *id) }
-        };
         // SAFETY: its type in H5Epublic.h.
         let push = unsafe { self.get::<PushError>(c"H5Epush2") };
-        let (Some(push), Some(class), Some(major), Some(minor)) =
-            (push, variable(c"H5E_ERR_CLS_g"), variable(c"H5E_PLINE_g"), variable(c"H5E_CALLBACK_g"))
-        else {
+        let (Some(push), Some(class), Some(major), Some(minor)) = (
+            push,
+            self.variable(c"H5E_ERR_CLS_g"),
+            self.variable(c"H5E_PLINE_g"),
+            self.variable(c"H5E_CALLBACK_g"),
+        ) else {
             return;
         };
         let text = CString::new(format!("swae: {}", message.replace('\0', " "))).unwrap_or_default();
@@ -127,32 +122,100 @@ impl Host {
         (unsafe { modify(list, filter, flags, numbers.len(), numbers.as_ptr()) } >= 0).then_some(())
     }
 
-    /// What the chunks of a dataset are.
-    pub(crate) fn chunk(&self, list: Hid, datatype: Hid) -> Option<Chunk> {
-        type Ask = unsafe extern "C" fn(Hid) -> c_int;
-        type Size = unsafe extern "C" fn(Hid) -> usize;
+    /// The dataset that is made with a property list and a type.
+    pub(crate) fn dataset(&self, list: Hid, datatype: Hid) -> Option<Dataset> {
+        Some(Dataset {
+            float: self.float(datatype)?,
+            chunk: self.chunk(list)?,
+            pipeline: self.pipeline(list)?,
+        })
+    }
+
+    /// The IEEE type that a type is, bit by bit: sizes and classes alone would take in types with
+    /// another exponent, sign or order of bytes.
+    fn float(&self, datatype: Hid) -> Option<Option<Float>> {
+        type Equal = unsafe extern "C" fn(Hid, Hid) -> c_int;
+        // SAFETY: its type in H5Tpublic.h.
+        let equal = unsafe { self.get::<Equal>(c"H5Tequal")? };
+        let types = [
+            (c"H5T_IEEE_F32LE_g", 4, false),
+            (c"H5T_IEEE_F32BE_g", 4, true),
+            (c"H5T_IEEE_F64LE_g", 8, false),
+            (c"H5T_IEEE_F64BE_g", 8, true),
+        ];
+        for (name, size, is_big_endian) in types {
+            let known = self.variable(name)?;
+            // SAFETY: both are types of this library.
+            if unsafe { equal(datatype, known) } > 0 {
+                return Some(Some(Float { size, is_big_endian }));
+            }
+        }
+        Some(None)
+    }
+
+    /// Points of a chunk along each axis; more axes than are possible are left to the caller.
+    fn chunk(&self, list: Hid) -> Option<Vec<u64>> {
         type Shape = unsafe extern "C" fn(Hid, c_int, *mut u64) -> c_int;
         let mut shape = vec![0; swae_codec::array::MOST_AXES];
-        // SAFETY: their types in H5Tpublic.h and H5Ppublic.h; the array has as many axes
-        // as the call says.
-        let (class, size, order, axes) = unsafe {
-            let ask = self.get::<Shape>(c"H5Pget_chunk")?;
-            let axes = ask(list, shape.len() as c_int, shape.as_mut_ptr());
-            let size = self.get::<Size>(c"H5Tget_size")?(datatype);
-            let order = self.get::<Ask>(c"H5Tget_order")?(datatype);
-            (self.get::<Ask>(c"H5Tget_class")?(datatype), size, order, axes)
-        };
-        shape.truncate(usize::try_from(axes).ok()?);
-        Some(Chunk { class, size, order, shape })
+        // SAFETY: its type in H5Ppublic.h; the array has as many axes as the call says.
+        let axes =
+            unsafe { self.get::<Shape>(c"H5Pget_chunk")?(list, shape.len() as c_int, shape.as_mut_ptr()) };
+        shape.resize(usize::try_from(axes).ok()?, 0);
+        Some(shape)
     }
-}
 
-/// The program or library that an address lies in.
-fn file_of(address: *const c_void) -> Option<&'static CStr> {
-    // SAFETY: a struct of pointers, which may be NULL.
-    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
-    // SAFETY: any address may be asked for.
-    let known = unsafe { libc::dladdr(address, &mut info) } != 0 && !info.dli_fname.is_null();
-    // SAFETY: it stays as long as the library, which is as long as its code runs.
-    known.then(|| unsafe { CStr::from_ptr(info.dli_fname) })
+    /// The numbers of a property list's filters.
+    fn pipeline(&self, list: Hid) -> Option<Vec<c_int>> {
+        type Count = unsafe extern "C" fn(Hid) -> c_int;
+        type Get = unsafe extern "C" fn(
+            Hid,
+            c_uint,
+            *mut c_uint,
+            *mut usize,
+            *mut c_uint,
+            usize,
+            *mut c_char,
+            *mut c_uint,
+        ) -> c_int;
+        // SAFETY: their types in H5Ppublic.h; neither parameters nor names are asked for.
+        unsafe {
+            let count = self.get::<Count>(c"H5Pget_nfilters")?(list);
+            let get = self.get::<Get>(c"H5Pget_filter2")?;
+            let id = |index| {
+                let (mut flags, mut numbers, mut config) = (0, 0, 0);
+                let none = std::ptr::null_mut();
+                get(list, index, &mut flags, &mut numbers, none, 0, std::ptr::null_mut(), &mut config)
+            };
+            Some((0..c_uint::try_from(count).ok()?).map(id).collect())
+        }
+    }
+
+    /// The bits of the fill value of a dataset of floats, in this machine's byte order; none where
+    /// it is undefined. Only a dataset that is being made has one: HDF5 crashes where it is asked
+    /// while an existing dataset is resized.
+    pub(crate) fn fill(&self, list: Hid, datatype: Hid, float: Float) -> Option<u64> {
+        type Defined = unsafe extern "C" fn(Hid, *mut c_int) -> c_int;
+        type Get = unsafe extern "C" fn(Hid, Hid, *mut c_void) -> c_int;
+        let (mut status, mut bytes) = (0, [0u8; 8]);
+        // SAFETY: their types in H5Ppublic.h; a value of this type has at most 8 bytes.
+        let got = unsafe {
+            let asked = self.get::<Defined>(c"H5Pfill_value_defined")?(list, &mut status);
+            // H5D_FILL_VALUE_UNDEFINED.
+            if asked < 0 || status <= 0 {
+                return None;
+            }
+            self.get::<Get>(c"H5Pget_fill_value")?(list, datatype, bytes.as_mut_ptr().cast())
+        };
+        let value = &mut bytes[..float.size];
+        if float.is_big_endian {
+            value.reverse();
+        }
+        (got >= 0).then(|| u64::from_le_bytes(bytes))
+    }
+
+    /// A variable of type hid_t.
+    fn variable(&self, name: &CStr) -> Option<Hid> {
+        // SAFETY: every caller names one.
+        unsafe { self.get::<*const Hid>(name).map(|id| *id) }
+    }
 }

@@ -1,5 +1,6 @@
 """Published packages read and write through the plugins; they find them by environment variables alone."""
 
+import json
 import os
 import re
 import subprocess
@@ -79,6 +80,45 @@ def test_adios2_programs_say_it_in_code_for_arrays_of_any_rank_and_type(tmp_path
                 assert np.abs(a - b).max() <= 1e-2, name
             else:
                 assert np.array_equal(a, b), name
+
+
+# A writer that catches nothing: arguments are the parameters and where to write.
+WRITER = """
+import adios2, json, numpy as np, sys
+words = {"PluginName": "swae", "PluginLibrary": "swae_adios2", **json.loads(sys.argv[1])}
+a = np.random.default_rng(0).normal(size=(20, 30, 40)).cumsum(2)
+arrays = {"f8": a, "f4": a.astype("f4"), "i8": a.view("i8"), "c16": a + 1j, "many": a.reshape((1,) * 29 + a.shape),
+          "nothing": a[:0], "line": a.ravel()}
+with adios2.Stream(sys.argv[2], "w") as out:
+    for step, _ in enumerate(out.steps(2)):
+        if step == 0:
+            out.write("scalar", np.array(3.5), operations=[("plugin", words)])
+            out.write("text", "hello", operations=[("plugin", words)])
+        for name, b in arrays.items():
+            out.write(name, b, list(b.shape), [0] * b.ndim, list(b.shape), operations=[("plugin", words)])
+with adios2.FileReader(sys.argv[2]) as f:
+    assert f.read("scalar", step_selection=[0, 1]) == 3.5 and f.read("text", step_selection=[0, 1]) == "hello"
+    for name, b in arrays.items():
+        if b.size:
+            c = f.read(name, step_selection=[1, 1]).reshape(b.shape)
+            worst = np.abs(b - c).max() if b.dtype.kind == "f" else 0 if np.array_equal(b, c) else np.nan
+            assert worst <= float(sys.argv[3]), (name, worst)
+"""
+GOOD = {"mode": "abs", "bound": "1e-3"}
+WRONG = [{}, {"mode": "best"}, {"mode": "abs"}, {**GOOD, "bound": "-1"}, {**GOOD, "bound": "nan"}, {**GOOD, "bound": "x"},
+         {**GOOD, "bond": "1"}, {"mode": "latent", "model": "gr-17"}, {**GOOD, "layout": "spiral"}, {**GOOD, "threads": "all"},
+         {**GOOD, "keyframe_interval": "2"}, {**GOOD, "model": "nowhere.safetensors"}, {"mode": "psnr", "bound": "-60"}]
+
+
+@pytest.mark.parametrize("version", ["2.12", "2.11"])
+def test_no_parameter_and_no_array_ends_an_adios2_program(tmp_path, version):
+    old = {"PYTHONPATH": os.environ["SWAE_TEST_ADIOS2_V1"], "ADIOS2_PLUGIN_PATH": os.environ["SWAE_TEST_OPERATOR_V1"]}
+    env = {**os.environ, **(old if version == "2.11" else {})}
+    for number, words in enumerate([GOOD, *WRONG]):
+        arguments = [json.dumps(words), str(tmp_path / f"{number}.bp"), "0" if number else "1e-3"]
+        said = subprocess.run([sys.executable, "-c", WRITER, *arguments], capture_output=True, text=True, env=env, check=False)
+        assert said.returncode == 0, (words, said.stderr)
+        assert ("stored as they are" in said.stdout) == (number > 0), (words, said.stdout)
 
 
 def test_adios2_up_to_2_11_loads_the_operator_of_interface_1(tmp_path):

@@ -3,17 +3,20 @@
 //! They are settings of the codec, the operator's own `threads`, and keys that ADIOS2 adds for
 //! itself.
 
+use std::sync::Arc;
 use swae_codec::config::{Settings, unknown_key};
-use swae_codec::{Compression, Error, Result};
+use swae_codec::{Compression, Error, Model, Result};
 
 /// Keys that ADIOS2 itself reads among an operator's parameters.
 const HOST_KEYS: [&str; 3] = ["pluginname", "pluginlibrary", "verbose"];
 const THREADS: &str = "threads";
 
 /// How the operator codes an array.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct OperatorSettings {
     pub(crate) compression: Compression,
+    /// The model that the compression needs.
+    pub(crate) model: Option<Arc<Model>>,
     /// Threads of a call, where a parameter sets them.
     pub(crate) threads: Option<usize>,
 }
@@ -23,7 +26,7 @@ impl OperatorSettings {
     ///
     /// # Errors
     /// [`Error::Config`] for an unknown key or a value that the key does not take, and those of
-    /// [`Settings::compression`].
+    /// [`Settings::compression`] and [`Compression::load_model`].
     pub(crate) fn from_key_values<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self> {
         let (mut settings, mut threads) = (Settings::default(), None);
         for (key, value) in pairs {
@@ -46,7 +49,11 @@ impl OperatorSettings {
                 }
             }
         }
-        Ok(Self { compression: settings.compression()?, threads })
+        let compression = settings.compression()?;
+        if let Some(bound) = compression.bound() {
+            bound.check()?;
+        }
+        Ok(Self { model: compression.load_model()?, compression, threads })
     }
 }
 
@@ -61,8 +68,8 @@ mod tests {
     #[test]
     fn parameters_are_settings_threads_and_the_hosts_keys() {
         let found = settings(&[("mode", "rel"), ("bound", "1e-3"), ("threads", "3"), ("pluginname", "swae")]);
-        let expected = OperatorSettings { compression: Compression::relative(1e-3), threads: Some(3) };
-        assert_eq!(found.unwrap(), expected);
+        let found = found.unwrap();
+        assert_eq!((found.compression, found.threads), (Compression::relative(1e-3), Some(3)));
         assert_eq!(settings(&[("mode", "raw"), ("verbose", "5"), ("bound", "")]).unwrap().threads, None);
     }
 
@@ -77,6 +84,9 @@ mod tests {
             (&[("mode", "raw"), ("keyframe_interval", "2")], "an array's first step is its keyframe"),
             (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),
             (&[("bound", "1")], "there is no 'mode'"),
+            (&[("mode", "abs"), ("bound", "-1")], "no error bound"),
+            (&[("mode", "abs"), ("bound", "NaN")], "no error bound"),
+            (&[("mode", "latent"), ("model", "gr-17")], "no model named 'gr-17'"),
             (
                 &[("mode", "best")],
                 "mode 'best': unknown variant 'best', expected one of 'latent', 'raw', 'abs'",

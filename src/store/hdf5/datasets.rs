@@ -15,7 +15,7 @@ use hdf5::{Dataset, File, Group};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 use swae_codec::{Compression, Dtype, Field, Models, memory};
-use swae_filter::filter::ID;
+use swae_filter::filter::{ID, applied};
 
 pub(crate) struct DatasetsReader {
     file: File,
@@ -58,7 +58,7 @@ pub(super) fn read(
 /// How our filter codes a dataset.
 fn compression(dataset: &Dataset) -> Option<Compression> {
     let ours = |filter: &Filter| match filter {
-        Filter::User(ID, numbers) => Compression::from_cd_values(numbers).ok(),
+        Filter::User(ID, numbers) => applied(numbers),
         _ => None,
     };
     dataset.filters().iter().find_map(ours)
