@@ -6,6 +6,7 @@
 
 pub mod filter;
 mod hdf5_host;
+pub mod panics;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use swae_codec::Result;

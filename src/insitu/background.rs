@@ -9,10 +9,10 @@ use crate::pipeline::complete;
 use crate::step::Step;
 use crate::{Error, Result};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use swae_filter::panics::caught;
 
 /// The encoding of one step.
 pub(crate) struct Encoding {
@@ -22,7 +22,9 @@ pub(crate) struct Encoding {
 impl Encoding {
     pub(crate) fn start(encoder: Arc<Mutex<Encoder>>, mut step: Step) -> Self {
         let thread = thread::spawn(move || {
-            lock(&encoder).encode_rest(&mut step);
+            if let Err(text) = caught(|| lock(&encoder).encode_rest(&mut step)) {
+                step.fail(Error::Internal(text));
+            }
             step
         });
         Self { thread }
@@ -30,7 +32,7 @@ impl Encoding {
 
     /// The encoded step, as soon as it is.
     pub(crate) fn finish(self) -> Step {
-        let lost = |_| Step::new(-1, 0.0, Some(Error::State("internal error: a step was lost".into())));
+        let lost = |_| Step::new(-1, 0.0, Some(Error::Internal("internal error: a step was lost".into())));
         self.thread.join().unwrap_or_else(lost)
     }
 }
@@ -65,10 +67,8 @@ impl Writing {
         let work = move || {
             for step in todo {
                 let (number, bytes) = (step.number, step.copied());
-                let outcome = catch_unwind(AssertUnwindSafe(|| complete(&encoder, &output, step)));
-                let outcome = outcome.unwrap_or_else(|_| {
-                    Err(Error::State("internal error: the thread that writes has panicked".into()))
-                });
+                let outcome = caught(|| complete(&encoder, &output, step));
+                let outcome = outcome.unwrap_or_else(|text| Err(Error::Internal(text)));
                 if done.send(Ended { number, bytes, outcome }).is_err() {
                     break;
                 }
@@ -84,7 +84,7 @@ impl Writing {
         let (number, bytes) = (step.number, step.copied());
         (self.pending, self.in_flight) = (self.pending + 1, self.in_flight + bytes);
         if self.steps.as_ref().is_none_or(|steps| steps.send(step).is_err()) {
-            let outcome = Err(Error::State("internal error: the thread that writes is gone".into()));
+            let outcome = Err(Error::Internal("internal error: the thread that writes is gone".into()));
             self.note(Ended { number, bytes, outcome });
         }
     }
@@ -116,6 +116,11 @@ impl Writing {
         first_error(self.unreported.drain(..everywhere.max(0) as usize))
     }
 
+    /// Success only where all ranks succeeded. Collective.
+    pub(crate) fn validated(&self, outcome: Result<()>) -> Result<()> {
+        self.ranks.validated(outcome)
+    }
+
     /// Waits until nothing is on its way any more.
     pub(crate) fn wait(&mut self) {
         while self.pending > 0 {
@@ -129,7 +134,7 @@ impl Writing {
         self.steps = None;
         self.wait();
         let thread = self.thread.take().map_or(Ok(()), JoinHandle::join);
-        let lost = |_| Err(Error::State("internal error: the thread that writes has died".into()));
+        let lost = |_| Err(Error::Internal("internal error: the thread that writes has died".into()));
         first_error(self.unreported.drain(..)).and(thread.or_else(lost))
     }
 }

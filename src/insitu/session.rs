@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use swae_codec::config::Mode;
 use swae_codec::{Compression, Element, Model};
+use swae_filter::panics::caught;
 use swae_store::{BoxValues, FieldInfo};
 
 /// What a session has done so far, on this rank.
@@ -186,7 +187,8 @@ impl Session {
                     "field '{name}' was put outside a step; call begin_step first"
                 )));
             };
-            let done = session.take(&mut step, name, grid, boxes);
+            let done = caught(|| session.take(&mut step, name, grid, boxes));
+            let done = done.unwrap_or_else(|text| Err(Error::Internal(text)));
             if let Err(e) = &done {
                 step.fail(e.clone());
             }
@@ -317,15 +319,21 @@ impl Session {
     /// Waits until all steps that have ended are in the file. Collective, between steps.
     ///
     /// # Errors
-    /// [`Error::State`] inside a step; the first error of a step in the background that no call has
-    /// reported yet.
+    /// [`Error::State`] where a rank is inside a step; the first error of a step in the background
+    /// that no call has reported yet. The same on all ranks.
     pub fn flush(&mut self) -> Result<()> {
         self.timed(|session| {
-            if let Some(open) = &session.step {
-                return Err(Error::State(format!("step {} has not ended; flush between steps", open.number)));
-            }
-            if let Background::Write(writing) = &mut session.background {
-                writing.wait();
+            let open = session.step.as_ref().map(|open| open.number);
+            let between = open.map_or(Ok(()), |step| {
+                Err(Error::State(format!("step {step} has not ended; flush between steps")))
+            });
+            // The ranks agree before any of them waits for steps of the others.
+            match &mut session.background {
+                Background::Write(writing) => {
+                    writing.validated(between)?;
+                    writing.wait();
+                }
+                _ => lock(&session.output).validated(between)?,
             }
             session.catch_up()
         })
@@ -349,8 +357,9 @@ impl Session {
     /// Closes the output. A step that has not ended is left out.
     ///
     /// # Errors
-    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`; the error of a
-    /// step that failed in the background, and that no call has reported yet.
+    /// [`Error::Io`]; [`Error::State`] after `MPI_Finalize`, or where a step had not ended on a rank;
+    /// the error of a step that failed in the background, and that no call has reported yet. The same
+    /// on all ranks.
     pub fn close(mut self) -> Result<()> {
         if mpi_is_over() {
             return Err(Error::State("the session was closed after MPI_Finalize; close it before".into()));
@@ -360,14 +369,10 @@ impl Session {
             Background::Write(writing) => writing.finish(),
             _ => self.catch_up(),
         };
-        let closed = lock(&self.output).close();
-        late.and(closed)?;
-        match unfinished {
-            Some(step) => {
-                Err(Error::State(format!("step {} had not ended and is not in the file", step.number)))
-            }
-            None => Ok(()),
-        }
+        let ended = unfinished.map_or(Ok(()), |step| {
+            Err(Error::State(format!("step {} had not ended and is not in the file", step.number)))
+        });
+        lock(&self.output).close(late.and(ended))
     }
 }
 
