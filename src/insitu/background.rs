@@ -9,11 +9,10 @@ use crate::pipeline::complete;
 use crate::step::Step;
 use crate::{Error, Result};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
-use swae_codec::floats::with_default_floats;
+use swae_filter::panics::caught;
 
 /// The encoding of one step.
 pub(crate) enum Encoding {
@@ -30,7 +29,7 @@ impl Encoding {
             let encoder = encoder.clone();
             move || {
                 let mut step = handed_over.recv().unwrap_or_else(|_| lost());
-                with_default_floats(|| lock(&encoder).encode_rest(&mut step));
+                encode(&encoder, &mut step);
                 step
             }
         };
@@ -42,7 +41,7 @@ impl Encoding {
                 Self::Thread(thread)
             }
             Err(_) => {
-                lock(&encoder).encode_rest(&mut step);
+                encode(&encoder, &mut step);
                 Self::Done(step)
             }
         }
@@ -57,8 +56,14 @@ impl Encoding {
     }
 }
 
+fn encode(encoder: &Mutex<Encoder>, step: &mut Step) {
+    if let Err(text) = caught(|| lock(encoder).encode_rest(step)) {
+        step.fail(Error::Internal(text));
+    }
+}
+
 fn lost() -> Step {
-    Step::new(-1, 0.0, Some(Error::State("internal error: a step was lost".into())))
+    Step::new(-1, 0.0, Some(Error::Internal("internal error: a step was lost".into())))
 }
 
 /// What became of a step.
@@ -99,11 +104,8 @@ impl Writing {
         let work = move || {
             for step in todo {
                 let (number, bytes) = (step.number, step.copied());
-                let complete = || with_default_floats(|| complete(&encoder, &output, step));
-                let outcome = catch_unwind(AssertUnwindSafe(complete));
-                let outcome = outcome.unwrap_or_else(|_| {
-                    Err(Error::State("internal error: the thread that writes has panicked".into()))
-                });
+                let outcome = caught(|| complete(&encoder, &output, step));
+                let outcome = outcome.unwrap_or_else(|text| Err(Error::Internal(text)));
                 if done.send(Ended { number, bytes, outcome }).is_err() {
                     break;
                 }
@@ -121,7 +123,7 @@ impl Writing {
         let (number, bytes) = (step.number, step.copied());
         (self.pending, self.in_flight) = (self.pending + 1, self.in_flight + bytes);
         if self.steps.as_ref().is_none_or(|steps| steps.send(step).is_err()) {
-            let outcome = Err(Error::State("internal error: the thread that writes is gone".into()));
+            let outcome = Err(Error::Internal("internal error: the thread that writes is gone".into()));
             self.note(Ended { number, bytes, outcome });
         }
     }
@@ -153,6 +155,11 @@ impl Writing {
         first_error(self.unreported.drain(..everywhere.max(0) as usize))
     }
 
+    /// Success only where all ranks succeeded. Collective.
+    pub(crate) fn validated(&self, outcome: Result<()>) -> Result<()> {
+        self.ranks.validated(outcome)
+    }
+
     /// Waits until nothing is on its way any more.
     pub(crate) fn wait(&mut self) {
         while self.pending > 0 {
@@ -166,7 +173,7 @@ impl Writing {
         self.steps = None;
         self.wait();
         let thread = self.thread.take().map_or(Ok(()), JoinHandle::join);
-        let lost = |_| Err(Error::State("internal error: the thread that writes has died".into()));
+        let lost = |_| Err(Error::Internal("internal error: the thread that writes has died".into()));
         first_error(self.unreported.drain(..)).and(thread.or_else(lost))
     }
 }

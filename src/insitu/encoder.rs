@@ -9,7 +9,6 @@ use crate::validation::ValidatedStep;
 use crate::written::Written;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use swae_codec::bound::ValueRange;
@@ -20,6 +19,7 @@ use swae_codec::history::History;
 use swae_codec::predict::mixing::is_mixing_model;
 use swae_codec::step::{StepField, compress_step};
 use swae_codec::{Compression, Dtype, Element, FieldView, Model, memory};
+use swae_filter::panics::caught;
 use swae_store::{BoxRow, Boxes, FieldInfo};
 
 /// Boxes of a field that share a stream: as long as they are put in every step, each step is
@@ -231,8 +231,7 @@ impl Encoder {
                 Dtype::F32 => self.encode_all::<f32>(step, &copies),
                 Dtype::F64 => self.encode_all::<f64>(step, &copies),
             };
-            let panicked = |_| Err(Error::State("internal error: the encoder has panicked".into()));
-            if let Err(e) = catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(panicked) {
+            if let Err(e) = caught(encode).unwrap_or_else(|text| Err(Error::Internal(text))) {
                 step.fail(e);
             }
         }

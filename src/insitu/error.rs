@@ -32,6 +32,9 @@ pub enum Error {
     /// The memory that a call needs is not to be had.
     #[error("{0}")]
     Memory(String),
+    /// An error of this library itself.
+    #[error("{0}")]
+    Internal(String),
 }
 
 /// The result of this crate's functions.
@@ -51,6 +54,7 @@ impl Error {
             Self::Corrupt(text) => Self::Corrupt(and(text)),
             Self::Version(text) => Self::Version(and(text)),
             Self::Memory(text) => Self::Memory(and(text)),
+            Self::Internal(text) => Self::Internal(and(text)),
         }
     }
 }

@@ -22,6 +22,7 @@ use swae_codec::config::{DEFAULT_MODEL, Mode};
 use swae_codec::predict::mixing::is_mixing_model;
 use swae_codec::threads::cores;
 use swae_codec::{Model, Models};
+use swae_filter::panics::caught;
 use swae_store::FieldInfo;
 
 /// The parts of a session that has opened.
@@ -62,7 +63,8 @@ pub(crate) unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) 
         if !is_same {
             return Err(Error::Mismatch("the ranks pass different paths or options".into()));
         }
-        Ok((path, prepare(path, options, &node)?))
+        let prepared = caught(|| prepare(path, options, &node));
+        Ok((path, prepared.unwrap_or_else(|text| Err(Error::Internal(text)))?))
     });
     let (path, Prepared { model, pool, guard }) = ranks.validated(prepared)?;
     let is_exclusive = swae_store::is_exclusive(path);

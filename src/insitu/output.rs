@@ -255,15 +255,20 @@ impl Output {
         self.is_exclusive.then(LockTicket::take)
     }
 
-    /// Closes the file. Collective.
-    pub(crate) fn close(&mut self) -> Result<()> {
+    /// Success only where all ranks succeeded. Collective.
+    pub(crate) fn validated(&self, outcome: Result<()>) -> Result<()> {
+        self.ranks().validated(outcome)
+    }
+
+    /// Closes the file, and gives the outcome of what was before, or of that. Collective.
+    pub(crate) fn close(&mut self, before: Result<()>) -> Result<()> {
         let ticket = self.ticket();
         ticket.iter().for_each(LockTicket::wait);
         let closed = match std::mem::replace(&mut self.file, File::Closed) {
             File::Open(writer) => writer.close().map_err(Error::from),
             _ => Ok(()),
         };
-        self.ranks().validated(closed)
+        self.validated(before.and(closed))
     }
 }
 

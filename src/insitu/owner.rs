@@ -85,8 +85,8 @@ impl Session {
     /// Waits until all steps that have ended are in the file. Collective, between steps.
     ///
     /// # Errors
-    /// [`Error::State`] inside a step; the first error of a step in the background that no call has
-    /// reported yet.
+    /// [`Error::State`] where a rank is inside a step; the first error of a step in the background
+    /// that no call has reported yet. The same on all ranks.
     pub fn flush(&mut self) -> Result<()> {
         self.session()?.flush()
     }
@@ -102,8 +102,9 @@ impl Session {
     /// Closes the output. A step that has not ended is left out.
     ///
     /// # Errors
-    /// [`Error::Io`], the same on all ranks; [`Error::State`] after `MPI_Finalize`; the error of a
-    /// step that failed in the background, and that no call has reported yet.
+    /// [`Error::Io`]; [`Error::State`] after `MPI_Finalize`, or where a step had not ended on a rank;
+    /// the error of a step that failed in the background, and that no call has reported yet. The
+    /// same on all ranks.
     pub fn close(self) -> Result<()> {
         self.0.into_inner().ok_or_else(elsewhere)?.close()
     }

@@ -26,7 +26,10 @@ pub(crate) fn publish(encoder: &Mutex<Encoder>, output: &Mutex<Output>, step: &S
     let mut encoder = lock(encoder);
     encoder.settle(&outcome);
     if let Some(loads) = output.take_loads() {
-        encoder.pool.share(NodeLoads { loads: &loads, rank: output.node_rank() })?;
+        // The step's outcome is that of all ranks, whatever this one finds.
+        if let Err(e) = encoder.pool.share(NodeLoads { loads: &loads, rank: output.node_rank() }) {
+            log::warn!("{e}; the devices stay shared as they were");
+        }
         output.note_threads(encoder.pool.threads());
     }
     outcome.map(|_| ())

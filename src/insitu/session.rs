@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use swae_codec::config::Mode;
 use swae_codec::{Compression, Element, Model};
+use swae_filter::panics::caught;
 use swae_store::{BoxValues, FieldInfo};
 
 /// What a session has done so far, on this rank.
@@ -159,7 +160,8 @@ impl Session {
                     "field '{name}' was put outside a step; call begin_step first"
                 )));
             };
-            let done = session.take(&mut step, name, grid, boxes);
+            let done = caught(|| session.take(&mut step, name, grid, boxes));
+            let done = done.unwrap_or_else(|text| Err(Error::Internal(text)));
             if let Err(e) = &done {
                 step.fail(e.clone());
             }
@@ -281,11 +283,17 @@ impl Session {
 
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.timed(|session| {
-            if let Some(open) = &session.step {
-                return Err(Error::State(format!("step {} has not ended; flush between steps", open.number)));
-            }
-            if let Background::Write(writing) = &mut session.background {
-                writing.wait();
+            let open = session.step.as_ref().map(|open| open.number);
+            let between = open.map_or(Ok(()), |step| {
+                Err(Error::State(format!("step {step} has not ended; flush between steps")))
+            });
+            // The ranks agree before any of them waits for steps of the others.
+            match &mut session.background {
+                Background::Write(writing) => {
+                    writing.validated(between)?;
+                    writing.wait();
+                }
+                _ => lock(&session.output).validated(between)?,
             }
             session.catch_up()
         })
@@ -314,14 +322,10 @@ impl Session {
             Background::Write(writing) => writing.finish(),
             _ => self.catch_up(),
         };
-        let closed = lock(&self.output).close();
-        late.and(closed)?;
-        match unfinished {
-            Some(step) => {
-                Err(Error::State(format!("step {} had not ended and is not in the file", step.number)))
-            }
-            None => Ok(()),
-        }
+        let ended = unfinished.map_or(Ok(()), |step| {
+            Err(Error::State(format!("step {} had not ended and is not in the file", step.number)))
+        });
+        lock(&self.output).close(late.and(ended))
     }
 }
 

@@ -19,7 +19,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use swae_codec::Models;
 use swae_codec::array;
 use swae_codec::encode::Method;
-use swae_filter::{called, fenced, host, print_no_panics, threads};
+use swae_filter::{called, fenced, host, threads};
 
 /// The functions that operator.cpp calls: `swae_operator_functions` there.
 #[repr(C)]
@@ -62,7 +62,6 @@ const LOG: &[u8] =
 /// ADIOS2 calls it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OperatorCreate(parameters: *const c_void) -> *mut c_void {
-    print_no_panics();
     let log = fenced(std::ptr::null(), || {
         // SAFETY: it is passed on as an address.
         let found =

@@ -15,6 +15,5 @@ pub extern "C" fn H5PLget_plugin_type() -> c_int {
 /// The filter's H5Z_class2_t.
 #[unsafe(no_mangle)]
 pub extern "C" fn H5PLget_plugin_info() -> *const c_void {
-    swae_filter::print_no_panics();
     (&raw const CLASS).cast()
 }
