@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use swae_codec::array::{self, Values};
 use swae_codec::config::Settings;
 use swae_codec::{Compression, Element, Field, Models};
+use swae_filter::panics::caught;
 use swae_store::Decoder;
 
 pyo3::create_exception!(
@@ -19,8 +20,33 @@ pyo3::create_exception!(
     "The reason why swae cannot do something."
 );
 
-fn error(e: impl std::fmt::Display) -> PyErr {
-    Error::new_err(e.to_string())
+pyo3::create_exception!(swae, CorruptError, Error, "A file or bytes are damaged, or are none of swae.");
+pyo3::create_exception!(swae, VersionError, Error, "A later library has written a file or bytes.");
+pyo3::create_exception!(swae, OutOfMemoryError, Error, "The memory that a field needs is not to be had.");
+
+/// The exception of an error of the codec.
+fn codec_error(e: swae_codec::Error) -> PyErr {
+    let text = e.to_string();
+    match e {
+        swae_codec::Error::Stream(_) => CorruptError::new_err(text),
+        swae_codec::Error::Version { .. } => VersionError::new_err(text),
+        swae_codec::Error::Memory(_) => OutOfMemoryError::new_err(text),
+        _ => Error::new_err(text),
+    }
+}
+
+/// The exception of an error of a store.
+fn store_error(e: swae_store::Error) -> PyErr {
+    match e {
+        swae_store::Error::Codec(e) => codec_error(e),
+        e @ swae_store::Error::Content { .. } => CorruptError::new_err(e.to_string()),
+        e => Error::new_err(e.to_string()),
+    }
+}
+
+/// The exception of a panic.
+fn internal(text: String) -> PyErr {
+    Error::new_err(text)
 }
 
 struct Open {
@@ -40,7 +66,8 @@ type Region = [(usize, usize); 3];
 impl Reader {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let reader = py.detach(|| swae_store::open(&path)).map_err(error)?;
+        let opened = py.detach(|| caught(|| swae_store::open(&path)));
+        let reader = opened.map_err(internal)?.map_err(store_error)?;
         Ok(Self(Mutex::new(Open { reader, decoder: Decoder::remembering() })))
     }
 
@@ -89,7 +116,8 @@ impl Reader {
             // Keeping a step means decoding all of it, which a region does not.
             let mut once = Decoder::default();
             let decoder = if region.is_none() { decoder } else { &mut once };
-            decoder.read_field(reader.as_mut(), index, name, region).map_err(error)
+            let decoded = caught(|| decoder.read_field(reader.as_mut(), index, name, region));
+            decoded.map_err(internal)?.map_err(store_error)
         })?;
         Ok(match field {
             Field::F32(a) => a.into_pyarray(py).into_any(),
@@ -101,11 +129,12 @@ impl Reader {
 /// Runs on so many threads; 0 for all cores.
 fn on_threads<T: Send>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T> + Send) -> PyResult<T> {
     if threads == 0 {
-        return body().map_err(error);
+        return caught(body).map_err(internal)?.map_err(codec_error);
     }
     // Made anew each time: threads would not survive a fork of the interpreter.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(error)?;
-    pool.install(body).map_err(error)
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::new_err(format!("cannot start {threads} threads: {e}")))?;
+    caught(|| pool.install(body)).map_err(internal)?.map_err(codec_error)
 }
 
 /// Compresses a contiguous array of floats; settings are keys and values ([`Settings::KEYS`]).
@@ -125,7 +154,7 @@ fn compress(
         let (values, shape) = (array.as_slice()?, array.as_array().shape().to_vec());
         py.detach(|| on_threads(threads, || array::compress_with(values, &shape, compression)))
     }
-    let compression = compression(&settings).map_err(error)?;
+    let compression = compression(&settings).map_err(codec_error)?;
     if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f64>>() {
         compressed(py, &array, &compression, threads)
     } else if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {
@@ -149,7 +178,9 @@ fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<
         shape: &[usize],
         values: Vec<T>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-        Ok(ndarray::ArrayD::from_shape_vec(shape, values).map_err(error)?.into_pyarray(py))
+        Ok(ndarray::ArrayD::from_shape_vec(shape, values)
+            .map_err(|e| internal(e.to_string()))?
+            .into_pyarray(py))
     }
     let decoded = py.detach(|| on_threads(threads, || array::decompress(payload, &Models::built_in())))?;
     Ok(match decoded.values {
@@ -164,6 +195,9 @@ fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<
 fn _swae(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("Error", module.py().get_type::<Error>())?;
+    module.add("CorruptError", module.py().get_type::<CorruptError>())?;
+    module.add("VersionError", module.py().get_type::<VersionError>())?;
+    module.add("OutOfMemoryError", module.py().get_type::<OutOfMemoryError>())?;
     module.add_class::<Reader>()?;
     module.add_function(wrap_pyfunction!(compress, module)?)?;
     module.add_function(wrap_pyfunction!(decompress, module)?)

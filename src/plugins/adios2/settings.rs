@@ -64,6 +64,7 @@ mod tests {
         let expected = OperatorSettings { compression: Compression::relative(1e-3), threads: Some(3) };
         assert_eq!(found.unwrap(), expected);
         assert_eq!(settings(&[("mode", "raw"), ("verbose", "5"), ("bound", "")]).unwrap().threads, None);
+        assert_eq!(settings(&[]).unwrap().compression, Compression::default());
     }
 
     #[test]
@@ -76,7 +77,6 @@ mod tests {
             (&[("xyzzy", "1")], "known: mode, bound, latents, model, keyframe_interval, layout, threads"),
             (&[("mode", "raw"), ("keyframe_interval", "2")], "an array's first step is its keyframe"),
             (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),
-            (&[("bound", "1")], "there is no 'mode'"),
             (
                 &[("mode", "best")],
                 "mode 'best': unknown variant 'best', expected one of 'latent', 'raw', 'abs'",
