@@ -55,7 +55,7 @@ static swae_status read_all(swae_reader *r) {
 // A step that continues a file.
 static void append(const char *file) {
     swae_options o = {.size = sizeof o, .mode = SWAE_MODE_RAW, .append = 1};
-    swae_field f = {.size = sizeof f, .name = "chi", .dtype = SWAE_FLOAT64, .data = values,
+    swae_field f = {.size = sizeof f, .name = "appended", .dtype = SWAE_FLOAT64, .data = values,
                     .shape = {16, 16, 16}, .count = {16, 16, 16}};
     swae_session *s;
     swae_status bad = swae_open(MPI_COMM_WORLD, file, &o, &s);
