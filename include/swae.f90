@@ -23,8 +23,8 @@ module swae
     SWAE_ERROR_IO = 4, SWAE_ERROR_MISMATCH = 5, SWAE_ERROR_UNSUPPORTED = 6, SWAE_ERROR_INTERNAL = 7, &
     SWAE_ERROR_CORRUPT = 8, SWAE_ERROR_VERSION = 9, SWAE_ERROR_MEMORY = 10
   !> How fields are compressed: swae_mode.
-  integer, parameter, public :: SWAE_MODE_LATENT = 0, SWAE_MODE_RAW = 1, SWAE_MODE_ABSOLUTE = 2, SWAE_MODE_RELATIVE = 3, &
-    SWAE_MODE_POINTWISE_RELATIVE = 4, SWAE_MODE_PSNR = 5
+  integer, parameter, public :: SWAE_MODE_DEFAULT = 0, SWAE_MODE_RAW = 1, SWAE_MODE_ABSOLUTE = 2, SWAE_MODE_RELATIVE = 3, &
+    SWAE_MODE_POINTWISE_RELATIVE = 4, SWAE_MODE_PSNR = 5, SWAE_MODE_LATENT = 6
   !> How latents are stored: swae_latents.
   integer, parameter, public :: SWAE_LATENTS_F16 = 0, SWAE_LATENTS_F32 = 1, SWAE_LATENTS_U8 = 2
 
@@ -46,7 +46,8 @@ module swae
   !> @param[in]  comm                a communicator of mpi_f08, or an integer of the module mpi
   !> @param[in]  path                the file: .h5 for parallel HDF5, .bp for ADIOS2 BP5
   !> @param[out] status              SWAE_OK or an error, the same on all ranks
-  !> @param[in]  mode                SWAE_MODE_...; SWAE_MODE_LATENT if absent
+  !> @param[in]  mode                SWAE_MODE_...; if absent, a relative bound, of 1e-4 where bound
+  !>                             is absent, too
   !> @param[in]  bound               the error bound, or the dB of SWAE_MODE_PSNR
   !> @param[in]  latents             SWAE_LATENTS_...
   !> @param[in]  model               name or path of a model

@@ -9,9 +9,14 @@
 /// swae_reader_step, swae_reader_field, swae_reader_read, swae_reader_close. Arrays in memory:
 /// swae_compress, swae_decompress.
 ///
-/// Shapes, positions and strides are x, y, z. Structs begin with their size, so that they can grow;
-/// members that are 0 take the default. A call on a session that all ranks must make is said to be
-/// collective. Strings are UTF-8 and end with NUL. Pointers that may be NULL say so.
+/// Shapes, positions and strides are x, y, z. Members that are 0 take the default, so a struct is
+/// best zeroed before it is filled in. Structs begin with their size: set it to sizeof the struct.
+/// Later versions add members at the end, and a program and a library of different versions go by
+/// the members that both know. What an older program does not know is 0; a member that is not 0 and
+/// that an older library does not know is SWAE_ERROR_UNSUPPORTED; one that an older library cannot
+/// fill in is set to 0. A call on a session that all ranks must make is said to be collective: its
+/// errors are those of all ranks. Strings are UTF-8 and end with NUL. Pointers that may be NULL say
+/// so.
 ///
 /// Generated from src/capi by cbindgen; do not edit.
 
@@ -68,11 +73,12 @@ typedef enum {
 
 /// @brief How fields are compressed.
 typedef enum {
-  /// Latents of an autoencoder: fixed rate, no error bound.
-  SWAE_MODE_LATENT = 0,
+  /// As SWAE_MODE_RELATIVE; where bound is 0, too, with a bound of 1e-4.
+  SWAE_MODE_DEFAULT = 0,
   /// Uncompressed values.
   SWAE_MODE_RAW = 1,
-  /// |decoded - true| <= bound, at every point.
+  /// |decoded - true| <= bound, at every point. With a bound of 0 every value comes back to the
+  /// bit; the other modes do not take 0.
   SWAE_MODE_ABSOLUTE = 2,
   /// |decoded - true| <= bound * value range of the field (max - min over all ranks, in the
   /// step). Values are copied and encoded at the end of the step, where the range is known.
@@ -82,6 +88,8 @@ typedef enum {
   /// Peak signal-to-noise ratio of at least bound dB; values are copied as with
   /// SWAE_MODE_RELATIVE.
   SWAE_MODE_PSNR = 5,
+  /// Latents of an autoencoder: fixed rate, no error bound.
+  SWAE_MODE_LATENT = 6,
 } swae_mode;
 
 /// @brief How latents are stored.
@@ -144,7 +152,7 @@ typedef void (*swae_log_callback)(int32_t level, const char *text, void *user);
 /// storage, asynchronous and memory; a table [fields.NAME], or fields.NAME.KEY, sets those of
 /// single fields.
 typedef struct {
-  /// sizeof(swae_options), so that the struct can grow.
+  /// sizeof(swae_options).
   size_t size;
   /// A swae_mode.
   int32_t mode;
@@ -159,7 +167,7 @@ typedef struct {
   /// Error-bounded modes: steps from one keyframe to the next; 1 for no temporal prediction, 0
   /// for 16.
   int32_t keyframe_interval;
-  /// The error bound, or the dB of SWAE_MODE_PSNR.
+  /// The error bound, or the dB of SWAE_MODE_PSNR; 0 where config or settings give it.
   double bound;
   /// Path of a TOML file, whose settings override the members above; NULL for none.
   const char *config;
@@ -186,7 +194,7 @@ typedef struct {
 ///
 /// Every triple is x, y, z; zero means the default.
 typedef struct {
-  /// sizeof(swae_field), so that the struct can grow.
+  /// sizeof(swae_field).
   size_t size;
   /// Name of the field: letters, digits, '_', '-', '+', '.'.
   const char *name;
@@ -206,7 +214,8 @@ typedef struct {
   size_t ghost_lo[3];
   /// Ghost points in memory above the box along each axis.
   size_t ghost_hi[3];
-  /// Distance in memory between neighbouring points, in values; all 0 for a contiguous array.
+  /// Distance in memory between neighbouring points, in values; all 0 for a contiguous array. One
+  /// that is 0 beside others that are not is an error, unless the box is one point wide there.
   ptrdiff_t stride[3];
   /// Coordinates of grid point 0.
   double origin[3];
@@ -237,13 +246,13 @@ typedef struct {
 /// @brief A rank's boxes on one refinement level, described once for all fields on them; members as
 /// in swae_field.
 typedef struct {
-  /// sizeof(swae_boxes), so that the struct can grow.
+  /// sizeof(swae_boxes).
   size_t size;
   /// Array of box_count boxes, box_size bytes each.
   const swae_box *boxes;
   /// Number of boxes.
   size_t box_count;
-  /// sizeof(swae_box), so that the struct can grow.
+  /// sizeof(swae_box).
   size_t box_size;
   /// Points of the whole grid.
   size_t shape[3];
@@ -257,11 +266,13 @@ typedef struct {
   int32_t partial;
   /// A swae_order; used where all strides of a box are 0.
   int32_t order;
+  /// Not used; 0.
+  int32_t reserved;
 } swae_boxes;
 
 /// @brief Statistics of a session on this rank. Times are in seconds.
 typedef struct {
-  /// sizeof(swae_statistics), so that the struct can grow.
+  /// sizeof(swae_statistics), set by the caller.
   size_t size;
   /// Steps in the file.
   uint64_t steps;
@@ -289,7 +300,7 @@ typedef struct {
 
 /// @brief A field of a step, as the file describes it.
 typedef struct {
-  /// sizeof(swae_field_info), set by the caller, so that the struct can grow.
+  /// sizeof(swae_field_info), set by the caller.
   size_t size;
   /// Name of the field, followed by @level above level 0. It belongs to the reader, as `encoding`
   /// does.
@@ -348,11 +359,13 @@ swae_status swae_set_log(swae_log_callback callback, void *user, int32_t level);
 ///
 /// @param comm          a communicator, which is duplicated
 /// @param path          the file: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5
-/// @param options       the options; NULL for the defaults
+/// @param options       the options; NULL for the defaults, a relative bound of 1e-4
 /// @param[out] session  the session; set also where the call fails (unless it is NULL):
 ///                      swae_last_error then says why, and swae_close frees it
-/// @return SWAE_OK; SWAE_ERROR_ARGUMENT, _MODEL, _IO, _MISMATCH or _UNSUPPORTED, the same on all
-///         ranks
+/// @return SWAE_OK, or the same error on all ranks, also where one rank alone passes something wrong:
+///         SWAE_ERROR_ARGUMENT, _STATE, _MODEL, _IO, _MISMATCH, _UNSUPPORTED or _MEMORY; with append
+///         _CORRUPT or _VERSION where the file is damaged or a later library has written it. Where
+///         MPI has not begun, or for MPI_COMM_NULL, this rank returns alone
 swae_status swae_open(MPI_Comm comm, const char *path, const swae_options *options, swae_session **session);
 
 /// @brief swae_open for Fortran.
@@ -419,7 +432,8 @@ swae_status swae_end_step(swae_session *session);
 /// Collective, between steps.
 ///
 /// @param session  an open session
-/// @return SWAE_OK, or the first error that no call has returned yet
+/// @return SWAE_OK, or the first error that no call has returned yet; SWAE_ERROR_STATE, on all ranks,
+///         where a rank is inside a step
 swae_status swae_flush(swae_session *session);
 
 /// @brief Statistics of the session so far, on this rank. Not collective.
@@ -435,7 +449,8 @@ swae_status swae_get_statistics(swae_session *session, swae_statistics *statisti
 /// session is gone. Any later call with the handle returns SWAE_ERROR_STATE.
 ///
 /// @param session  the session; NULL is allowed
-/// @return SWAE_OK, or the first error that no call has returned yet
+/// @return SWAE_OK, or the first error that no call has returned yet; SWAE_ERROR_STATE, on all ranks,
+///         where a step had not ended on a rank. NULL and a closed handle return on this rank alone
 swae_status swae_close(swae_session *session);
 
 /// @brief Message of the last failed call on a session.
@@ -454,13 +469,13 @@ size_t swae_compress_bound(const swae_field *field);
 /// @brief Compresses a box into the caller's memory. It may be called from any thread.
 ///
 /// @param field         the box, whose data are as large as it says; shape and start are ignored
-/// @param options       the options, NULL for the defaults; a relative bound refers to the value
-///                      range of the box, and threads = 0 means all cores
+/// @param options       the options, NULL for the defaults, a relative bound of 1e-4; a relative
+///                      bound refers to the value range of the box, and threads = 0 means all cores
 /// @param[out] out      the stream
 /// @param capacity      bytes of `out`; swae_compress_bound is always enough
 /// @param[out] length   bytes of the stream
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT or SWAE_ERROR_MODEL
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, _MODEL, _UNSUPPORTED or _MEMORY
 swae_status swae_compress(const swae_field *field,
                           const swae_options *options,
                           void *out,
@@ -475,7 +490,9 @@ swae_status swae_compress(const swae_field *field,
 /// @param[out] dtype    a swae_dtype; may be NULL
 /// @param[out] count    points of its box along x, y, z; may be NULL
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK; SWAE_ERROR_ARGUMENT where the stream is damaged or holds more than one box
+/// @return SWAE_OK; SWAE_ERROR_CORRUPT where the stream is damaged or is none of swae;
+///         SWAE_ERROR_VERSION where a later library has written it; SWAE_ERROR_ARGUMENT where it is
+///         NULL; SWAE_ERROR_UNSUPPORTED where it holds more than one box
 swae_status swae_stream_shape(const void *stream,
                               size_t length,
                               int32_t *dtype,
@@ -492,7 +509,9 @@ swae_status swae_stream_shape(const void *stream,
 ///                      describe the memory that the values are written to. Ghost zones are not
 ///                      written
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, or SWAE_ERROR_MODEL where the model is missing
+/// @return SWAE_OK; SWAE_ERROR_CORRUPT or _VERSION as swae_stream_shape; SWAE_ERROR_MODEL where the
+///         model is missing or damaged; SWAE_ERROR_ARGUMENT where the field does not fit;
+///         SWAE_ERROR_MEMORY
 swae_status swae_decompress(const void *stream,
                             size_t length,
                             const char *model,
@@ -504,7 +523,10 @@ swae_status swae_decompress(const void *stream,
 /// @param path         the file: .h5, .bp, .swae, .npy or .vti
 /// @param[out] reader  the reader; set also where the call fails (unless it is NULL):
 ///                     swae_reader_error then says why, and swae_reader_close frees it
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_IO or SWAE_ERROR_UNSUPPORTED
+/// @return SWAE_OK; SWAE_ERROR_ARGUMENT; SWAE_ERROR_IO where it cannot be opened or read;
+///         SWAE_ERROR_CORRUPT where it is damaged or is not what its extension says;
+///         SWAE_ERROR_VERSION where a later library has written it; SWAE_ERROR_UNSUPPORTED for other
+///         extensions; SWAE_ERROR_MEMORY
 swae_status swae_reader_open(const char *path, swae_reader **reader);
 
 /// @brief Number of steps in the file.
@@ -539,13 +561,15 @@ swae_status swae_reader_field(swae_reader *reader, size_t index, size_t field, s
 /// @param index       index of the step, from 0
 /// @param field       name of the field
 /// @param[out] boxes  up to `capacity` boxes, of which start and count are set; may be NULL
+/// @param box_size    sizeof(swae_box), the distance of two boxes
 /// @param capacity    boxes that `boxes` has room for
 /// @param[out] count  the number of boxes, which may exceed `capacity`
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_STATE or SWAE_ERROR_IO
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, _STATE, _IO or _CORRUPT
 swae_status swae_reader_boxes(swae_reader *reader,
                               size_t index,
                               const char *field,
                               swae_box *boxes,
+                              size_t box_size,
                               size_t capacity,
                               size_t *count);
 
@@ -559,7 +583,9 @@ swae_status swae_reader_boxes(swae_reader *reader,
 /// @param field   name (with @level, or level set) and dtype as in the file; start and count of the
 ///                region in the grid; data, ghost zones, order and strides describe the memory that
 ///                the values are written to, as in swae_put. Points that no box covers become NaN
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_STATE, SWAE_ERROR_MODEL or SWAE_ERROR_IO
+/// @return SWAE_OK; SWAE_ERROR_ARGUMENT; SWAE_ERROR_STATE; SWAE_ERROR_IO where the file cannot be
+///         read; SWAE_ERROR_CORRUPT where it is damaged there, after which other fields can be read;
+///         SWAE_ERROR_VERSION; SWAE_ERROR_MODEL where a model is missing; SWAE_ERROR_MEMORY
 swae_status swae_reader_read(swae_reader *reader, size_t index, const swae_field *field);
 
 /// @brief Message of the last failed call on a reader.

@@ -4,7 +4,8 @@
 /// @brief swae for C++17: sessions and readers that close themselves, exceptions, array views.
 ///
 /// A header-only wrapper of swae.h, which describes each function, struct and option. Shapes,
-/// positions and strides are x, y, z. Functions throw swae::error unless they are noexcept.
+/// positions and strides are x, y, z. Functions throw swae::error, or a class that derives from it,
+/// unless they are noexcept.
 
 #ifndef SWAE_HPP
 #define SWAE_HPP
@@ -33,6 +34,38 @@ class error : public std::runtime_error {
   private:
     swae_status status_;
 };
+
+/// @brief A file or a stream is damaged, or is none of swae (SWAE_ERROR_CORRUPT).
+class corrupt_error : public error {
+  public:
+    using error::error;
+};
+
+/// @brief A later library has written a file or a stream (SWAE_ERROR_VERSION).
+class version_error : public error {
+  public:
+    using error::error;
+};
+
+/// @brief The memory that the call needs is not to be had (SWAE_ERROR_MEMORY).
+class memory_error : public error {
+  public:
+    using error::error;
+};
+
+/// @brief Throws the exception of a status, unless it is SWAE_OK.
+///
+/// @param status  the status of a call
+/// @param text    its message
+inline void check(swae_status status, const char* text) {
+    switch (status) {
+        case SWAE_OK: return;
+        case SWAE_ERROR_CORRUPT: throw corrupt_error(status, text);
+        case SWAE_ERROR_VERSION: throw version_error(status, text);
+        case SWAE_ERROR_MEMORY: throw memory_error(status, text);
+        default: throw error(status, text);
+    }
+}
 
 /// @brief Three numbers along x, y, z.
 using triple = std::array<std::size_t, 3>;
@@ -146,9 +179,9 @@ class boxes {
 
 /// @brief Options of a session; the members are those of swae_options.
 struct options {
-    /// How fields are compressed
-    swae_mode mode = SWAE_MODE_LATENT;
-    /// The error bound, or the dB of SWAE_MODE_PSNR
+    /// How fields are compressed; by default within a relative bound of 1e-4
+    swae_mode mode = SWAE_MODE_DEFAULT;
+    /// The error bound, or the dB of SWAE_MODE_PSNR; 0 for none
     double bound = 0;
     /// How latents are stored
     swae_latents latents = SWAE_LATENTS_F16;
@@ -196,11 +229,10 @@ class session {
     session(MPI_Comm comm, const std::string& path, const options& o = {}) {
         const swae_options c = o.c();
         const swae_status status = swae_open(comm, path.c_str(), &c, &handle_);
-        if (status != SWAE_OK) {
-            const error failure(status, swae_last_error(handle_));
-            swae_close(handle_);
-            throw failure;
-        }
+        if (status == SWAE_OK) return;
+        const std::string text = swae_last_error(handle_);
+        swae_close(handle_);
+        check(status, text.c_str());
     }
     session(session&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     session& operator=(session&& other) noexcept {
@@ -247,13 +279,13 @@ class session {
     /// @brief Ends the step (swae_end_step). Collective; throws the same error on all ranks.
     void end_step() {
         const swae_status status = swae_end_step(handle_);
-        if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
+        check(status, swae_last_error(handle_));
     }
 
     /// @brief Waits for steps in the background (swae_flush). Collective.
     void flush() {
         const swae_status status = swae_flush(handle_);
-        if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
+        check(status, swae_last_error(handle_));
     }
 
     /// @return the statistics of this rank so far
@@ -261,14 +293,14 @@ class session {
         swae_statistics s{};
         s.size = sizeof s;
         const swae_status status = swae_get_statistics(handle_, &s);
-        if (status != SWAE_OK) throw error(status, swae_last_error(handle_));
+        check(status, swae_last_error(handle_));
         return s;
     }
 
     /// @brief Closes the output (swae_close). Collective.
     void close() {
         const swae_status status = swae_close(std::exchange(handle_, nullptr));
-        if (status != SWAE_OK) throw error(status, "closing the output failed; its last steps may be missing");
+        check(status, "closing the output failed; its last steps may be missing");
     }
 
     /// @return the C handle, which this object owns
@@ -300,11 +332,10 @@ class reader {
     /// @param path  the file: .h5, .bp, .swae, .npy or .vti
     explicit reader(const std::string& path) {
         const swae_status status = swae_reader_open(path.c_str(), &handle_);
-        if (status != SWAE_OK) {
-            const error failure(status, swae_reader_error(handle_));
-            swae_reader_close(handle_);
-            throw failure;
-        }
+        if (status == SWAE_OK) return;
+        const std::string text = swae_reader_error(handle_);
+        swae_reader_close(handle_);
+        swae::check(status, text.c_str());
     }
     reader(reader&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     reader& operator=(reader&& other) noexcept {
@@ -353,7 +384,7 @@ class reader {
 
   private:
     void check(swae_status status) const {
-        if (status != SWAE_OK) throw error(status, swae_reader_error(handle_));
+        swae::check(status, swae_reader_error(handle_));
     }
     swae_reader* handle_ = nullptr;
 };
@@ -361,17 +392,17 @@ class reader {
 /// @brief Compresses an array (swae_compress); no session, no MPI.
 ///
 /// @param v  the values
-/// @param o  the options
+/// @param o  the options; by default a relative bound of 1e-4
 /// @return the stream
 template <typename T>
-std::vector<unsigned char> compress(const view<T>& v, const options& o) {
+std::vector<unsigned char> compress(const view<T>& v, const options& o = {}) {
     const swae_field f = detail::field("", grid{}, {}, v);
     const swae_options c = o.c();
     std::vector<unsigned char> out(swae_compress_bound(&f));
     std::size_t length = 0;
     swae_message message;
     const swae_status status = swae_compress(&f, &c, out.data(), out.size(), &length, &message);
-    if (status != SWAE_OK) throw error(status, message.text);
+    check(status, message.text);
     out.resize(length);
     return out;
 }
@@ -385,7 +416,7 @@ void decompress(const std::vector<unsigned char>& stream, const view<T>& v) {
     const swae_field f = detail::field("", grid{}, {}, v);
     swae_message message;
     const swae_status status = swae_decompress(stream.data(), stream.size(), nullptr, &f, &message);
-    if (status != SWAE_OK) throw error(status, message.text);
+    check(status, message.text);
 }
 
 }  // namespace swae

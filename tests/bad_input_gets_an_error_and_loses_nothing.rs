@@ -44,10 +44,24 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("absent devices", 6, "CUDA driver"),
             ("different options", 5, "the ranks pass different paths or options"),
             ("one rank's options", 1, "threads is -4"),
-            ("size of options", 1, "swae_options.size is 3"),
+            ("size of options", 1, "swae_options.size is 3; set it to sizeof(swae_options), here 80"),
+            ("one rank's size of options", 1, "swae_options.size is 80000"),
+            ("one rank's config", 1, "no.toml"),
+            ("one rank's settings", 1, "unknown option 'mod'; did you mean 'mode'?"),
+            ("one rank's text", 1, "settings is not UTF-8"),
+            ("no bound", 1, "mode 'rel' needs a 'bound'"),
+            (
+                "negative bound",
+                1,
+                "-1 is no error bound for mode 'rel': it must be a finite number, 0 or more",
+            ),
+            ("one rank's null path", 1, "path is NULL or not UTF-8"),
+            ("one rank's path", 1, "path is NULL or not UTF-8"),
+            ("one rank's null session", 1, "session is NULL"),
             ("no folder", 4, "the folder no/such/folder does not exist"),
             ("path is a folder", 4, "folder.h5"),
-            ("unknown ending", 6, ".h5 and .bp"),
+            ("unknown ending", 6, "a.dat: steps are written to .h5 or .bp"),
+            ("an array's ending", 6, "e.npy: steps are written to .h5 or .bp"),
             ("null path", 1, "path is NULL"),
             ("open", 0, ""),
             ("good", 0, ""),
@@ -74,11 +88,14 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("bad name", 1, "field 'a/b': names have"),
             ("other shape than before", 1, "(raw) in an earlier step, now it is float64 [8, 16, 16]"),
             ("impossible strides", 1, "field 'chi'"),
+            ("a stride of zero", 1, "the stride along z is 0; give one for each axis"),
             ("misaligned", 1, "not aligned to 8 bytes"),
             ("impossible ghosts", 1, "ghost zones"),
             ("good: one rank owns all", 0, ""),
             ("good: one rank puts", 0, ""),
-            ("close in a step", 2, ""),
+            ("one rank flushes in a step", 2, "has not ended; flush between steps"),
+            ("flush in a step", 2, "has not ended; flush between steps"),
+            ("close in a step of one rank", 2, ""),
             ("put after close", 2, "the handle is closed"),
             ("end after close", 2, "the handle is closed"),
             ("close twice", 2, "the handle is closed"),
@@ -150,6 +167,79 @@ fn a_truncated_or_foreign_file_is_an_error_that_names_it() {
             said.err
         );
     }
+}
+
+/// Where the last one of these bytes is in a file.
+fn last(whole: &[u8], bytes: &[u8]) -> usize {
+    whole.windows(bytes.len()).rposition(|window| window == bytes).expect("it is there")
+}
+
+#[test]
+fn damage_and_later_versions_have_statuses_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let program = compile(dir.path(), "damage.c", "", "damage");
+    let arguments =
+        [&collision()[..], "points=16", "end_time=0.25", "output=whole.h5 rel:1e-4 1", "output=cut.bp raw 1"];
+    mpirun(dir.path(), 1, &example("bssn/bssn"), &arguments).expect_success();
+    let data = fs::read(at("cut.bp/data.0")).unwrap();
+    fs::write(at("cut.bp/data.0"), &data[..data.len() / 2]).unwrap();
+    let values = ndarray::Array3::<f64>::from_shape_fn((16, 16, 16), |(z, y, x)| (z * y + x) as f64);
+    plain::write_npy(&at("whole.npy"), &Field::F64(values)).unwrap();
+    swae(dir.path(), &["compress", "whole.npy", "-o", "whole.swae"]).expect_success();
+    // Of a stream of each store its last one: a byte of the header, and the version.
+    let magic = &fs::read(at("whole.swae")).unwrap();
+    let magic = &magic[last(magic, b"SWAE")..][..4];
+    let (mut damaged, mut later) = (Vec::new(), Vec::new());
+    for name in ["whole.swae", "whole.h5", "whole.npy"] {
+        let whole = fs::read(at(name)).unwrap();
+        fs::write(at(&format!("cut.{name}")), &whole[..whole.len() / 2]).unwrap();
+        fs::write(at(&format!("foreign.{name}")), b"something else entirely, long enough for a header")
+            .unwrap();
+        damaged.extend([format!("cut.{name}"), format!("foreign.{name}")]);
+        if name == "whole.npy" {
+            continue;
+        }
+        let stream = last(&whole, magic);
+        let mut bytes = whole.clone();
+        bytes[stream + 10] ^= 4;
+        fs::write(at(&format!("changed.{name}")), &bytes).unwrap();
+        damaged.push(format!("changed.{name}"));
+        bytes = whole;
+        bytes[stream + 4] += 1;
+        fs::write(at(&format!("later.{name}")), &bytes).unwrap();
+        later.push(format!("later.{name}"));
+    }
+    let files: Vec<&str> = damaged
+        .iter()
+        .chain(&later)
+        .map(String::as_str)
+        .chain(["cut.bp", "nowhere.h5", "whole.h5"])
+        .collect();
+    let said = mpirun(dir.path(), 1, &program, &files);
+    let out = said.expect_success();
+    let status = |what: &str| {
+        let found = out.lines().find_map(|line| line.strip_prefix(&format!("{what} | ")));
+        let found = found.unwrap_or_else(|| panic!("nothing said of {what}: {out}"));
+        found.split_once(" | ").map(|(status, message)| (status.parse::<i32>().unwrap(), message)).unwrap()
+    };
+    for stream in ["values", "magic", "cut", "nothing"] {
+        for call in ["shape", "decompress"] {
+            assert_eq!(status(&format!("{call} {stream}")).0, 8, "{call} {stream}: {out}");
+        }
+    }
+    assert_eq!((status("shape version").0, status("decompress version").0), (9, 9), "{out}");
+    for file in &damaged {
+        assert_eq!(status(&format!("read {file}")).0, 8, "{file}: {out}");
+    }
+    for file in &later {
+        assert_eq!(status(&format!("read {file}")).0, 9, "{file}: {out}");
+    }
+    assert_eq!((status("read cut.bp").0, status("append cut.bp").0), (8, 8), "{out}");
+    assert_eq!(status("append cut.whole.h5").0, 8, "{out}");
+    assert_eq!(status("append foreign.whole.h5").0, 8, "{out}");
+    assert_eq!(status("read nowhere.h5").0, 4, "{out}");
+    assert_eq!((status("read whole.h5").0, status("append whole.h5").0), (0, 0), "{out}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ struct Puncture {
 /// time steps.
 struct Output {
     std::string path;
-    swae_mode mode = SWAE_MODE_LATENT;
+    swae_mode mode = SWAE_MODE_DEFAULT;
     double bound = 0;
     int every = 1;
 };

@@ -1,4 +1,4 @@
-// The minimum of a simulation's output, as in the README.
+// The minimum of a simulation's output, as in the README: first FILE SETTINGS.
 #include <stdio.h>
 #include <swae.h>
 
@@ -11,8 +11,9 @@ int main(int argc, char **argv) {
     size_t first = 64 * rank / size, end = 64 * (rank + 1) / size; // this rank's slab of a 64³ grid
     swae_field field = {.size = sizeof field, .name = "phi", .dtype = SWAE_FLOAT32, .data = phi,
                         .shape = {64, 64, 64}, .start = {0, 0, first}, .count = {64, 64, end - first}};
-    swae_session *out;
-    int bad = swae_open(MPI_COMM_WORLD, argc > 1 ? argv[1] : "first.h5", NULL, &out);
+    swae_options options = {.size = sizeof options, .settings = argc > 2 ? argv[2] : "mode = rel; bound = 1e-4"};
+    swae_session *out; // with "mode = latent" it stores latents, without a bound
+    int bad = swae_open(MPI_COMM_WORLD, argc > 1 ? argv[1] : "first.h5", &options, &out);
     for (int step = 0; step < 2 && !bad; ++step) {
         for (size_t i = 0, z = first; z < end; ++z)
             for (size_t y = 0; y < 64; ++y)

@@ -10,8 +10,10 @@ int main(int argc, char** argv) {
     std::vector<float> phi(64 * 64 * (end - first));
     swae::grid grid;
     grid.shape = {64, 64, 64};
+    swae::options options;
+    options.settings = argc > 2 ? argv[2] : "mode = rel; bound = 1e-4";  // or "mode = latent", without a bound
     try {
-        swae::session out(MPI_COMM_WORLD, argc > 1 ? argv[1] : "first.h5");
+        swae::session out(MPI_COMM_WORLD, argc > 1 ? argv[1] : "first.h5", options);
         for (int step = 0; step < 2; ++step) {
             for (std::size_t i = 0, z = first; z < end; ++z)
                 for (std::size_t y = 0; y < 64; ++y)

@@ -6,7 +6,7 @@ program first
   implicit none
   type(swae_session) :: out
   real(real32), allocatable :: phi(:, :, :)
-  character(len=256) :: path
+  character(len=256) :: path, settings
   integer :: rank, ranks, lo, hi, step, i, j, k, status
 
   call MPI_Init()
@@ -14,10 +14,12 @@ program first
   call MPI_Comm_size(MPI_COMM_WORLD, ranks)
   path = 'first.h5'
   if (command_argument_count() > 0) call get_command_argument(1, path)
+  settings = 'mode = rel; bound = 1e-4'  ! or 'mode = latent', without a bound
+  if (command_argument_count() > 1) call get_command_argument(2, settings)
   lo = 64 * rank / ranks             ! this rank's slab of a 64^3 grid
   hi = 64 * (rank + 1) / ranks
   allocate (phi(64, 64, hi - lo))
-  call swae_open(out, MPI_COMM_WORLD, trim(path), status)
+  call swae_open(out, MPI_COMM_WORLD, trim(path), status, settings=trim(settings))
   do step = 0, 1
     if (status /= SWAE_OK) exit
     do k = 1, hi - lo

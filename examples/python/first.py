@@ -1,4 +1,4 @@
-"""Compresses an array within an error bound, and decompresses it: first.py"""
+"""Compresses an array within an error bound and as latents, and decompresses it: first.py"""
 
 import numpy as np
 import swae
@@ -12,3 +12,7 @@ again = swae.decompress(payload)
 error = np.abs(again - waves).max() / np.ptp(waves)
 print(f"{waves.nbytes} bytes became {len(payload)}, largest error {error:.1e} of the value range")
 assert error <= 1e-4
+
+payload = swae.compress(waves, latent=True)  # latents of a network, at a fixed rate, without a bound
+error = np.abs(swae.decompress(payload) - waves).max() / np.ptp(waves)
+print(f"as latents {len(payload)}, largest error {error:.1e} of the value range")

@@ -1,6 +1,7 @@
 //! Boxes of a field as the caller describes them, and the views over the caller's memory that they
 //! become.
 
+use crate::extensible::{self, Extensible};
 use crate::status::{Failure, argument};
 use std::ffi::{CStr, c_char, c_void};
 use swae_codec::view::{Order, contiguous, reach};
@@ -31,7 +32,7 @@ pub enum swae_order {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_field {
-    /// sizeof(swae_field), so that the struct can grow.
+    /// sizeof(swae_field).
     pub size: usize,
     /// Name of the field: letters, digits, '_', '-', '+', '.'.
     pub name: *const c_char,
@@ -51,7 +52,8 @@ pub struct swae_field {
     pub ghost_lo: [usize; 3],
     /// Ghost points in memory above the box along each axis.
     pub ghost_hi: [usize; 3],
-    /// Distance in memory between neighbouring points, in values; all 0 for a contiguous array.
+    /// Distance in memory between neighbouring points, in values; all 0 for a contiguous array. One
+    /// that is 0 beside others that are not is an error, unless the box is one point wide there.
     pub stride: [isize; 3],
     /// Coordinates of grid point 0.
     pub origin: [f64; 3],
@@ -86,13 +88,13 @@ pub struct swae_box {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_boxes {
-    /// sizeof(swae_boxes), so that the struct can grow.
+    /// sizeof(swae_boxes).
     pub size: usize,
     /// Array of box_count boxes, box_size bytes each.
     pub boxes: *const swae_box,
     /// Number of boxes.
     pub box_count: usize,
-    /// sizeof(swae_box), so that the struct can grow.
+    /// sizeof(swae_box).
     pub box_size: usize,
     /// Points of the whole grid.
     pub shape: [usize; 3],
@@ -106,27 +108,26 @@ pub struct swae_boxes {
     pub partial: i32,
     /// A swae_order; used where all strides of a box are 0.
     pub order: i32,
+    /// Not used; 0.
+    pub reserved: i32,
 }
 
-/// The struct behind a pointer.
-///
-/// # Errors
-/// Where it is NULL, or smaller than this library's.
-///
-/// # Safety
-/// `at` is NULL or points to a struct whose first member is its size.
-pub(crate) unsafe fn sized<'a, T>(at: *const T, name: &str) -> Result<&'a T, Failure> {
-    if at.is_null() {
-        return Err(argument(format!("{name} is NULL")));
-    }
-    // SAFETY: the caller's contract.
-    let size = unsafe { *at.cast::<usize>() };
-    let known = size_of::<T>();
-    if size < known {
-        return Err(argument(format!("{name}.size is {size}, expected sizeof({name}) = {known}")));
-    }
-    // SAFETY: as above; it is as large as ours.
-    Ok(unsafe { &*at })
+// SAFETY: `repr(C)`, without padding; zeros are a value.
+unsafe impl Extensible for swae_field {
+    const NAME: &'static str = "swae_field";
+    const FIRST_SIZE: usize = 232;
+}
+
+// SAFETY: as above.
+unsafe impl Extensible for swae_box {
+    const NAME: &'static str = "swae_box";
+    const FIRST_SIZE: usize = 120;
+}
+
+// SAFETY: as above.
+unsafe impl Extensible for swae_boxes {
+    const NAME: &'static str = "swae_boxes";
+    const FIRST_SIZE: usize = 120;
 }
 
 /// The field name that a caller passed.
@@ -172,19 +173,20 @@ impl swae_boxes {
     /// # Safety
     /// `boxes` points to `box_count` structs, `box_size` bytes apart.
     pub(crate) unsafe fn boxes(&self) -> Result<Vec<swae_box>, Failure> {
+        if self.reserved != 0 {
+            return Err(argument(format!("swae_boxes.reserved is {}, expected 0", self.reserved)));
+        }
         if self.box_count > 0 && self.boxes.is_null() {
             return Err(argument("swae_boxes.boxes is NULL"));
         }
-        if self.box_count > 0 && self.box_size < size_of::<swae_box>() {
-            return Err(argument(format!(
-                "swae_boxes.box_size is {}, expected sizeof(swae_box) = {}",
-                self.box_size,
-                size_of::<swae_box>()
-            )));
+        if self.box_count > 0 {
+            extensible::check_size::<swae_box>(self.box_size, "swae_boxes.box_size")?;
         }
-        // SAFETY: the caller's contract.
-        let at = |i: usize| unsafe { *self.boxes.byte_add(i * self.box_size) };
-        Ok((0..self.box_count).map(at).collect())
+        let read = |i: usize| {
+            // SAFETY: the caller's contract.
+            unsafe { extensible::read_sized(self.boxes.byte_add(i * self.box_size), self.box_size) }
+        };
+        (0..self.box_count).map(read).collect()
     }
 }
 
@@ -224,6 +226,10 @@ impl swae_box {
         } else {
             let mut first = 0i128;
             let mut below = 0i128;
+            if let Some(a) = (0..3).find(|&a| self.stride[a] == 0 && self.count[a] > 1) {
+                let text = "give one for each axis, or leave all 0 for a contiguous array";
+                return Err(format!("the stride along {} is 0; {text}", ["x", "y", "z"][a]));
+            }
             for a in 0..3 {
                 let stride = self.stride[a] as i128;
                 first += self.ghost_lo[a] as i128 * stride;

@@ -11,6 +11,7 @@
 // Doxygen's `@param[out]` is no link.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod extensible;
 mod field;
 mod handle;
 mod library;

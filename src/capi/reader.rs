@@ -1,7 +1,8 @@
 //! Readers: the fields of a file, for restarts and analysis. No MPI is needed: each process opens
 //! the file for itself.
 
-use crate::field::{name, sized, swae_box, swae_field};
+use crate::extensible::{self, Extensible};
+use crate::field::{name, swae_box, swae_field};
 use crate::handle::{Absent, Handles};
 use crate::status::{Failure, LastError, argument, catch_panics, swae_status};
 use crate::stream::copy_out;
@@ -24,7 +25,7 @@ pub struct swae_reader {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_field_info {
-    /// sizeof(swae_field_info), set by the caller, so that the struct can grow.
+    /// sizeof(swae_field_info), set by the caller.
     pub size: usize,
     /// Name of the field, followed by @level above level 0. It belongs to the reader, as `encoding`
     /// does.
@@ -43,6 +44,12 @@ pub struct swae_field_info {
     pub spacing: [f64; 3],
     /// Bytes of its streams in the file.
     pub stored_bytes: u64,
+}
+
+// SAFETY: `repr(C)`, without padding; zeros are a value.
+unsafe impl Extensible for swae_field_info {
+    const NAME: &'static str = "swae_field_info";
+    const FIRST_SIZE: usize = 112;
 }
 
 static READERS: Handles<swae_reader> = Handles::new();
@@ -90,12 +97,20 @@ fn failure(e: swae_store::Error) -> Failure {
     Error::from(e).into()
 }
 
+/// The program has asked for a field that is not there; the file is as it should be.
+fn no_field(e: swae_store::Error) -> Failure {
+    argument(e.to_string())
+}
+
 /// @brief Opens a file for reading.
 ///
 /// @param path         the file: .h5, .bp, .swae, .npy or .vti
 /// @param[out] reader  the reader; set also where the call fails (unless it is NULL):
 ///                     swae_reader_error then says why, and swae_reader_close frees it
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_IO or SWAE_ERROR_UNSUPPORTED
+/// @return SWAE_OK; SWAE_ERROR_ARGUMENT; SWAE_ERROR_IO where it cannot be opened or read;
+///         SWAE_ERROR_CORRUPT where it is damaged or is not what its extension says;
+///         SWAE_ERROR_VERSION where a later library has written it; SWAE_ERROR_UNSUPPORTED for other
+///         extensions; SWAE_ERROR_MEMORY
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_open(path: *const c_char, reader: *mut *mut swae_reader) -> swae_status {
     if reader.is_null() {
@@ -123,9 +138,9 @@ pub unsafe extern "C" fn swae_reader_open(path: *const c_char, reader: *mut *mut
 /// @return SWAE_OK, SWAE_ERROR_ARGUMENT or SWAE_ERROR_STATE
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_steps(reader: *mut swae_reader, count: *mut usize) -> swae_status {
-    // SAFETY: the caller's contract.
-    let Some(count) = (unsafe { count.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
     swae_reader::call(reader, |reader| {
+        // SAFETY: the caller's contract.
+        let count = unsafe { count.as_mut() }.ok_or_else(|| argument("count is NULL"))?;
         *count = reader.open()?.steps().len();
         Ok(())
     })
@@ -176,7 +191,7 @@ pub unsafe extern "C" fn swae_reader_field(
 ) -> swae_status {
     swae_reader::call(reader, |reader| {
         // SAFETY: the caller's contract.
-        let size = unsafe { sized(info.cast_const(), "swae_field_info")?.size };
+        let size = unsafe { extensible::size(info)? };
         let fields = reader.step(index)?;
         let found = fields.get(field).cloned();
         let (found, stored_bytes) = found.ok_or_else(|| {
@@ -193,8 +208,8 @@ pub unsafe extern "C" fn swae_reader_field(
             spacing: found.spacing,
             stored_bytes,
         };
-        // SAFETY: as large as ours, by its size.
-        unsafe { *info = described };
+        // SAFETY: the caller's contract.
+        unsafe { extensible::write_sized(info, size, described) };
         Ok(())
     })
 }
@@ -205,35 +220,37 @@ pub unsafe extern "C" fn swae_reader_field(
 /// @param index       index of the step, from 0
 /// @param field       name of the field
 /// @param[out] boxes  up to `capacity` boxes, of which start and count are set; may be NULL
+/// @param box_size    sizeof(swae_box), the distance of two boxes
 /// @param capacity    boxes that `boxes` has room for
 /// @param[out] count  the number of boxes, which may exceed `capacity`
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_STATE or SWAE_ERROR_IO
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, _STATE, _IO or _CORRUPT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_boxes(
     reader: *mut swae_reader,
     index: usize,
     field: *const c_char,
     boxes: *mut swae_box,
+    box_size: usize,
     capacity: usize,
     count: *mut usize,
 ) -> swae_status {
-    // SAFETY: the caller's contract.
-    let Some(count) = (unsafe { count.as_mut() }) else { return swae_status::SWAE_ERROR_ARGUMENT };
     swae_reader::call(reader, |reader| {
+        // SAFETY: the caller's contract.
+        let count = unsafe { count.as_mut() }.ok_or_else(|| argument("count is NULL"))?;
         // SAFETY: the caller's contract.
         let field = unsafe { name(field)? };
         reader.step(index)?;
         let open = reader.open()?;
-        swae_store::find(open, index, field).map_err(failure)?;
+        swae_store::find(open, index, field).map_err(no_field)?;
         let rows = open.read_boxes(index, field).map_err(failure)?;
         *count = rows.len();
         if !boxes.is_null() {
+            extensible::check_size::<swae_box>(box_size, "box_size")?;
             for (i, BoxRow { start, count, .. }) in rows.into_iter().take(capacity).enumerate() {
-                let (ghosts, stride) = ([0; 3], [0; 3]);
+                let (none, stride) = ([0; 3], [0; 3]);
+                let row = swae_box { start, count, ghost_lo: none, ghost_hi: none, stride };
                 // SAFETY: `boxes` has room for `capacity`, by the caller's contract.
-                unsafe {
-                    boxes.add(i).write(swae_box { start, count, ghost_lo: ghosts, ghost_hi: ghosts, stride });
-                }
+                unsafe { extensible::write_sized(boxes.byte_add(i * box_size), box_size, row) };
             }
         }
         Ok(())
@@ -250,7 +267,9 @@ pub unsafe extern "C" fn swae_reader_boxes(
 /// @param field   name (with @level, or level set) and dtype as in the file; start and count of the
 ///                region in the grid; data, ghost zones, order and strides describe the memory that
 ///                the values are written to, as in swae_put. Points that no box covers become NaN
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, SWAE_ERROR_STATE, SWAE_ERROR_MODEL or SWAE_ERROR_IO
+/// @return SWAE_OK; SWAE_ERROR_ARGUMENT; SWAE_ERROR_STATE; SWAE_ERROR_IO where the file cannot be
+///         read; SWAE_ERROR_CORRUPT where it is damaged there, after which other fields can be read;
+///         SWAE_ERROR_VERSION; SWAE_ERROR_MODEL where a model is missing; SWAE_ERROR_MEMORY
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_reader_read(
     reader: *mut swae_reader,
@@ -259,7 +278,7 @@ pub unsafe extern "C" fn swae_reader_read(
 ) -> swae_status {
     swae_reader::call(reader, |reader| {
         // SAFETY: the caller's contract.
-        let field = unsafe { sized(field, "swae_field")? };
+        let field = unsafe { extensible::read(field)? };
         // SAFETY: the caller's contract.
         let mut name = unsafe { name(field.name)? }.to_owned();
         if field.level > 0 {
@@ -270,7 +289,7 @@ pub unsafe extern "C" fn swae_reader_read(
             std::array::from_fn(|a| field.start[a]..field.start[a].saturating_add(field.count[a]));
         reader.open()?;
         let swae_reader { reader: Some(open), decoder, .. } = reader else { return Ok(()) };
-        let info = swae_store::find(open.as_ref(), index, &name).map_err(failure)?;
+        let info = swae_store::find(open.as_ref(), index, &name).map_err(no_field)?;
         if (0..3).any(|a| region[a].end > info.shape[a]) {
             let text = format!("the region {region:?} is not inside its grid of {:?}", info.shape);
             return Err(argument(text).of(&name));
@@ -282,7 +301,7 @@ pub unsafe extern "C" fn swae_reader_read(
         let decoder = if whole { decoder } else { &mut once };
         let decoded = decoder.read_field(open.as_mut(), index, &name, Some(region)).map_err(failure)?;
         // SAFETY: the caller's contract.
-        unsafe { copy_out(&decoded, field) }.map_err(|e| e.of(&name))
+        unsafe { copy_out(&decoded, &field) }.map_err(|e| e.of(&name))
     })
 }
 

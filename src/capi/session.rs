@@ -1,6 +1,7 @@
 //! Sessions: one output of a simulation, open on every rank.
 
-use crate::field::{dtype, name, sized, swae_box, swae_boxes, swae_field};
+use crate::extensible::{self, Extensible};
+use crate::field::{dtype, name, swae_box, swae_boxes, swae_field};
 use crate::handle::{Absent, Handles};
 use crate::status::{Failure, LastError, argument, catch_panics, swae_status};
 use mpi_sys::MPI_Comm;
@@ -9,16 +10,18 @@ use std::path::Path;
 use std::sync::PoisonError;
 use swae_codec::config::{LatentCoding, ModeName, Settings as CompressionSettings};
 use swae_codec::{Dtype, Element};
-use swae_insitu::{Asynchronous, Error, FieldSettings, Grid, Options, Session, Settings};
+use swae_insitu::{Asynchronous, FieldSettings, Grid, Options, Session, Settings};
 
 /// @brief How fields are compressed.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum swae_mode {
-    /// Latents of an autoencoder: fixed rate, no error bound.
-    SWAE_MODE_LATENT = 0,
+    /// As SWAE_MODE_RELATIVE; where bound is 0, too, with a bound of 1e-4.
+    SWAE_MODE_DEFAULT = 0,
     /// Uncompressed values.
     SWAE_MODE_RAW = 1,
-    /// |decoded - true| <= bound, at every point.
+    /// |decoded - true| <= bound, at every point. With a bound of 0 every value comes back to the
+    /// bit; the other modes do not take 0.
     SWAE_MODE_ABSOLUTE = 2,
     /// |decoded - true| <= bound * value range of the field (max - min over all ranks, in the
     /// step). Values are copied and encoded at the end of the step, where the range is known.
@@ -28,6 +31,27 @@ pub enum swae_mode {
     /// Peak signal-to-noise ratio of at least bound dB; values are copied as with
     /// SWAE_MODE_RELATIVE.
     SWAE_MODE_PSNR = 5,
+    /// Latents of an autoencoder: fixed rate, no error bound.
+    SWAE_MODE_LATENT = 6,
+}
+
+impl swae_mode {
+    /// What a number of the struct says; none for the default.
+    fn named(number: i32) -> Result<Option<ModeName>, String> {
+        let modes = [
+            (Self::SWAE_MODE_RAW, ModeName::Raw),
+            (Self::SWAE_MODE_ABSOLUTE, ModeName::Abs),
+            (Self::SWAE_MODE_RELATIVE, ModeName::Rel),
+            (Self::SWAE_MODE_POINTWISE_RELATIVE, ModeName::Pwrel),
+            (Self::SWAE_MODE_PSNR, ModeName::Psnr),
+            (Self::SWAE_MODE_LATENT, ModeName::Latent),
+        ];
+        if number == Self::SWAE_MODE_DEFAULT as i32 {
+            return Ok(None);
+        }
+        let named = modes.into_iter().find(|(mode, _)| *mode as i32 == number);
+        named.map(|(_, name)| Some(name)).ok_or_else(|| format!("mode {number} is none of swae_mode"))
+    }
 }
 
 /// @brief How latents are stored.
@@ -65,7 +89,7 @@ pub enum swae_asynchronous {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_options {
-    /// sizeof(swae_options), so that the struct can grow.
+    /// sizeof(swae_options).
     pub size: usize,
     /// A swae_mode.
     pub mode: i32,
@@ -80,7 +104,7 @@ pub struct swae_options {
     /// Error-bounded modes: steps from one keyframe to the next; 1 for no temporal prediction, 0
     /// for 16.
     pub keyframe_interval: i32,
-    /// The error bound, or the dB of SWAE_MODE_PSNR.
+    /// The error bound, or the dB of SWAE_MODE_PSNR; 0 where config or settings give it.
     pub bound: f64,
     /// Path of a TOML file, whose settings override the members above; NULL for none.
     pub config: *const c_char,
@@ -107,7 +131,7 @@ pub struct swae_options {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_statistics {
-    /// sizeof(swae_statistics), so that the struct can grow.
+    /// sizeof(swae_statistics), set by the caller.
     pub size: usize,
     /// Steps in the file.
     pub steps: u64,
@@ -125,6 +149,18 @@ pub struct swae_statistics {
     pub communication: f64,
     /// Time of writing, in any thread, waiting for other ranks included.
     pub writing: f64,
+}
+
+// SAFETY: `repr(C)`, without padding; zeros are a value.
+unsafe impl Extensible for swae_options {
+    const NAME: &'static str = "swae_options";
+    const FIRST_SIZE: usize = 80;
+}
+
+// SAFETY: as above.
+unsafe impl Extensible for swae_statistics {
+    const NAME: &'static str = "swae_statistics";
+    const FIRST_SIZE: usize = 72;
 }
 
 /// @brief One output of a simulation, open on every rank of a communicator. A handle is used by one
@@ -149,7 +185,7 @@ impl swae_session {
     /// A put; a failure fails the step on all ranks.
     fn put(handle: *const Self, put: impl FnOnce(&mut Session) -> Result<(), Failure>) -> swae_status {
         let or_fail = |open: &mut Session| {
-            put(open).inspect_err(|Failure(_, text)| open.fail_step(Error::Argument(text.clone())))
+            catch_panics(|| put(open)).inspect_err(|failure| open.fail_step(failure.into()))
         };
         Self::call(handle, or_fail)
     }
@@ -171,11 +207,13 @@ impl swae_session {
 ///
 /// @param comm          a communicator, which is duplicated
 /// @param path          the file: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5
-/// @param options       the options; NULL for the defaults
+/// @param options       the options; NULL for the defaults, a relative bound of 1e-4
 /// @param[out] session  the session; set also where the call fails (unless it is NULL):
 ///                      swae_last_error then says why, and swae_close frees it
-/// @return SWAE_OK; SWAE_ERROR_ARGUMENT, _MODEL, _IO, _MISMATCH or _UNSUPPORTED, the same on all
-///         ranks
+/// @return SWAE_OK, or the same error on all ranks, also where one rank alone passes something wrong:
+///         SWAE_ERROR_ARGUMENT, _STATE, _MODEL, _IO, _MISMATCH, _UNSUPPORTED or _MEMORY; with append
+///         _CORRUPT or _VERSION where the file is damaged or a later library has written it. Where
+///         MPI has not begun, or for MPI_COMM_NULL, this rank returns alone
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_open(
     comm: MPI_Comm,
@@ -183,24 +221,32 @@ pub unsafe extern "C" fn swae_open(
     options: *const swae_options,
     session: *mut *mut swae_session,
 ) -> swae_status {
-    if session.is_null() {
-        return swae_status::SWAE_ERROR_ARGUMENT;
-    }
     let mut made = swae_session { session: None, last_error: LastError::default() };
     let outcome = catch_panics(|| {
+        // What is wrong with them on one rank is an error of all, which wait for one another.
+        let arguments = catch_panics(|| {
+            if session.is_null() {
+                return Err(argument("session is NULL"));
+            }
+            // SAFETY: the caller's contract.
+            unsafe {
+                let path = text(path).ok_or_else(|| argument("path is NULL or not UTF-8"))?;
+                Ok((path, read_options(options)?))
+            }
+        });
+        let arguments = match &arguments {
+            Ok((path, options)) => Ok((Path::new(*path), options)),
+            Err(failure) => Err(failure.into()),
+        };
         // SAFETY: the caller's contract.
-        unsafe {
-            let arguments = text(path)
-                .ok_or_else(|| Error::Argument("path is NULL or not UTF-8".into()))
-                .and_then(|path| Ok((path, read_options(options)?)));
-            let arguments = arguments.as_ref().map(|(path, options)| (Path::new(*path), options));
-            made.session = Some(Session::open(comm, arguments.map_err(Clone::clone))?);
-        }
+        made.session = Some(unsafe { Session::open(comm, arguments)? });
         Ok(())
     });
     let status = made.last_error.record(outcome);
-    // SAFETY: not null, and valid by the caller's contract.
-    unsafe { *session = SESSIONS.add(made) };
+    if !session.is_null() {
+        // SAFETY: valid by the caller's contract.
+        unsafe { *session = SESSIONS.add(made) };
+    }
     status
 }
 
@@ -242,7 +288,7 @@ pub unsafe extern "C" fn swae_begin_step(session: *mut swae_session, step: i64, 
 ///
 /// @param session  an open session, between swae_begin_step and swae_end_step
 /// @param field    the box, whose data are as large as it says
-/// @return SWAE_OK or the error of this rank
+/// @return SWAE_OK or the error of this rank: SWAE_ERROR_ARGUMENT, _STATE, _UNSUPPORTED or _MEMORY
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_put(session: *mut swae_session, field: *const swae_field) -> swae_status {
     // SAFETY: the caller's contract.
@@ -277,7 +323,7 @@ pub unsafe extern "C" fn swae_put_boxes(
 /// The field is NULL or valid, and its data as large as it says.
 unsafe fn put(session: &mut Session, field: *const swae_field) -> Result<(), Failure> {
     // SAFETY: the caller's contract, to the end.
-    let field = unsafe { sized(field, "swae_field")? };
+    let field = unsafe { extensible::read(field)? };
     // SAFETY: as above.
     let name = unsafe { name(field.name)? };
     let (grid, boxes) = (field.grid()?, [(field.as_box(), field.data)]);
@@ -299,7 +345,7 @@ unsafe fn put_boxes(
     data: *const *const c_void,
 ) -> Result<(), Failure> {
     // SAFETY: the caller's contract, to the end.
-    let (name, described) = unsafe { (self::name(name)?, sized(boxes, "swae_boxes")?) };
+    let (name, described) = unsafe { (self::name(name)?, extensible::read(boxes)?) };
     // SAFETY: as above.
     let boxes = unsafe { described.boxes().map_err(|e| e.of(name))? };
     if !boxes.is_empty() && data.is_null() {
@@ -342,7 +388,9 @@ unsafe fn put_all<T: Element>(
 /// swae_begin_step and once more by this function, or by swae_close.
 ///
 /// @param session  an open session
-/// @return SWAE_OK, or the same error on all ranks
+/// @return SWAE_OK, or the same error on all ranks: the first one of a rank's swae_put or
+///         swae_begin_step; SWAE_ERROR_STATE, _IO, _MISMATCH or _MEMORY; with append, in the first
+///         step, _CORRUPT or _VERSION
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_end_step(session: *mut swae_session) -> swae_status {
     swae_session::call(session, |open| Ok(open.end_step()?))
@@ -352,7 +400,8 @@ pub unsafe extern "C" fn swae_end_step(session: *mut swae_session) -> swae_statu
 /// Collective, between steps.
 ///
 /// @param session  an open session
-/// @return SWAE_OK, or the first error that no call has returned yet
+/// @return SWAE_OK, or the first error that no call has returned yet; SWAE_ERROR_STATE, on all ranks,
+///         where a rank is inside a step
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_flush(session: *mut swae_session) -> swae_status {
     swae_session::call(session, |open| Ok(open.flush()?))
@@ -370,7 +419,7 @@ pub unsafe extern "C" fn swae_get_statistics(
 ) -> swae_status {
     swae_session::call(session, |open| {
         // SAFETY: the caller's contract.
-        let size = unsafe { sized(statistics, "swae_statistics")? }.size;
+        let size = unsafe { extensible::size(statistics)? };
         let done = open.statistics()?;
         let all = swae_statistics {
             size,
@@ -384,7 +433,7 @@ pub unsafe extern "C" fn swae_get_statistics(
             writing: done.writing.as_secs_f64(),
         };
         // SAFETY: as above.
-        unsafe { statistics.write(all) };
+        unsafe { extensible::write_sized(statistics, size, all) };
         Ok(())
     })
 }
@@ -395,7 +444,8 @@ pub unsafe extern "C" fn swae_get_statistics(
 /// session is gone. Any later call with the handle returns SWAE_ERROR_STATE.
 ///
 /// @param session  the session; NULL is allowed
-/// @return SWAE_OK, or the first error that no call has returned yet
+/// @return SWAE_OK, or the first error that no call has returned yet; SWAE_ERROR_STATE, on all ranks,
+///         where a step had not ended on a rank. NULL and a closed handle return on this rank alone
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_close(session: *mut swae_session) -> swae_status {
     let session = match SESSIONS.remove(session) {
@@ -403,7 +453,7 @@ pub unsafe extern "C" fn swae_close(session: *mut swae_session) -> swae_status {
         Err(Absent::Null) => return swae_status::SWAE_OK,
         Err(absent) => return absent.status(),
     };
-    let closed = catch_panics(|| {
+    let closed = catch_panics(move || {
         let open = session.lock().unwrap_or_else(PoisonError::into_inner).session.take();
         Ok(open.map_or(Ok(()), Session::close)?)
     });
@@ -434,56 +484,82 @@ pub(crate) unsafe fn text<'a>(s: *const c_char) -> Option<&'a str> {
 }
 
 /// # Safety
-/// The strings are NULL or strings.
-pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Options, Error> {
-    let mut settings = Settings::default();
+/// The options are NULL or valid, their strings NULL or strings.
+pub(crate) unsafe fn read_options(options: *const swae_options) -> Result<Options, Failure> {
     if options.is_null() {
-        return settings.options();
+        return Ok(Options::default());
     }
     // SAFETY: the caller's contract.
-    let o = unsafe { sized(options, "swae_options") }.map_err(|Failure(_, text)| Error::Argument(text))?;
-    let wrong = |text: String| Error::Argument(text);
-    let latents = match o.latents {
-        0 => LatentCoding::F16,
-        1 => LatentCoding::F32,
-        2 => LatentCoding::U8,
-        other => return Err(wrong(format!("latents {other} is none of swae_latents"))),
-    };
-    let mode = ModeName::ALL.into_iter().find(|mode| *mode as i32 == o.mode && *mode != ModeName::Off);
-    let mode = mode.ok_or_else(|| wrong(format!("mode {} is none of swae_mode", o.mode)))?;
-    let keyframe_interval = u32::try_from(o.keyframe_interval)
-        .map_err(|_| wrong(format!("keyframe_interval is {}; 0 means 16", o.keyframe_interval)))?;
-    let threads = usize::try_from(o.threads)
-        .map_err(|_| wrong(format!("threads is {}; 0 means the rank's share of the cores", o.threads)))?;
-    let compression = CompressionSettings {
-        mode: Some(mode),
-        bound: Some(o.bound),
-        latents: Some(latents),
-        keyframe_interval: (keyframe_interval > 0).then_some(keyframe_interval),
-        ..CompressionSettings::default()
-    };
-    settings.all = FieldSettings { compression, ..FieldSettings::default() };
-    settings.threads = Some(threads);
-    settings.memory = (o.memory > 0).then_some(o.memory as f64);
-    settings.append = Some(o.append != 0);
-    settings.asynchronous = Some(match o.asynchronous {
-        0 => Asynchronous::Off,
-        1 => Asynchronous::Encode,
-        2 => Asynchronous::Write,
-        other => return Err(wrong(format!("asynchronous {other} is none of swae_asynchronous"))),
-    });
-    // SAFETY: the caller's contract.
-    let given = |s: *const c_char, name: &str| match unsafe { text(s) } {
-        None if !s.is_null() => Err(wrong(format!("{name} is not UTF-8"))),
-        text => Ok(text.filter(|text| !text.is_empty())),
-    };
-    settings.all.compression.model = given(o.model, "model")?.map(str::to_owned);
-    settings.devices = given(o.devices, "devices")?.map(str::to_owned);
-    if let Some(path) = given(o.config, "config")? {
+    let options = unsafe { extensible::read(options)? };
+    // SAFETY: as above.
+    let mut settings = unsafe { options.settings()? };
+    // SAFETY: as above.
+    let (config, more) = unsafe { (given(options.config, "config")?, given(options.settings, "settings")?) };
+    if let Some(path) = config {
         settings = settings.overridden_by(Settings::read(Path::new(path))?);
     }
-    if let Some(text) = given(o.settings, "settings")? {
-        settings = settings.overridden_by(Settings::parse(text)?);
+    if let Some(more) = more {
+        settings = settings.overridden_by(Settings::parse(more)?);
     }
-    settings.options()
+    Ok(settings.options()?)
+}
+
+/// A text of the options, where there is one.
+///
+/// # Safety
+/// `s` is NULL or a string.
+unsafe fn given<'a>(s: *const c_char, name: &str) -> Result<Option<&'a str>, Failure> {
+    // SAFETY: the caller's contract.
+    match unsafe { text(s) } {
+        None if !s.is_null() => Err(argument(format!("{name} is not UTF-8"))),
+        text => Ok(text.filter(|text| !text.is_empty())),
+    }
+}
+
+impl swae_options {
+    /// What the members say, but for config and settings.
+    ///
+    /// # Safety
+    /// That of [`read_options`].
+    unsafe fn settings(&self) -> Result<Settings, Failure> {
+        let latents = match self.latents {
+            0 => LatentCoding::F16,
+            1 => LatentCoding::F32,
+            2 => LatentCoding::U8,
+            other => return Err(argument(format!("latents {other} is none of swae_latents"))),
+        };
+        let asynchronous = match self.asynchronous {
+            0 => Asynchronous::Off,
+            1 => Asynchronous::Encode,
+            2 => Asynchronous::Write,
+            other => return Err(argument(format!("asynchronous {other} is none of swae_asynchronous"))),
+        };
+        let keyframe_interval = u32::try_from(self.keyframe_interval)
+            .map_err(|_| argument(format!("keyframe_interval is {}; 0 means 16", self.keyframe_interval)))?;
+        let threads = usize::try_from(self.threads).map_err(|_| {
+            argument(format!("threads is {}; 0 means the rank's share of the cores", self.threads))
+        })?;
+        let mode = swae_mode::named(self.mode).map_err(argument)?;
+        // Only as an absolute bound does 0 say something.
+        let is_bound = self.bound != 0.0 || mode == Some(ModeName::Abs);
+        // SAFETY: the caller's contract.
+        let (model, devices) = unsafe { (given(self.model, "model")?, given(self.devices, "devices")?) };
+        let compression = CompressionSettings {
+            mode,
+            bound: is_bound.then_some(self.bound),
+            latents: Some(latents),
+            model: model.map(str::to_owned),
+            keyframe_interval: (keyframe_interval > 0).then_some(keyframe_interval),
+            ..CompressionSettings::default()
+        };
+        Ok(Settings {
+            all: FieldSettings { compression, ..FieldSettings::default() },
+            threads: Some(threads),
+            devices: devices.map(str::to_owned),
+            append: Some(self.append != 0),
+            asynchronous: Some(asynchronous),
+            memory: (self.memory > 0).then_some(self.memory as f64),
+            ..Settings::default()
+        })
+    }
 }

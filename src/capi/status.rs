@@ -1,8 +1,7 @@
 //! Statuses, and the wrapper that no panic passes.
 
 use std::ffi::{CString, c_char};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use swae_codec::floats::with_default_floats;
+use swae_filter::panics::caught;
 use swae_insitu::Error;
 
 /// @brief Result of a call. The numbers never change.
@@ -68,6 +67,25 @@ impl From<Error> for Failure {
     }
 }
 
+/// What a rank tells the others of its failure.
+impl From<&Failure> for Error {
+    fn from(Failure(status, text): &Failure) -> Self {
+        let error = match status {
+            swae_status::SWAE_ERROR_ARGUMENT => Self::Argument,
+            swae_status::SWAE_ERROR_STATE => Self::State,
+            swae_status::SWAE_ERROR_MODEL => Self::Model,
+            swae_status::SWAE_ERROR_IO => Self::Io,
+            swae_status::SWAE_ERROR_MISMATCH => Self::Mismatch,
+            swae_status::SWAE_ERROR_UNSUPPORTED => Self::Unsupported,
+            swae_status::SWAE_ERROR_CORRUPT => Self::Corrupt,
+            swae_status::SWAE_ERROR_VERSION => Self::Version,
+            swae_status::SWAE_ERROR_MEMORY => Self::Memory,
+            swae_status::SWAE_ERROR_INTERNAL | swae_status::SWAE_OK => Self::Internal,
+        };
+        error(text.clone())
+    }
+}
+
 pub(crate) fn argument(text: impl Into<String>) -> Failure {
     Failure(swae_status::SWAE_ERROR_ARGUMENT, text.into())
 }
@@ -96,10 +114,5 @@ impl LastError {
 /// Runs the body of an exported function, in the default floating-point environment; a panic becomes
 /// `SWAE_ERROR_INTERNAL`.
 pub(crate) fn catch_panics<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(|| with_default_floats(body))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        let text = text.unwrap_or_else(|| "unknown".into());
-        Err(Failure(swae_status::SWAE_ERROR_INTERNAL, format!("internal error, please report it: {text}")))
-    })
+    caught(body).unwrap_or_else(|text| Err(Failure(swae_status::SWAE_ERROR_INTERNAL, text)))
 }

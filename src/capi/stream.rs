@@ -1,7 +1,8 @@
 //! Streams in the caller's memory: no session, no file, no MPI. These functions may be called from
 //! any thread.
 
-use crate::field::{dtype, name, sized, swae_box, swae_field};
+use crate::extensible;
+use crate::field::{dtype, name, swae_box, swae_field};
 use crate::session::{read_options, swae_options, text};
 use crate::status::{Failure, argument, catch_panics, swae_status};
 use std::ffi::{c_char, c_void};
@@ -47,7 +48,7 @@ unsafe fn report(message: *mut swae_message, outcome: Result<(), Failure>) -> sw
 pub unsafe extern "C" fn swae_compress_bound(field: *const swae_field) -> usize {
     let bound = catch_panics(|| {
         // SAFETY: the caller's contract.
-        let field = unsafe { sized(field, "swae_field")? };
+        let field = unsafe { extensible::read(field)? };
         let size = dtype(field.dtype)?.size();
         let bytes = field.count.iter().try_fold(size, |n, &c| n.checked_mul(c));
         Ok(bytes.and_then(max_compressed_size).unwrap_or(0))
@@ -63,13 +64,13 @@ fn max_compressed_size(bytes: usize) -> Option<usize> {
 /// @brief Compresses a box into the caller's memory. It may be called from any thread.
 ///
 /// @param field         the box, whose data are as large as it says; shape and start are ignored
-/// @param options       the options, NULL for the defaults; a relative bound refers to the value
-///                      range of the box, and threads = 0 means all cores
+/// @param options       the options, NULL for the defaults, a relative bound of 1e-4; a relative
+///                      bound refers to the value range of the box, and threads = 0 means all cores
 /// @param[out] out      the stream
 /// @param capacity      bytes of `out`; swae_compress_bound is always enough
 /// @param[out] length   bytes of the stream
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT or SWAE_ERROR_MODEL
+/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, _MODEL, _UNSUPPORTED or _MEMORY
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_compress(
     field: *const swae_field,
@@ -81,15 +82,15 @@ pub unsafe extern "C" fn swae_compress(
 ) -> swae_status {
     let outcome = catch_panics(|| {
         // SAFETY: the caller's contract.
-        let (field, options) = unsafe { (sized(field, "swae_field")?, read_options(options)?) };
+        let (field, options) = unsafe { (extensible::read(field)?, read_options(options)?) };
         if out.is_null() || length.is_null() {
             return Err(argument("out or length is NULL"));
         }
         // SAFETY: the caller's contract.
         let bytes = unsafe {
             match dtype(field.dtype)? {
-                Dtype::F32 => encode::<f32>(field, &options)?,
-                Dtype::F64 => encode::<f64>(field, &options)?,
+                Dtype::F32 => encode::<f32>(&field, &options)?,
+                Dtype::F64 => encode::<f64>(&field, &options)?,
             }
         };
         if bytes.len() > capacity {
@@ -144,7 +145,9 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
 /// @param[out] dtype    a swae_dtype; may be NULL
 /// @param[out] count    points of its box along x, y, z; may be NULL
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK; SWAE_ERROR_ARGUMENT where the stream is damaged or holds more than one box
+/// @return SWAE_OK; SWAE_ERROR_CORRUPT where the stream is damaged or is none of swae;
+///         SWAE_ERROR_VERSION where a later library has written it; SWAE_ERROR_ARGUMENT where it is
+///         NULL; SWAE_ERROR_UNSUPPORTED where it holds more than one box
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_stream_shape(
     stream: *const c_void,
@@ -157,7 +160,8 @@ pub unsafe extern "C" fn swae_stream_shape(
         // SAFETY: the caller's contract.
         let header = header(unsafe { bytes(stream, length)? }).map_err(swae_insitu::Error::from)?;
         let [only] = header.boxes[..] else {
-            return Err(argument(format!("the stream holds {} boxes, not one", header.boxes.len())));
+            let text = format!("the stream holds {} boxes, not one", header.boxes.len());
+            return Err(Failure(swae_status::SWAE_ERROR_UNSUPPORTED, text));
         };
         // SAFETY: NULL or valid.
         unsafe {
@@ -184,7 +188,9 @@ pub unsafe extern "C" fn swae_stream_shape(
 ///                      describe the memory that the values are written to. Ghost zones are not
 ///                      written
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK, SWAE_ERROR_ARGUMENT, or SWAE_ERROR_MODEL where the model is missing
+/// @return SWAE_OK; SWAE_ERROR_CORRUPT or _VERSION as swae_stream_shape; SWAE_ERROR_MODEL where the
+///         model is missing or damaged; SWAE_ERROR_ARGUMENT where the field does not fit;
+///         SWAE_ERROR_MEMORY
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn swae_decompress(
     stream: *const c_void,
@@ -195,7 +201,7 @@ pub unsafe extern "C" fn swae_decompress(
 ) -> swae_status {
     let outcome = catch_panics(|| {
         // SAFETY: the caller's contract.
-        let (field, stream) = unsafe { (sized(field, "swae_field")?, bytes(stream, length)?) };
+        let (field, stream) = unsafe { (extensible::read(field)?, bytes(stream, length)?) };
         let mut models = Models::built_in();
         // SAFETY: the caller's contract.
         if let Some(path) = unsafe { text(model) } {
@@ -203,7 +209,7 @@ pub unsafe extern "C" fn swae_decompress(
         }
         let decoded = decompress_box(stream, &models).map_err(swae_insitu::Error::from)?;
         // SAFETY: the caller's contract.
-        unsafe { copy_out(&decoded, field) }
+        unsafe { copy_out(&decoded, &field) }
     });
     // SAFETY: the caller's contract.
     unsafe { report(message, outcome) }

@@ -48,7 +48,8 @@ impl Bound {
         if good {
             Ok(())
         } else {
-            Err(Error::Bound(format!("'{self}' is no error bound: {}", self.expected())))
+            let (number, mode) = (self.number(), self.mode());
+            Err(Error::Bound(format!("{number} is no error bound for mode '{mode}': {}", self.expected())))
         }
     }
 
@@ -59,11 +60,21 @@ impl Bound {
         }
     }
 
+    /// The name that settings take.
+    const fn mode(self) -> &'static str {
+        match self {
+            Self::Absolute(_) => "abs",
+            Self::Relative(_) => "rel",
+            Self::PointwiseRelative(_) => "pwrel",
+            Self::Psnr(_) => "psnr",
+        }
+    }
+
     const fn expected(self) -> &'static str {
         match self {
-            Self::Absolute(_) | Self::Relative(_) => "it must be finite and at least 0",
-            Self::PointwiseRelative(_) => "it must be at least 0 and below 1",
-            Self::Psnr(_) => "it must be a finite number of decibels above 0",
+            Self::Absolute(_) | Self::Relative(_) => "it must be a finite number, 0 or more",
+            Self::PointwiseRelative(_) => "it must be 0 or more, and below 1",
+            Self::Psnr(_) => "it must be a finite number of dB, above 0",
         }
     }
 
@@ -87,10 +98,8 @@ impl Bound {
 impl std::fmt::Display for Bound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Absolute(e) => write!(f, "abs {e:e}"),
-            Self::Relative(e) => write!(f, "rel {e:e}"),
-            Self::PointwiseRelative(e) => write!(f, "pwrel {e:e}"),
             Self::Psnr(db) => write!(f, "psnr {db}"),
+            _ => write!(f, "{} {:e}", self.mode(), self.number()),
         }
     }
 }

@@ -17,6 +17,10 @@ use std::sync::Arc;
 
 /// The model of latents where none is named.
 pub const DEFAULT_MODEL: &str = "gr-16";
+/// The mode where none is named.
+pub const DEFAULT_MODE: ModeName = ModeName::Rel;
+/// The bound where neither mode nor bound is named.
+pub const DEFAULT_BOUND: f64 = 1e-4;
 /// Steps from keyframe to keyframe where nothing is said.
 pub const DEFAULT_KEYFRAME_INTERVAL: u32 = 16;
 
@@ -79,6 +83,13 @@ pub struct Compression {
     pub keyframe_interval: u32,
     /// What the slowest axis of an array is; of no meaning for boxes of a session.
     pub layout: Layout,
+}
+
+/// Within a relative bound of [`DEFAULT_BOUND`].
+impl Default for Compression {
+    fn default() -> Self {
+        Self::relative(DEFAULT_BOUND)
+    }
 }
 
 impl From<Mode> for Compression {
@@ -167,9 +178,8 @@ impl Compression {
         }
     }
 
-    /// The numbers that an HDF5 filter takes: version, mode (as `swae_mode` of swae.h), low and
-    /// high half of the bound's bits, layout. A filter's latents are those of the default model in
-    /// binary16.
+    /// The numbers that an HDF5 filter takes: version, mode (as [`ModeName`]), low and high half of
+    /// the bound's bits, layout. A filter's latents are those of the default model in binary16.
     pub fn to_cd_values(&self) -> [u32; Self::CD_COUNT] {
         let bits = self.bound().map_or(0, |bound| bound.number().to_bits());
         let name = ModeName::of(self.mode);
@@ -224,7 +234,8 @@ impl FromStr for Compression {
     }
 }
 
-/// A mode by its name. The numbers are those of `swae_mode` of swae.h, and of an HDF5 filter.
+/// A mode by its name. The numbers are those that an HDF5 filter takes, and are in files; swae.h has
+/// its own, of which 0 is the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModeName {
@@ -352,29 +363,30 @@ impl Settings {
         }
     }
 
-    /// What the settings come to.
+    /// What the settings come to. Without a mode that is [`DEFAULT_MODE`], with [`DEFAULT_BOUND`]
+    /// where there is no bound either; a mode that is named needs its bound.
     ///
     /// # Errors
-    /// [`Error::Config`] without a mode, with [`ModeName::Off`], or without the bound that the mode
-    /// needs; [`Error::Bound`] for a bound that means nothing.
+    /// [`Error::Config`] with [`ModeName::Off`], or without the bound that the mode needs;
+    /// [`Error::Bound`] for a bound that means nothing.
     pub fn compression(&self) -> Result<Compression> {
+        let default_bound = if self.mode.is_none() { Some(DEFAULT_BOUND) } else { None };
+        let mode = self.mode.unwrap_or(DEFAULT_MODE);
         let bounded = |make: fn(f64) -> Bound| {
-            let bound = self.bound.ok_or_else(|| Error::Config("this mode needs a 'bound'".into()))?;
+            let bound = self.bound.or(default_bound);
+            let without = || Error::Config(format!("mode '{}' needs a 'bound'", mode.name()));
+            let bound = bound.ok_or_else(without)?;
             make(bound).check()?;
             Ok::<_, Error>(Mode::Bounded(make(bound)))
         };
-        let mode = match self.mode {
-            Some(ModeName::Latent) => Mode::Latent(self.latents.unwrap_or_default()),
-            Some(ModeName::Raw) => Mode::Raw,
-            Some(ModeName::Abs) => bounded(Bound::Absolute)?,
-            Some(ModeName::Rel) => bounded(Bound::Relative)?,
-            Some(ModeName::Pwrel) => bounded(Bound::PointwiseRelative)?,
-            Some(ModeName::Psnr) => bounded(Bound::Psnr)?,
-            Some(ModeName::Off) => return Err(Error::Config("mode 'off' stores nothing".into())),
-            None => {
-                let known: Vec<_> = ModeName::ALL[..6].iter().map(|mode| mode.name()).collect();
-                return Err(Error::Config(format!("there is no 'mode'; it is one of {}", known.join(", "))));
-            }
+        let mode = match mode {
+            ModeName::Latent => Mode::Latent(self.latents.unwrap_or_default()),
+            ModeName::Raw => Mode::Raw,
+            ModeName::Abs => bounded(Bound::Absolute)?,
+            ModeName::Rel => bounded(Bound::Relative)?,
+            ModeName::Pwrel => bounded(Bound::PointwiseRelative)?,
+            ModeName::Psnr => bounded(Bound::Psnr)?,
+            ModeName::Off => return Err(Error::Config("mode 'off' stores nothing".into())),
         };
         Ok(Compression {
             mode,
@@ -492,14 +504,26 @@ mod tests {
     }
 
     #[test]
+    fn without_a_mode_the_bound_is_relative_and_1e_4_where_none_is_given() {
+        let read = |text: &str| text.parse::<Compression>().unwrap();
+        assert_eq!(read(""), Compression::relative(1e-4));
+        assert_eq!(read(""), Compression::default());
+        assert_eq!(read("bound = 1e-6; latents = u8"), Compression::relative(1e-6));
+        assert_eq!(read("mode = latent"), Compression::latent());
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let cases = [
             ("mode = rel", "needs a 'bound'"),
-            ("mode = rel; bound = -1", "no error bound"),
+            (
+                "mode = rel; bound = -1",
+                "-1 is no error bound for mode 'rel': it must be a finite number, 0 or more",
+            ),
+            ("bound = -1", "-1 is no error bound for mode 'rel'"),
             ("mode = rel; bound = much", "bound 'much' is not a number"),
             ("mod = rel", "unknown option 'mod'; did you mean 'mode'?"),
             ("xyzzy = 1", "unknown option 'xyzzy'; known: mode, bound"),
-            ("bound = 1", "there is no 'mode'"),
             ("mode = fast", "mode 'fast': unknown variant 'fast'"),
             ("mode = raw; layout = list", "expected 'grid' or 'series'"),
             (

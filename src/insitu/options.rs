@@ -136,7 +136,8 @@ impl Options {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct FieldSettings {
-    /// How it is compressed; in latent mode if no mode is said. Its model is that of the session.
+    /// How it is compressed; within a relative bound of 1e-4 if nothing is said. Its model is that of
+    /// the session.
     #[serde(flatten)]
     pub compression: CompressionSettings,
     /// Which steps are written: each so many-th.
@@ -338,10 +339,9 @@ impl FieldSettings {
         }
     }
 
-    fn options(mut self) -> Result<FieldOptions> {
-        let mode = *self.compression.mode.get_or_insert(ModeName::Latent);
-        let compression = match mode {
-            ModeName::Off => None,
+    fn options(self) -> Result<FieldOptions> {
+        let compression = match self.compression.mode {
+            Some(ModeName::Off) => None,
             _ => Some(self.compression.compression()?),
         };
         Ok(FieldOptions { compression, every: self.every.unwrap_or(1).max(1), levels: self.levels })
@@ -394,9 +394,15 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_latents_and_files_know_the_same_keys_as_text() {
+    fn the_default_is_a_relative_bound_of_1e_4_and_files_know_the_same_keys_as_text() {
         let others = Options::default().others;
-        assert_eq!(others, FieldOptions { compression: Some(Compression::latent()), every: 1, levels: None });
+        assert_eq!(
+            others,
+            FieldOptions { compression: Some(Compression::relative(1e-4)), every: 1, levels: None }
+        );
+        let latents = Settings::parse("fields.chi.mode = latent").and_then(Settings::options).unwrap();
+        assert_eq!(latents.of("chi").compression, Some(Compression::latent()));
+        assert_eq!(latents.of("K").compression, Some(Compression::relative(1e-4)));
         let read = |text: &str| Settings::from_table(text.parse().unwrap());
         let text = "model = 'm'\nlatents = 'u8'\nkeyframe_interval = 4\nlevels = [1]\nstorage = 'datasets'\n\
                     inter_field = true\nfields.K.mode = 'raw'";
@@ -419,16 +425,20 @@ mod tests {
             ("fields.chi.model = gr-16", "fields.chi: unknown option 'model'; did you mean 'mode'?"),
             ("fields.chi = off", "'fields.chi' is not of the form fields.NAME.KEY"),
             ("mode = fast", "unknown variant 'fast'"),
-            ("mode = abs", "this mode needs a 'bound'"),
-            ("mode = abs; bound = -1", "bound"),
-            ("fields.chi.mode = psnr", "fields.chi: this mode needs a 'bound'"),
+            ("mode = abs", "mode 'abs' needs a 'bound'"),
+            (
+                "mode = abs; bound = -1",
+                "-1 is no error bound for mode 'abs': it must be a finite number, 0 or more",
+            ),
+            ("bound = -1", "-1 is no error bound for mode 'rel'"),
+            ("fields.chi.mode = psnr", "fields.chi: mode 'psnr' needs a 'bound'"),
             ("latents = f8", "latents 'f8': unknown variant 'f8'"),
             ("threads = many", "threads 'many': invalid type"),
             ("memory = -1", "memory is -1, expected a number of bytes"),
             ("asynchronous = on", "unknown variant `on`"),
             ("storage = files", "unknown variant `files`"),
             ("layout = grid", "unknown option 'layout'"),
-            ("storage = datasets; latents = u8", "latents of gr-16 in f16 alone"),
+            ("storage = datasets; mode = latent; latents = u8", "latents of gr-16 in f16 alone"),
             ("fields.[.every = 2", "fields.[: "),
         ];
         for (text, reason) in cases {

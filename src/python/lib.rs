@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use swae_codec::array::{self, Values};
 use swae_codec::config::Settings;
-use swae_codec::floats::with_default_floats;
 use swae_codec::process::PerProcess;
 use swae_codec::threads::with_limit;
 use swae_codec::{Compression, Element, Field, Models};
+use swae_filter::panics::caught;
 use swae_store::Decoder;
 
 pyo3::create_exception!(
@@ -22,23 +22,32 @@ pyo3::create_exception!(
     "The reason why swae cannot do something."
 );
 
-fn error(e: impl std::fmt::Display) -> PyErr {
-    Error::new_err(e.to_string())
+pyo3::create_exception!(swae, CorruptError, Error, "A file or bytes are damaged, or are none of swae.");
+pyo3::create_exception!(swae, VersionError, Error, "A later library has written a file or bytes.");
+
+/// The exception of an error of the codec.
+fn codec_error(e: swae_codec::Error) -> PyErr {
+    let text = e.to_string();
+    match e {
+        swae_codec::Error::Stream(_) => CorruptError::new_err(text),
+        swae_codec::Error::Version { .. } => VersionError::new_err(text),
+        swae_codec::Error::Memory(_) => PyMemoryError::new_err(text),
+        _ => Error::new_err(text),
+    }
 }
 
-/// A file cannot be read, or the memory for its values is not to be had.
-fn read_error(e: swae_store::Error) -> PyErr {
+/// The exception of an error of a store.
+fn store_error(e: swae_store::Error) -> PyErr {
     match e {
         swae_store::Error::Codec(e) => codec_error(e),
-        e => error(e),
+        e @ swae_store::Error::Content { .. } => CorruptError::new_err(e.to_string()),
+        e => Error::new_err(e.to_string()),
     }
 }
 
-fn codec_error(e: swae_codec::Error) -> PyErr {
-    match e {
-        swae_codec::Error::Memory(_) => PyMemoryError::new_err(e.to_string()),
-        e => error(e),
-    }
+/// The exception of a panic.
+fn internal(text: String) -> PyErr {
+    Error::new_err(text)
 }
 
 struct Open {
@@ -61,7 +70,7 @@ impl Reader {
         if let Some(open) = &mut *open {
             return call(open);
         }
-        let reader = swae_store::open(&self.path).map_err(error)?;
+        let reader = swae_store::open(&self.path).map_err(store_error)?;
         call(open.insert(Open { reader, decoder: Decoder::remembering() }))
     }
 }
@@ -74,7 +83,7 @@ impl Reader {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let reader = Self { path, open: PerProcess::new() };
-        py.detach(|| reader.with(|_| Ok(())))?;
+        py.detach(|| caught(|| reader.with(|_| Ok(())))).map_err(internal)??;
         Ok(reader)
     }
 
@@ -123,9 +132,9 @@ impl Reader {
             // Keeping a step means decoding all of it, which a region does not.
             let mut once = Decoder::default();
             let decoder = if region.is_none() { decoder } else { &mut once };
-            decoder.read_field(reader.as_mut(), index, name, region).map_err(read_error)
+            decoder.read_field(reader.as_mut(), index, name, region).map_err(store_error)
         };
-        let field = py.detach(|| self.with(read))?;
+        let field = py.detach(|| caught(|| self.with(read))).map_err(internal)??;
         Ok(match field {
             Field::F32(a) => a.into_pyarray(py).into_any(),
             Field::F64(a) => a.into_pyarray(py).into_any(),
@@ -135,7 +144,7 @@ impl Reader {
 
 /// Runs on at most so many threads; 0 for all cores.
 fn on_threads<T>(threads: usize, body: impl FnOnce() -> swae_codec::Result<T>) -> PyResult<T> {
-    with_limit(threads, body).map_err(codec_error)
+    caught(|| with_limit(threads, body)).map_err(internal)?.map_err(codec_error)
 }
 
 /// Compresses a contiguous array of floats; settings are keys and values ([`Settings::KEYS`]).
@@ -155,7 +164,7 @@ fn compress(
         let (values, shape) = (array.as_slice()?, array.as_array().shape().to_vec());
         py.detach(|| on_threads(threads, || array::compress_with(values, &shape, compression)))
     }
-    let compression = with_default_floats(|| compression(&settings)).map_err(error)?;
+    let compression = caught(|| compression(&settings)).map_err(internal)?.map_err(codec_error)?;
     if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f64>>() {
         compressed(py, &array, &compression, threads)
     } else if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {
@@ -179,7 +188,9 @@ fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<
         shape: &[usize],
         values: Vec<T>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-        Ok(ndarray::ArrayD::from_shape_vec(shape, values).map_err(error)?.into_pyarray(py))
+        Ok(ndarray::ArrayD::from_shape_vec(shape, values)
+            .map_err(|e| internal(e.to_string()))?
+            .into_pyarray(py))
     }
     let decoded = py.detach(|| on_threads(threads, || array::decompress(payload, &Models::built_in())))?;
     Ok(match decoded.values {
@@ -194,6 +205,8 @@ fn decompress<'py>(py: Python<'py>, payload: &[u8], threads: usize) -> PyResult<
 fn _swae(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("Error", module.py().get_type::<Error>())?;
+    module.add("CorruptError", module.py().get_type::<CorruptError>())?;
+    module.add("VersionError", module.py().get_type::<VersionError>())?;
     module.add_class::<Reader>()?;
     module.add_function(wrap_pyfunction!(compress, module)?)?;
     module.add_function(wrap_pyfunction!(decompress, module)?)

@@ -53,7 +53,7 @@ pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
         Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::create(path, comm)? })),
         #[cfg(not(feature = "adios2"))]
         Kind::Adios2 => Err(no_adios2()),
-        Kind::Plain => Err(unknown_ending(path)),
+        Kind::Plain => Err(unwritable_ending(path)),
     }
 }
 
@@ -79,7 +79,7 @@ pub fn kept(path: &Path, before: i64) -> Result<Kept> {
         }
         #[cfg(not(feature = "adios2"))]
         Kind::Adios2 => Err(no_adios2()),
-        Kind::Plain => Err(unknown_ending(path)),
+        Kind::Plain => Err(unwritable_ending(path)),
     }
 }
 
@@ -100,7 +100,7 @@ pub unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Box<dyn
         Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::append(path, comm, kept)? })),
         #[cfg(not(feature = "adios2"))]
         Kind::Adios2 => Err(no_adios2()),
-        Kind::Plain => Err(unknown_ending(path)),
+        Kind::Plain => Err(unwritable_ending(path)),
     }
 }
 
@@ -109,10 +109,10 @@ pub unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Box<dyn
 /// # Errors
 /// [`Error::Unsupported`].
 pub fn check_ending(path: &Path) -> Result<()> {
-    match Kind::of(path)? {
-        Kind::Plain => Err(unknown_ending(path)),
-        Kind::Adios2 if !cfg!(feature = "adios2") => Err(no_adios2()),
-        _ => Ok(()),
+    match Kind::of(path) {
+        Ok(Kind::Adios2) if !cfg!(feature = "adios2") => Err(no_adios2()),
+        Ok(Kind::Hdf5 | Kind::Adios2) => Ok(()),
+        _ => Err(unwritable_ending(path)),
     }
 }
 
@@ -126,12 +126,14 @@ pub fn is_exclusive(path: &Path) -> bool {
 /// three-dimensional datasets.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file,
-/// [`Error::Content`] where it is none of ours.
+/// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file or it
+/// cannot be opened, [`Error::Content`] where it is none of ours.
 pub fn open(path: &Path) -> Result<Box<dyn Reader>> {
     if !path.exists() {
         return Err(Error::Io { path: path.into(), reason: "no such file".into() });
     }
+    // What the operating system refuses is not damaged.
+    std::fs::File::open(path).map_err(|e| error::io(path, &e))?;
     match Kind::of(path)? {
         Kind::Hdf5 => match hdf5::Hdf5Reader::open(path) {
             Ok(reader) => Ok(Box::new(reader)),
@@ -171,6 +173,10 @@ fn unknown_ending(path: &Path) -> Error {
         "{}: the ending chooses the store; known: .h5 and .bp (steps of a simulation), .swae, .npy and .vti (one field)",
         path.display()
     ))
+}
+
+fn unwritable_ending(path: &Path) -> Error {
+    Error::Unsupported(format!("{}: steps are written to .h5 or .bp", path.display()))
 }
 
 fn no_adios2() -> Error {

@@ -3,14 +3,14 @@
 
 use swae_codec::config::{ModeName, Settings};
 
-/// What is stored of a field.
+/// What is stored of a field; without a flag, values within a relative bound of 1e-4.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub struct ModeFlags {
     /// Largest error of any value
     #[arg(long, value_name = "BOUND")]
     pub abs: Option<f64>,
-    /// Largest error of any value, relative to the field's value range
+    /// Largest error of any value, relative to the field's value range [default: 1e-4]
     #[arg(long, value_name = "BOUND")]
     pub rel: Option<f64>,
     /// Largest error of any value, relative to that value

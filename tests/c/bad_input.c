@@ -71,9 +71,29 @@ int main(int argc, char **argv) {
     bad_open("size of options", path, &o);
     o = (swae_options){.size = sizeof o, .threads = rank == 1 ? -4 : 0};
     bad_open("one rank's options", path, &o);
+    // What one rank alone gets wrong reaches the other, which waits in the same call.
+    o = (swae_options){.size = rank == 1 ? 80000 : sizeof o};
+    bad_open("one rank's size of options", path, &o);
+    o = (swae_options){.size = sizeof o, .config = rank == 1 ? "no.toml" : NULL};
+    bad_open("one rank's config", path, &o);
+    o = (swae_options){.size = sizeof o, .settings = rank == 1 ? "mod = rel" : NULL};
+    bad_open("one rank's settings", path, &o);
+    o = (swae_options){.size = sizeof o, .settings = rank == 1 ? "\xff" : NULL};
+    bad_open("one rank's text", path, &o);
+    o = (swae_options){.size = sizeof o, .mode = SWAE_MODE_RELATIVE};
+    bad_open("no bound", path, &o);
+    o.bound = -1;
+    bad_open("negative bound", path, &o);
+    bad_open("one rank's null path", rank == 1 ? NULL : path, NULL);
+    bad_open("one rank's path", rank == 1 ? "\xff.h5" : path, NULL);
+    swae_session *lonely = NULL;
+    const swae_status open_status = swae_open(MPI_COMM_WORLD, path, NULL, rank == 1 ? NULL : &lonely);
+    printf("one rank's null session | rank %d | %d | %s\n", rank, open_status, rank == 1 ? "session is NULL" : swae_last_error(lonely));
+    swae_close(lonely);
     bad_open("no folder", "no/such/folder/a.h5", NULL);
     bad_open("path is a folder", "folder.h5", NULL);
     bad_open("unknown ending", "a.dat", NULL);
+    bad_open("an array's ending", "e.npy", NULL);
     bad_open("null path", NULL, NULL);
 
     swae_session *s;
@@ -124,6 +144,8 @@ int main(int argc, char **argv) {
     step("other shape than before", s, f);
     f = half("chi"), f.stride[0] = -1, f.stride[1] = PTRDIFF_MAX, f.stride[2] = 1;
     step("impossible strides", s, f);
+    f = half("chi"), f.stride[0] = 1, f.stride[1] = 16;
+    step("a stride of zero", s, f);
     f = half("chi"), f.data = (const char *)data + 1;
     step("misaligned", s, f);
     f = half("chi"), f.ghost_lo[0] = (size_t)-1;
@@ -135,8 +157,13 @@ int main(int argc, char **argv) {
     swae_begin_step(s, next_step, 0.5 * next_step), ++next_step;
     if (rank == 1) f = half("chi"), f.start[2] = 0, f.count[2] = 16, swae_put(s, &f);
     say("good: one rank puts", swae_end_step(s), s);
-    swae_begin_step(s, next_step, 0);
-    say("close in a step", swae_close(s), NULL);
+    if (rank == 1) swae_begin_step(s, next_step, 0);
+    say("one rank flushes in a step", swae_flush(s), s);
+    if (rank == 0) swae_begin_step(s, next_step, 0);
+    say("flush in a step", swae_flush(s), s);
+    swae_put(s, NULL), swae_end_step(s), ++next_step;
+    if (rank == 1) swae_begin_step(s, next_step, 0);
+    say("close in a step of one rank", swae_close(s), NULL);
     say("put after close", swae_put(s, &f), s);
     say("end after close", swae_end_step(s), s);
     say("close twice", swae_close(s), s);

@@ -92,6 +92,16 @@ int main(int argc, char** argv) {
     const auto stream = swae::compress(swae::view(from.data(), {10, 10, 10}), options);
     swae::decompress(stream, swae::view(to.data(), {10, 10, 10}));
     for (int i = 0; i < 1000; ++i) expect(std::fabs(double(to[i]) - double(from[i])) <= 1e-3, "the stream is within its bound");
+    auto damaged = stream;
+    damaged[damaged.size() / 2] ^= 4;
+    bool is_corrupt = false;
+    try {
+        swae::decompress(damaged, swae::view(to.data(), {10, 10, 10}));
+    } catch (const swae::corrupt_error& e) {
+        is_corrupt = e.status() == SWAE_ERROR_CORRUPT;
+    }
+    expect(is_corrupt, "a damaged stream is a corrupt_error");
+    expect(swae::compress(swae::view(from.data(), {10, 10, 10})).size() < 4000, "without options there is a bound");
     MPI_Finalize();
     return failures != 0;
 }

@@ -37,10 +37,18 @@ def test_any_memory_order_and_values_that_are_not_finite(wave):
         assert np.array_equal(a[~finite], b[~finite], equal_nan=True)
 
 
+def test_the_default_is_a_relative_bound_of_1e_4_and_latents_are_asked_for(wave):
+    assert swae.compress(wave) == swae.compress(wave, rel=1e-4)
+    assert swae.compress(wave) != swae.compress(wave, latent=True)
+
+
+def test_every_error_is_a_swae_error():
+    for kind in (swae.CorruptError, swae.VersionError):
+        assert issubclass(kind, swae.Error)
+
+
 def test_misuse_has_a_message(wave):
-    with pytest.raises(TypeError, match="exactly one of"):
-        swae.compress(wave)
-    with pytest.raises(TypeError, match="exactly one of"):
+    with pytest.raises(TypeError, match="at most one of"):
         swae.compress(wave, abs=1, rel=1)
     with pytest.raises(TypeError, match="float32 and float64"):
         swae.compress(np.arange(10), abs=1)
@@ -49,8 +57,8 @@ def test_misuse_has_a_message(wave):
     with pytest.raises(swae.Error, match="no model named 'none'"):
         swae.compress(wave, latent=True, model="none")
     payload = bytearray(swae.compress(wave, abs=1e-3))
-    with pytest.raises(swae.Error, match="damaged or foreign"):
+    with pytest.raises(swae.CorruptError, match="damaged or foreign"):
         swae.decompress(payload[:-1])
     payload[20] ^= 1
-    with pytest.raises(swae.Error, match="the checksum is wrong"):
+    with pytest.raises(swae.CorruptError, match="the checksum is wrong"):
         swae.decompress(payload)

@@ -1,4 +1,4 @@
-//! Compresses a field within an error bound, and a series of steps, each predicted from the steps before.
+//! Compresses a field within an error bound and as latents, and a series of steps, each predicted from the steps before.
 
 use swae_codec::{Compression, FieldView, SeriesDecoder, SeriesEncoder, compress, decompress};
 
@@ -24,6 +24,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let error = largest_error(&values, field);
     println!("a field: {} bytes became {}, largest error {error:.1e}", 8 * values.len(), bytes.len());
     assert!(error <= 1e-4);
+
+    let bytes = compress(&FieldView::dense(&values, SHAPE)?, &Compression::latent())?;
+    let error = largest_error(&values, decompress::<f64>(&bytes)?);
+    println!("as latents, without a bound: {} bytes, largest error {error:.1e}", bytes.len());
 
     let mut encoder = SeriesEncoder::new(compression)?;
     let mut decoder = SeriesDecoder::new();

@@ -71,6 +71,7 @@ mod tests {
         let found = found.unwrap();
         assert_eq!((found.compression, found.threads), (Compression::relative(1e-3), Some(3)));
         assert_eq!(settings(&[("mode", "raw"), ("verbose", "5"), ("bound", "")]).unwrap().threads, None);
+        assert_eq!(settings(&[]).unwrap().compression, Compression::default());
     }
 
     #[test]
@@ -83,9 +84,6 @@ mod tests {
             (&[("xyzzy", "1")], "known: mode, bound, latents, model, keyframe_interval, layout, threads"),
             (&[("mode", "raw"), ("keyframe_interval", "2")], "an array's first step is its keyframe"),
             (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),
-            (&[("bound", "1")], "there is no 'mode'"),
-            (&[("mode", "abs"), ("bound", "-1")], "no error bound"),
-            (&[("mode", "abs"), ("bound", "NaN")], "no error bound"),
             (&[("mode", "latent"), ("model", "gr-17")], "no model named 'gr-17'"),
             (
                 &[("mode", "best")],

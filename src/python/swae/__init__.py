@@ -20,10 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from ._swae import Error, Reader, __version__
+from ._swae import CorruptError, Error, Reader, VersionError, __version__
 from . import _swae
 
-__all__ = ["Error", "File", "Variable", "compress", "decompress", "open"]
+__all__ = [
+    "CorruptError",
+    "Error",
+    "File",
+    "Variable",
+    "VersionError",
+    "compress",
+    "decompress",
+    "open",
+]
 
 
 class Variable:
@@ -193,7 +202,11 @@ class File(Mapping[str, Variable]):
 
 
 def open(path: str | os.PathLike[str]) -> File:  # noqa: A001 (as in io, gzip and h5py)
-    """Opens .h5, .bp, .swae, .npy or .vti. Raises Error for other or damaged files."""
+    """Opens .h5, .bp, .swae, .npy or .vti.
+
+    Raises CorruptError for a damaged file, VersionError for one that a later library has written, and
+    another Error where there is none or its extension is another.
+    """
     return File(path)
 
 
@@ -212,23 +225,27 @@ def compress(
 ) -> bytes:
     """Compresses an array of float32 or float64, of any rank.
 
-    One of these says what is stored: ``abs``, the largest error; ``rel``, the largest error relative
-    to the array's value range; ``pwrel``, relative to each value; ``psnr``, the least peak
+    At most one of these says what is stored: ``abs``, the largest error; ``rel``, the largest error
+    relative to the array's value range; ``pwrel``, relative to each value; ``psnr``, the least peak
     signal-to-noise ratio in dB; ``latent``, latents of a model at a fixed rate, without a bound.
+    Without any it is ``rel=1e-4``.
     ``model`` names a built-in model or a model file, ``latents`` says how latents are stored (f16, f32
     or u8). With ``layout="series"`` the first axis is time. ``threads`` 0 means all cores.
     """
     given = {"abs": abs, "rel": rel, "pwrel": pwrel, "psnr": psnr, "latent": True if latent else None}
     chosen = [(mode, value) for mode, value in given.items() if value is not None]
-    if len(chosen) != 1:
-        raise TypeError("compress takes exactly one of abs, rel, pwrel, psnr, latent")
-    mode, value = chosen[0]
-    bound = None if latent else repr(float(value))
+    if len(chosen) > 1:
+        raise TypeError("compress takes at most one of abs, rel, pwrel, psnr, latent")
+    mode, value = chosen[0] if chosen else (None, None)
+    bound = None if latent or value is None else repr(float(value))
     settings = {"mode": mode, "bound": bound, "model": model, "latents": latents, "layout": layout}
     said = [(key, value) for key, value in settings.items() if value is not None]
     return bytes(_swae.compress(np.asarray(array, order="C"), said, threads))
 
 
 def decompress(payload: bytes, *, threads: int = 0) -> np.ndarray:
-    """Decompresses an array, within its bound. Raises Error for damaged or other bytes."""
+    """Decompresses an array, within its bound.
+
+    Raises CorruptError for damaged or other bytes, VersionError for those of a later library.
+    """
     return _swae.decompress(bytes(payload), threads)

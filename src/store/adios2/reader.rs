@@ -20,7 +20,13 @@ use tempfile::TempDir;
 /// the files that have half of something at their end, and the size that they have without.
 fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
     let damaged = |reason: String| Error::Content { path: path.into(), reason };
-    let Ok(text) = fs::read_to_string(path.join(SIZES)) else { return Ok(BTreeMap::new()) };
+    let Ok(text) = fs::read_to_string(path.join(SIZES)) else {
+        // ADIOS2 would wait for it, and print that it is not there.
+        if path.is_dir() && !path.join(INDEX).is_file() {
+            return Err(damaged(format!("it has no {INDEX}, and is no BP5 output")));
+        }
+        return Ok(BTreeMap::new());
+    };
     let sizes: BTreeMap<String, u64> =
         serde_json::from_str(&text).map_err(|e| damaged(format!("{SIZES} is damaged: {e}")))?;
     let mut found = BTreeMap::new();
