@@ -147,9 +147,11 @@ docs:
 # Any bytes for everything that reads them, so many seconds for each target.
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install -q cargo-fuzz --version 0.13.2 --locked
-	for target in stream series mixing interfield array model bound; do
+	. setup/env.sh
+	for target in stream series mixing interfield array model bound stores; do
 	    echo "== fuzzing $$target"
-	    cargo fuzz run -s none --target-dir build/fuzz $$target -- \
+	    mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target
+	    cargo fuzz run -s none --target-dir build/fuzz $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	        -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=4096 >build/fuzz.log 2>&1 ||
 	        { tail -40 build/fuzz.log; exit 1; }
 	done

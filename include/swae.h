@@ -196,7 +196,8 @@ typedef struct {
 typedef struct {
   /// sizeof(swae_field).
   size_t size;
-  /// Name of the field: letters, digits, '_', '-', '+', '.'.
+  /// Name of the field: 1 to 255 bytes of UTF-8, any characters. Files hold it escaped where they
+  /// must, and readers give it back as it is.
   const char *name;
   /// A swae_dtype.
   int32_t dtype;
@@ -222,7 +223,7 @@ typedef struct {
   /// Distance between grid points; all 0 for 1.
   double spacing[3];
   /// Refinement level; the grid is this level's. In the file the field of a level above 0 is
-  /// called name@level.
+  /// called name@level; a name that ends like that itself is called name@0 on level 0.
   int32_t level;
   /// Not 0: boxes need not cover the grid; readers give NaN where there is none. Above level 0
   /// they never need to.

@@ -85,7 +85,7 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             ("unknown type", 1, "dtype 9 is none of swae_dtype"),
             ("size of field", 1, "swae_field.size is 8"),
             ("no name", 1, "name is NULL"),
-            ("bad name", 1, "field 'a/b': names have"),
+            ("bad name", 1, "field '': names have 1 to 255 bytes"),
             ("other shape than before", 1, "(raw) in an earlier step, now it is float64 [8, 16, 16]"),
             ("impossible strides", 1, "field 'chi'"),
             ("a stride of zero", 1, "the stride along z is 0; give one for each axis"),

@@ -1,6 +1,8 @@
 //! Streams of any bytes with a valid beginning and checksum: without these a fuzz target would only
 //! ever reach the first checks.
 
+pub mod mutate;
+
 /// The beginning of a stream: magic and version.
 pub const STREAM: &[u8] = b"SWAE\x01\x00";
 

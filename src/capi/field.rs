@@ -34,7 +34,8 @@ pub enum swae_order {
 pub struct swae_field {
     /// sizeof(swae_field).
     pub size: usize,
-    /// Name of the field: letters, digits, '_', '-', '+', '.'.
+    /// Name of the field: 1 to 255 bytes of UTF-8, any characters. Files hold it escaped where they
+    /// must, and readers give it back as it is.
     pub name: *const c_char,
     /// A swae_dtype.
     pub dtype: i32,
@@ -60,7 +61,7 @@ pub struct swae_field {
     /// Distance between grid points; all 0 for 1.
     pub spacing: [f64; 3],
     /// Refinement level; the grid is this level's. In the file the field of a level above 0 is
-    /// called name@level.
+    /// called name@level; a name that ends like that itself is called name@0 on level 0.
     pub level: i32,
     /// Not 0: boxes need not cover the grid; readers give NaN where there is none. Above level 0
     /// they never need to.

@@ -280,11 +280,10 @@ pub unsafe extern "C" fn swae_reader_read(
         // SAFETY: the caller's contract.
         let field = unsafe { extensible::read(field)? };
         // SAFETY: the caller's contract.
-        let mut name = unsafe { name(field.name)? }.to_owned();
-        if field.level > 0 {
-            name = format!("{name}@{}", field.level);
-        }
-        reader.step(index)?;
+        let given = unsafe { name(field.name)? };
+        let level = u32::try_from(field.level).unwrap_or(0);
+        let is_there = reader.step(index)?.iter().any(|(info, _)| info.name == given);
+        let name = if level == 0 && is_there { given.into() } else { swae_store::with_level(given, level) };
         let region: [_; 3] =
             std::array::from_fn(|a| field.start[a]..field.start[a].saturating_add(field.count[a]));
         reader.open()?;

@@ -437,21 +437,40 @@ impl From<Compression> for Settings {
 }
 
 /// The pairs of a text of `key = value` settings, one on each line or behind each semicolon; quotes
-/// around a value are taken off.
+/// around a value are taken off. Those in a key stay, and hold what would end it.
 ///
 /// # Errors
 /// [`Error::Config`] where a setting has no `=`.
 pub fn key_values(text: &str) -> Result<Vec<(&str, &str)>> {
-    let mut pairs = Vec::new();
-    for setting in text.split([';', '\n']).map(str::trim).filter(|setting| !setting.is_empty()) {
-        // A comment as TOML has it.
-        let setting = setting.split_once(" #").map_or(setting, |(before, _)| before);
-        let Some((key, value)) = setting.split_once('=') else {
-            return Err(Error::Config(format!("'{setting}' is not of the form key = value")));
+    let ends = [';', '\n'];
+    let begin = |text| str::trim_start_matches(text, |c: char| c.is_whitespace() || c == ';');
+    let (mut pairs, mut rest) = (Vec::new(), begin(text));
+    while !rest.is_empty() {
+        let key = &rest[..key_end(rest)];
+        let Some(behind) = rest[key.len()..].strip_prefix('=') else {
+            return Err(Error::Config(format!("'{}' is not of the form key = value", key.trim())));
         };
+        let (value, next) = behind.split_at(behind.find(ends).unwrap_or(behind.len()));
+        // A comment as TOML has it.
+        let value = value.split_once(" #").map_or(value, |(before, _)| before);
         pairs.push((key.trim(), value.trim().trim_matches(['"', '\''])));
+        rest = begin(next);
     }
     Ok(pairs)
+}
+
+/// Where the key that a text begins with ends: before its `=`, or with its setting.
+fn key_end(text: &str) -> usize {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (None, '=' | ';' | '\n') => return at,
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// What is said of a key that is none of the known ones: the nearest of them, or all.

@@ -101,6 +101,10 @@ fn file(ranks: &Ranks, path: &Path, options: &Options, written: &Mutex<Written>)
 
 fn prepare(path: &Path, options: &Options, node: &Ranks) -> Result<Prepared> {
     check_path(path, options)?;
+    if node.rank() == 0 {
+        // Before an existing file is replaced.
+        swae_store::check_writable(path)?;
+    }
     let model = load_model(options)?;
     // How much each rank has to do is not known yet.
     let loads = vec![1; node.size() as usize];

@@ -201,7 +201,8 @@ impl Settings {
     }
 
     /// Settings as text, `mode = rel; bound = 1e-4; fields.chi.bound = 1e-6`, one on each line or
-    /// behind each semicolon.
+    /// behind each semicolon. Quotes around a name let it hold what would end it, as in TOML:
+    /// `fields."ADMBASE::gxx".bound = 1e-6`.
     ///
     /// # Errors
     /// [`Error::Argument`] with the key.
@@ -211,6 +212,7 @@ impl Settings {
             match key.strip_prefix("fields.").map(|rest| rest.rsplit_once('.')) {
                 None => settings.set(key, value)?,
                 Some(Some((name, key))) => {
+                    let name = unquoted(name);
                     let field = settings.fields.entry(name.into()).or_default();
                     field
                         .set(key, value, &FieldSettings::KEYS)
@@ -348,6 +350,12 @@ impl FieldSettings {
     }
 }
 
+/// A name without the quotes around it.
+fn unquoted(name: &str) -> &str {
+    let inside = |quote: char| name.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(name)
+}
+
 /// A value of a key, as TOML has it; what TOML has no value for is a word.
 fn parsed<T: DeserializeOwned>(key: &str, value: &str) -> Result<T> {
     let read = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
@@ -391,6 +399,29 @@ mod tests {
         assert_eq!((pattern.every, &pattern.compression), (2, &bounded(Bound::Relative(1e-3))));
         assert_eq!((options.threads, options.model.as_deref()), (2, Some("gr-16")));
         assert_eq!((options.asynchronous, options.memory), (Asynchronous::Write, 2_000_000_000));
+    }
+
+    #[test]
+    fn a_name_in_quotes_may_hold_anything() {
+        let text = "mode = abs; bound = 1; fields.\"ADMBASE::gxx\".bound = 2; fields.'a=b;c #.d'.bound = 3\n\
+                    fields.\"X(He4)\".bound = 4; fields.\"gxx[0]\".bound = 5; fields.E/x.bound = 6; fields.ψ₄.bound = 7";
+        let parsed = Settings::parse(text).unwrap();
+        let toml = text
+            .replace("; f", "\nf")
+            .replace("; bound", "\nbound")
+            .replace("E/x", "'E/x'")
+            .replace("ψ₄", "'ψ₄'");
+        assert_eq!(
+            Settings::from_table(toml.replace("= abs", "= 'abs'").parse().unwrap()),
+            Ok(parsed.clone())
+        );
+        let options = parsed.options().unwrap();
+        let names = ["other", "ADMBASE::gxx", "a=b;c #.d", "X(He4)", "gxx[0]", "E/x", "ψ₄"];
+        for (number, name) in names.iter().enumerate() {
+            let expected = Compression::from(Bound::Absolute(number as f64 + 1.0));
+            assert_eq!(options.of(name).compression, Some(expected), "{name}");
+        }
+        assert!(Settings::parse("fields.\"chi.bound = 1").is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use swae_codec::config::Mode;
 use swae_codec::{Compression, Element, Model};
 use swae_filter::panics::caught;
-use swae_store::{BoxValues, FieldInfo};
+use swae_store::{BoxValues, FieldInfo, check_name, with_level};
 
 /// What a session has done so far, on this rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -233,7 +233,7 @@ impl Session {
     ) -> Result<FieldInfo> {
         check_put(name, grid, boxes).map_err(|text| Error::Argument(format!("field '{name}': {text}")))?;
         let info = FieldInfo {
-            name: if grid.level == 0 { name.into() } else { format!("{name}@{}", grid.level) },
+            name: with_level(name, grid.level),
             dtype: T::DTYPE,
             shape: grid.shape,
             origin: grid.origin,
@@ -335,10 +335,7 @@ fn check_put<T: Element>(
     grid: &Grid,
     boxes: &[Placed<'_, T>],
 ) -> std::result::Result<(), String> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-+.".contains(c);
-    if name.is_empty() || name.len() > 200 || !name.chars().all(is_allowed) || name.starts_with('.') {
-        return Err("names have 1 to 200 letters, digits, '_', '-', '+' or '.', and no '.' in front".into());
-    }
+    check_name(name)?;
     swae_codec::view::check_shape(grid.shape).map_err(|e| e.to_string())?;
     for (a, axis) in ["x", "y", "z"].into_iter().enumerate() {
         for (start, view) in boxes {

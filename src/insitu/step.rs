@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use swae_codec::bound::ValueRange;
 use swae_codec::{Bound, Compression, Element, Field, FieldView, memory};
-use swae_store::{BoxRow, BoxValues, FieldInfo};
+use swae_store::{BoxRow, BoxValues, FieldInfo, split_level};
 
 /// A field's grid, or one level of it. All triples are `[x, y, z]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -210,5 +210,5 @@ pub(crate) fn widen(ranges: &mut Ranges, name: String, range: ValueRange) {
 
 /// A field's name without its level: its range is that of all levels.
 pub(crate) fn base_name(stored: &str) -> &str {
-    stored.split('@').next().unwrap_or(stored)
+    split_level(stored).0
 }

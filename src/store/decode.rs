@@ -2,10 +2,12 @@
 //!
 //! Readers give verified streams or values; `references.rs` finds what a stream depends on. Values
 //! go into the caller's memory, where a stream allows it without a copy.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, content};
 use crate::reader::{Reader, Stored, find};
 use crate::references::{ReferenceCache, StreamKey};
+use crate::size::points;
 use crate::step::{BoxRow, FieldInfo};
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, s};
 use std::ops::Range;
@@ -83,9 +85,9 @@ impl Decoder {
             return Err(Error::Unsupported(format!("field {field} holds {found} values, not {wanted}")));
         }
         let parts = Parts::read(reader, index, info, region)?;
-        let points: usize = parts.region.iter().map(Range::len).product();
-        if out.len() != points {
-            let text = format!("the region has {points} values, the memory for it {}", out.len());
+        let wanted = points(size_of_region(&parts.region));
+        if out.len() != wanted {
+            let text = format!("the region has {wanted} values, the memory for it {}", out.len());
             return Err(Error::Unsupported(text));
         }
         if parts.boxes > 1 {
@@ -121,9 +123,8 @@ impl Decoder {
     }
 
     fn read_new<T: Element>(&mut self, reader: &mut dyn Reader, index: usize, parts: Parts) -> Result<Field> {
-        let [nx, ny, nz] = parts.region.clone().map(|r| r.len());
-        let points = nx * ny * nz;
-        let mut values = memory::zeros::<T>(points)?;
+        let [nx, ny, nz] = size_of_region(&parts.region);
+        let mut values = memory::zeros::<T>(points([nx, ny, nz]))?;
         self.fill(reader, index, parts, &mut values)?;
         let array = Array3::from_shape_vec((nz, ny, nx), values);
         array.map(Field::from_array).map_err(|e| Error::Unsupported(e.to_string()))
@@ -208,14 +209,18 @@ impl Parts {
 }
 
 fn damaged(info: &FieldInfo, reason: String) -> Error {
-    Error::Content { path: (&info.name).into(), reason }
+    content(info.name.as_ref(), reason)
+}
+
+fn size_of_region(region: &Region) -> [usize; 3] {
+    region.clone().map(|r| r.len())
 }
 
 /// The part of a box that lies in a region, from the box's first point.
 fn part(row: &BoxRow, region: &Region) -> Region {
     std::array::from_fn(|a| {
         let (start, end) = (row.start[a], row.start[a].saturating_add(row.count[a]));
-        let clip = |v: usize| v.clamp(start, end) - start;
+        let clip = |v: usize| v.clamp(start, end).saturating_sub(start);
         clip(region[a].start)..clip(region[a].end)
     })
 }
@@ -229,8 +234,8 @@ fn check_cover(info: &FieldInfo, rows: &[BoxRow]) -> std::result::Result<(), Str
             return Err(format!("box {row:?} leaves its grid of {:?}", info.shape));
         }
     }
-    let volume = rows.iter().map(|row| row.count.iter().product()).fold(0usize, usize::saturating_add);
-    let whole = info.shape.iter().product::<usize>();
+    let volume = rows.iter().map(|row| points(row.count)).fold(0usize, usize::saturating_add);
+    let whole = points(info.shape);
     if volume > whole || (volume < whole && !info.partial) {
         return Err(format!("its boxes hold {volume} values, its shape is {:?}", info.shape));
     }
@@ -245,15 +250,23 @@ enum Arrangement {
     Stacked,
 }
 
+/// The one box that boxes make behind one another along z; none where they do not fit together.
+pub(crate) fn stacked(boxes: &[[usize; 3]]) -> Option<[usize; 3]> {
+    let first = boxes.first().map_or([0; 3], |[nx, ny, _]| [*nx, *ny, 0]);
+    boxes.iter().try_fold(
+        first,
+        |[x, y, z], &[nx, ny, nz]| {
+            if [x, y] == [nx, ny] { Some([x, y, z.checked_add(nz)?]) } else { None }
+        },
+    )
+}
+
 fn arrangement(info: &FieldInfo, rows: &[BoxRow], header: &Header) -> Result<Arrangement> {
     if header.dtype == info.dtype {
         if header.boxes.iter().copied().eq(rows.iter().map(|row| row.count)) {
             return Ok(Arrangement::AsRows);
         }
-        let stacked = header.boxes.iter().try_fold([0, 0, 0], |[x, y, z], &[nx, ny, nz]| {
-            ((x == nx && y == ny) || z == 0).then_some([nx, ny, z + nz])
-        });
-        if rows.len() == 1 && stacked == Some(rows[0].count) {
+        if rows.len() == 1 && stacked(&header.boxes) == Some(rows[0].count) {
             return Ok(Arrangement::Stacked);
         }
     }
@@ -269,24 +282,34 @@ struct Target<'a, T> {
 impl<T: Element> Target<'_, T> {
     /// Where a part of a box begins, from the region's first point.
     fn place(&self, row: &BoxRow, part: &Region) -> [usize; 3] {
-        std::array::from_fn(|a| (row.start[a] + part[a].start).saturating_sub(self.region[a].start))
+        std::array::from_fn(|a| {
+            row.start[a].saturating_add(part[a].start).saturating_sub(self.region[a].start)
+        })
     }
 
     /// The memory of a part, where it is contiguous.
     fn contiguous(&mut self, [x, y, z]: [usize; 3], part: &Region) -> Option<&mut [T]> {
-        let [nx, ny, _] = self.region.clone().map(|r| r.len());
-        let whole_planes = x == 0 && y == 0 && part[0].len() == nx && part[1].len() == ny;
-        let plane = nx * ny;
-        whole_planes.then(|| self.out.get_mut(z * plane..(z + part[2].len()) * plane)).flatten()
+        let [nx, ny, _] = size_of_region(&self.region);
+        if x != 0 || y != 0 || part[0].len() != nx || part[1].len() != ny {
+            return None;
+        }
+        let plane = nx.checked_mul(ny)?;
+        let end = z.checked_add(part[2].len())?.checked_mul(plane)?;
+        self.out.get_mut(z.checked_mul(plane)?..end)
     }
 
     /// Copies values to where they begin.
     fn set(&mut self, [x, y, z]: [usize; 3], values: ArrayView3<'_, T>) -> Result<()> {
-        let [nx, ny, nz] = self.region.clone().map(|r| r.len());
+        let [nx, ny, nz] = size_of_region(&self.region);
         let (cz, cy, cx) = values.dim();
         let whole = ArrayViewMut3::from_shape((nz, ny, nx), &mut *self.out);
         let mut whole = whole.map_err(|e| Error::Unsupported(e.to_string()))?;
-        whole.slice_mut(s![z..z + cz, y..y + cy, x..x + cx]).assign(&values);
+        let ends = [(x, cx, nx), (y, cy, ny), (z, cz, nz)]
+            .map(|(first, count, all)| first.checked_add(count).filter(|end| *end <= all));
+        let [Some(xe), Some(ye), Some(ze)] = ends else {
+            return Err(Error::Unsupported("a box leaves the memory for its values".into()));
+        };
+        whole.slice_mut(s![z..ze, y..ye, x..xe]).assign(&values);
         Ok(())
     }
 
@@ -329,7 +352,7 @@ impl<T: Element> Target<'_, T> {
         for field in fields {
             // Boxes of a list lie one behind the other along z.
             let place = places.next().unwrap_or(behind);
-            behind = [place[0], place[1], place[2] + field.count()[2]];
+            behind = [place[0], place[1], place[2].saturating_add(field.count()[2])];
             if let Some(array) = field.as_array::<T>().filter(|array| !array.is_empty()) {
                 self.set(place, array.view())?;
             }

@@ -18,6 +18,8 @@ mod decode;
 mod error;
 mod free_space;
 mod hdf5;
+mod names;
+mod new_file;
 pub mod plain;
 mod reader;
 mod references;
@@ -28,8 +30,10 @@ mod writer;
 
 pub use box_values::BoxValues;
 pub use decode::{Decoder, read_field};
-pub use error::{Error, Result};
-pub use reader::{Reader, Stored, find};
+pub use error::{Cause, Error, Result};
+pub use names::{check_name, escaped, split_level, with_level};
+pub use new_file::{NewFile, write_file};
+pub use reader::{Lost, Reader, Stored, find};
 pub use size::size_on_disk;
 pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, Payload, StepInfo};
 pub use writer::{Kept, Writer};
@@ -47,14 +51,43 @@ use std::path::Path;
 pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
     match Kind::of(path)? {
         // SAFETY: the caller's promise.
-        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, comm)? })),
+        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, Some(comm))? })),
         #[cfg(feature = "adios2")]
         // SAFETY: the caller's promise.
-        Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::create(path, comm)? })),
+        Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::create(path, Some(comm))? })),
         #[cfg(not(feature = "adios2"))]
         Kind::Adios2 => Err(no_adios2()),
         Kind::Plain => Err(unwritable_ending(path)),
     }
+}
+
+/// As [`create`], by one process without MPI.
+///
+/// # Errors
+/// Those of [`create`].
+pub fn create_alone(path: &Path) -> Result<Box<dyn Writer>> {
+    match Kind::of(path)? {
+        // SAFETY: there is no communicator.
+        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, None)? })),
+        #[cfg(feature = "adios2")]
+        // SAFETY: there is no communicator.
+        Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::create(path, None)? })),
+        #[cfg(not(feature = "adios2"))]
+        Kind::Adios2 => Err(no_adios2()),
+        Kind::Plain => Err(unknown_ending(path)),
+    }
+}
+
+/// Whether [`create`] can write, before it replaces a file: one that is there is only opened, and
+/// the disk must have space for a step. One rank calls it.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn check_writable(path: &Path) -> Result<()> {
+    if path.is_file() {
+        std::fs::OpenOptions::new().write(true).open(path).map_err(|e| error::io(path, e))?;
+    }
+    free_space::reserve(path, &[]).map_err(|e| error::io(path, e))
 }
 
 /// What [`append`] keeps of a file: the steps before the one of this number. One rank calls it
@@ -65,11 +98,16 @@ pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
 /// Those of [`open`].
 pub fn kept(path: &Path, before: i64) -> Result<Kept> {
     match Kind::of(path)? {
-        Kind::Hdf5 => Ok(hdf5::Hdf5Reader::open(path)?.repaired()?.kept(before)),
+        Kind::Hdf5 => {
+            let mut reader = hdf5::Hdf5Reader::open(path)?;
+            check_whole(&mut reader)?;
+            Ok(reader.repaired()?.kept(before))
+        }
         #[cfg(feature = "adios2")]
         Kind::Adios2 => {
             adios2::Adios2Reader::repair(path)?;
-            let reader = adios2::Adios2Reader::open(path)?;
+            let mut reader = adios2::Adios2Reader::open(path)?;
+            check_whole(&mut reader)?;
             let steps = reader.steps();
             let count = steps.partition_point(|s| s.step < before);
             if count < steps.len() {
@@ -126,14 +164,42 @@ pub fn is_exclusive(path: &Path) -> bool {
 /// three-dimensional datasets.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file or it
-/// cannot be opened, [`Error::Content`] where it is none of ours.
+/// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file,
+/// [`Error::Content`] where it is none of ours, or damaged.
 pub fn open(path: &Path) -> Result<Box<dyn Reader>> {
+    let mut reader = open_as_it_is(path)?;
+    check_whole(reader.as_mut())?;
+    Ok(reader)
+}
+
+/// Fails where something of a file is lost.
+fn check_whole(reader: &mut dyn Reader) -> Result<()> {
+    reader.take_lost().into_iter().next().map_or(Ok(()), |lost| Err(lost.error))
+}
+
+/// Opens a file of which a part may be damaged: what it says of such steps, fields and models is
+/// [`Reader::take_lost`], and the others can be read. Whether the bytes of a field are sound shows
+/// when it is read.
+///
+/// # Errors
+/// [`Error::Unsupported`] for an unknown ending, [`Error::Io`] where there is no such file,
+/// [`Error::Content`] where it is none of ours.
+pub fn open_damaged(path: &Path) -> Result<Box<dyn Reader>> {
+    let cut: Option<Result<Box<dyn Reader>>> = match Kind::of(path)? {
+        Kind::Hdf5 => hdf5::Hdf5Reader::open_cut(path).map(|cut| Ok(Box::new(cut?) as _)),
+        #[cfg(feature = "adios2")]
+        Kind::Adios2 => adios2::Adios2Reader::open_cut(path).map(|cut| Ok(Box::new(cut?) as _)),
+        _ => None,
+    };
+    cut.unwrap_or_else(|| open_as_it_is(path))
+}
+
+fn open_as_it_is(path: &Path) -> Result<Box<dyn Reader>> {
     if !path.exists() {
-        return Err(Error::Io { path: path.into(), reason: "no such file".into() });
+        return Err(error::io(path, std::io::Error::new(std::io::ErrorKind::NotFound, "no such file")));
     }
     // What the operating system refuses is not damaged.
-    std::fs::File::open(path).map_err(|e| error::io(path, &e))?;
+    std::fs::File::open(path).map_err(|e| error::io(path, e))?;
     match Kind::of(path)? {
         Kind::Hdf5 => match hdf5::Hdf5Reader::open(path) {
             Ok(reader) => Ok(Box::new(reader)),

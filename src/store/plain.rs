@@ -4,19 +4,25 @@
 //! A `.swae` file is `SWAEFILE`, the length of a model's decoder (0 where the model is built in),
 //! that decoder as a model file, the number of steps, the length of each step's stream, and the
 //! streams; all numbers are little-endian u64.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use crate::error::{Error, Result, content, io};
-use crate::reader::{Reader, Stored};
+use crate::decode::stacked;
+use crate::error::{Cause, Error, Result, content, io, reading};
+use crate::new_file::write_new;
+use crate::reader::{Lost, Reader, Stored};
+use crate::size::{check_memory, check_size};
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use crate::vtk::read_vti;
 use ndarray::{Array3, Array4, Axis, stack};
+use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use swae_codec::bound::Tolerance;
 use swae_codec::stream::{Kind, Stream};
-use swae_codec::{Dtype, Element, Field, Model, Models};
+use swae_codec::{Dtype, Element, Field, Model, Models, view};
 
 const MAGIC: &[u8; 8] = b"SWAEFILE";
 
@@ -30,18 +36,21 @@ pub fn write_swae(path: &Path, streams: &[Vec<u8>], model: Option<&Model>) -> Re
         Some(model) if !Models::is_built_in(model.id()) => model.decoder_only().to_bytes(),
         _ => Vec::new(),
     };
+    let streams: Vec<_> = streams.iter().map(Vec::as_slice).collect();
+    write_parts(path, &decoder, &streams)
+}
+
+/// Writes a `.swae` file of a decoder, which may be empty, and streams.
+fn write_parts(path: &Path, decoder: &[u8], streams: &[&[u8]]) -> Result<()> {
     let number = |n: usize| (n as u64).to_le_bytes();
-    let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
+    write_new(path, |file| -> std::io::Result<()> {
         file.write_all(MAGIC)?;
         file.write_all(&number(decoder.len()))?;
-        file.write_all(&decoder)?;
+        file.write_all(decoder)?;
         file.write_all(&number(streams.len()))?;
         streams.iter().try_for_each(|s| file.write_all(&number(s.len())))?;
-        streams.iter().try_for_each(|s| file.write_all(s))?;
-        file.flush()
-    };
-    write().map_err(|e| io(path, &e))
+        streams.iter().try_for_each(|s| file.write_all(s))
+    })
 }
 
 /// The arrays `[z, y, x]` along the slowest axis of a `.npy` file of four axes: time steps, or boxes.
@@ -67,18 +76,22 @@ pub fn read_npy_list(path: &Path) -> Result<Vec<Field>> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Unsupported`] where their shapes differ.
 pub fn write_npy_list(path: &Path, fields: &[Field]) -> Result<()> {
-    let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
     fn stacked<T: Element>(fields: &[Field]) -> Result<Array4<T>> {
         let views: Vec<_> = fields.iter().filter_map(Field::as_array::<T>).map(|a| a.view()).collect();
         stack(Axis(0), &views)
             .map_err(|_| Error::Unsupported("boxes of different shapes make no array".into()))
     }
     match fields.first() {
-        Some(Field::F32(_)) => stacked::<f32>(fields)?.write_npy(file),
-        Some(Field::F64(_)) => stacked::<f64>(fields)?.write_npy(file),
-        None => Array4::<f64>::zeros((0, 0, 0, 0)).write_npy(file),
+        Some(Field::F32(_)) => {
+            let array = stacked::<f32>(fields)?;
+            write_new(path, |file| array.write_npy(file))
+        }
+        Some(Field::F64(_)) => {
+            let array = stacked::<f64>(fields)?;
+            write_new(path, |file| array.write_npy(file))
+        }
+        None => write_new(path, |file| Array4::<f64>::zeros((0, 0, 0, 0)).write_npy(file)),
     }
-    .map_err(|e| io(path, &e))
 }
 
 /// Writes an array `[z, y, x]`.
@@ -86,12 +99,10 @@ pub fn write_npy_list(path: &Path, fields: &[Field]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_npy(path: &Path, field: &Field) -> Result<()> {
-    let file = BufWriter::new(File::create(path).map_err(|e| io(path, &e))?);
-    match field {
+    write_new(path, |file| match field {
         Field::F32(a) => a.write_npy(file),
         Field::F64(a) => a.write_npy(file),
-    }
-    .map_err(|e| io(path, &e))
+    })
 }
 
 /// Reads an array `[z, y, x]` of float32 or float64 values, in either memory order.
@@ -114,11 +125,34 @@ fn read_as<T>(
     doubles: impl Fn(&File) -> std::result::Result<T, ReadNpyError>,
     floats: impl Fn(&File) -> std::result::Result<T, ReadNpyError>,
 ) -> Result<T> {
-    let open = || File::open(path).map_err(|e| io(path, &e));
+    let open = || File::open(path).map_err(|e| io(path, e));
+    check_npy(&mut open()?).map_err(|cause| reading(path, cause))?;
     match doubles(&open()?) {
-        Err(ReadNpyError::WrongDescriptor(_)) => floats(&open()?).map_err(|e| content(path, &e)),
-        other => other.map_err(|e| content(path, &e)),
+        Err(ReadNpyError::WrongDescriptor(_)) => floats(&open()?).map_err(|e| content(path, e)),
+        other => other.map_err(|e| content(path, e)),
     }
+}
+
+/// Bytes of a header of a `.npy` file, at most: those of arrays of floats have some hundred.
+const NPY_HEADER: u64 = 1 << 16;
+/// Brackets that a header opens, at most: it is parsed by recursion.
+const NPY_BRACKETS: usize = 16;
+
+/// Checks what a `.npy` file says of itself before memory is taken for its values.
+fn check_npy(file: &mut File) -> std::result::Result<(), Cause> {
+    let mut start = Vec::new();
+    file.take(NPY_HEADER).read_to_end(&mut start)?;
+    let text = start.split(|&b| b == b'\n').next().unwrap_or_default();
+    if text.iter().filter(|b| matches!(b, b'(' | b'[' | b'{')).count() > NPY_BRACKETS {
+        return Err("its header is none of an array of floats".into());
+    }
+    file.rewind()?;
+    let header = Header::from_reader(file)?;
+    let rest = file.metadata()?.len().saturating_sub(file.stream_position()?);
+    let values = header.shape.iter().try_fold(1usize, |n, &count| n.checked_mul(count));
+    // float32 at least.
+    check_size::<f32>(values.unwrap_or(usize::MAX), rest)?;
+    Ok(check_memory::<u8>(usize::try_from(rest)?)?)
 }
 
 /// What a field of a file holds.
@@ -138,14 +172,21 @@ pub(crate) struct PlainReader {
     models: Models,
     /// By step, then by field.
     contents: Vec<Vec<Content>>,
+    /// The decoder that a `.swae` file brings, as it is there.
+    decoder: Vec<u8>,
+    lost: Vec<Lost>,
 }
 
 impl PlainReader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let mut models = Models::built_in();
+        let (mut models, mut decoder, mut lost) = (Models::built_in(), Vec::new(), Vec::new());
         let stem = path.file_stem().map_or_else(|| "field".into(), |s| s.to_string_lossy().into_owned());
         let steps = match path.extension().and_then(|e| e.to_str()) {
-            Some("swae") => read_swae(path, &stem, &mut models)?,
+            Some("swae") => {
+                let found = read_swae(path, &stem)?;
+                (models, decoder, lost) = (found.models, found.decoder, found.lost);
+                found.steps
+            }
             Some("npy") => {
                 let field = read_npy(path)?;
                 let info = info(stem, field.dtype(), field.count(), "npy".into());
@@ -154,16 +195,17 @@ impl PlainReader {
             _ => vec![values_step(read_vti(path)?)],
         };
         let (steps, contents) = steps.into_iter().unzip();
-        let mut reader = Self { path: path.into(), steps, models, contents };
-        reader.count_the_rest(fs::metadata(path).map_err(|e| io(path, &e))?.len());
+        let mut reader = Self { path: path.into(), steps, models, contents, decoder, lost };
+        reader.count_the_rest(fs::metadata(path).map_err(|e| io(path, e))?.len());
         Ok(reader)
     }
 
     /// Every stored byte counts: those beside the streams are the first field's.
     fn count_the_rest(&mut self, size: u64) {
-        let counted: u64 = self.steps.iter().flat_map(|s| &s.fields).map(|(_, stored)| stored).sum();
+        let counted: u64 =
+            self.steps.iter().flat_map(|s| &s.fields).fold(0, |sum, (_, stored)| sum.saturating_add(*stored));
         if let Some((_, stored)) = self.steps.first_mut().and_then(|s| s.fields.first_mut()) {
-            *stored += size.saturating_sub(counted);
+            *stored = stored.saturating_add(size.saturating_sub(counted));
         }
     }
 }
@@ -176,7 +218,7 @@ struct SwaeBytes<'a> {
 
 impl SwaeBytes<'_> {
     fn short(&self) -> Error {
-        content(self.path, &"not a .swae file, or cut short")
+        content(self.path, "not a .swae file, or cut short")
     }
 
     fn number(&mut self) -> Result<usize> {
@@ -192,37 +234,69 @@ impl SwaeBytes<'_> {
     }
 }
 
-fn read_swae(path: &Path, name: &str, models: &mut Models) -> Result<Vec<Step>> {
-    let whole = fs::read(path).map_err(|e| io(path, &e))?;
+/// What a `.swae` file holds.
+struct Swae {
+    steps: Vec<Step>,
+    models: Models,
+    decoder: Vec<u8>,
+    lost: Vec<Lost>,
+}
+
+fn read_swae(path: &Path, name: &str) -> Result<Swae> {
+    let whole = fs::read(path).map_err(|e| io(path, e))?;
     let mut bytes = SwaeBytes { path, rest: &whole };
     if bytes.take(MAGIC.len())? != MAGIC {
         return Err(bytes.short());
     }
     let length = bytes.number()?;
     let decoder = bytes.take(length)?;
+    let (mut models, mut lost) = (Models::built_in(), Vec::new());
     if !decoder.is_empty() {
-        models.add(Model::from_bytes(&decoder)?);
+        match Model::from_bytes(&decoder) {
+            Ok(model) => drop(models.add(model)),
+            Err(e) => lost.push(Lost { what: "the model".into(), error: e.into() }),
+        }
     }
     let count = bytes.number()?;
     if count > bytes.rest.len() / 8 {
         return Err(bytes.short());
     }
     let lengths = (0..count).map(|_| bytes.number()).collect::<Result<Vec<_>>>()?;
-    let mut steps = Vec::with_capacity(count);
+    let mut steps = Vec::new();
     for (step, length) in lengths.into_iter().enumerate() {
-        let stream = Stream::open(bytes.take(length)?)?;
-        let header = stream.header();
-        // A list of boxes is shown as one box behind the other along z.
-        let shape = match header.boxes[..] {
-            [] => [0; 3],
-            [[nx, ny, nz], ..] => [nx, ny, nz * header.boxes.len()],
-        };
-        let info = info(name.into(), header.dtype, shape, encoding(&header.kind, models));
-        let fields = vec![(info, length as u64)];
-        let step = StepInfo { step: step as i64, time: step as f64, fields };
-        steps.push((step, vec![Content::Stream(stream)]));
+        match swae_step(&mut bytes, name, step, length, &models) {
+            Ok(step) => steps.push(step),
+            Err(error) => lost.push(Lost { what: format!("step {step}"), error }),
+        }
     }
-    if bytes.rest.is_empty() { Ok(steps) } else { Err(bytes.short()) }
+    if !bytes.rest.is_empty() {
+        lost.push(Lost { what: "the end".into(), error: content(path, "it goes on behind its last stream") });
+    }
+    Ok(Swae { steps, models, decoder, lost })
+}
+
+fn swae_step(
+    bytes: &mut SwaeBytes<'_>,
+    name: &str,
+    step: usize,
+    length: usize,
+    models: &Models,
+) -> Result<Step> {
+    let stream = match bytes.take(length) {
+        Ok(stream) => Stream::open(stream)?,
+        Err(short) => {
+            // Whatever is left is a part of this stream.
+            bytes.rest = &[];
+            return Err(short);
+        }
+    };
+    let header = stream.header();
+    // A list of boxes is shown as one box behind the other along z.
+    let shape = stacked(&header.boxes).filter(|shape| view::check_shape(*shape).is_ok());
+    let shape = shape.ok_or_else(|| content(bytes.path, "its boxes do not make one along z"))?;
+    let info = info(name.into(), header.dtype, shape, encoding(&header.kind, models));
+    let step = StepInfo { step: step as i64, time: step as f64, fields: vec![(info, length as u64)] };
+    Ok((step, vec![Content::Stream(stream)]))
 }
 
 /// How a stream says that it is compressed.
@@ -266,6 +340,20 @@ impl Reader for PlainReader {
         &self.models
     }
 
+    fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
+    }
+
+    fn copy(&mut self, to: &Path, kept: &[BTreeSet<String>]) -> Result<()> {
+        fn stream(content: &Content) -> Option<&[u8]> {
+            if let Content::Stream(stream) = content { Some(stream.bytes()) } else { None }
+        }
+        let steps = self.contents.iter().zip(kept).filter(|(_, kept)| !kept.is_empty());
+        let streams: Option<Vec<_>> = steps.flat_map(|(contents, _)| contents).map(stream).collect();
+        let no_streams = || Error::Unsupported(format!("{}: it holds no streams", self.path.display()));
+        write_parts(to, &self.decoder, &streams.ok_or_else(no_streams)?)
+    }
+
     fn read_selected(
         &mut self,
         index: usize,
@@ -274,7 +362,7 @@ impl Reader for PlainReader {
     ) -> Result<Vec<Stored>> {
         let fields = &self.steps[index].fields;
         let at = fields.iter().position(|(info, _)| info.name == field);
-        let at = at.ok_or_else(|| content(&self.path, &format!("no field {field}")))?;
+        let at = at.ok_or_else(|| content(&self.path, format!("no field {field}")))?;
         let (content, mut row) = (&self.contents[index][at], BoxRow::whole(&fields[at].0));
         if let Content::Stream(stream) = content {
             row.length = stream.bytes().len() as u64;

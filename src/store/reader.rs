@@ -3,8 +3,10 @@
 //! The checksum and header of a stream are verified here, once; `decode.rs` turns streams into
 //! values.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, content};
 use crate::step::{BoxRow, Boxes, FieldInfo, StepInfo, boxes_of};
+use std::collections::BTreeSet;
+use std::path::Path;
 use swae_codec::stream::Stream;
 use swae_codec::{Compression, Field, Models};
 
@@ -43,6 +45,15 @@ impl Stored {
     }
 }
 
+/// What a file holds, and cannot give.
+#[derive(Debug)]
+pub struct Lost {
+    /// A step, a field of a step, or a model.
+    pub what: String,
+    /// Why.
+    pub error: Error,
+}
+
 /// A file that gives steps.
 pub trait Reader: Send {
     /// The steps, in the order in which they were written.
@@ -50,6 +61,21 @@ pub trait Reader: Send {
 
     /// The models that its fields need: built in, or out of the file.
     fn models(&self) -> &Models;
+
+    /// What the file holds and cannot give, once: [`open_damaged`](crate::open_damaged) leaves it
+    /// out.
+    fn take_lost(&mut self) -> Vec<Lost> {
+        Vec::new()
+    }
+
+    /// Writes a file of the same kind that has of each step only the fields that are kept, and no
+    /// step without any. Streams are copied as they are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the file holds no streams; else those of reading and writing.
+    fn copy(&mut self, _to: &Path, _kept: &[BTreeSet<String>]) -> Result<()> {
+        Err(Error::Unsupported("only files that hold steps of swae can be copied in part".into()))
+    }
 
     /// The streams or values of a field whose boxes are selected: `select` is called once for each
     /// of them, in the order of the file, and nothing is read or verified of the others. `index`
@@ -93,8 +119,7 @@ pub trait Reader: Send {
 pub fn find(reader: &dyn Reader, index: usize, field: &str) -> Result<FieldInfo> {
     let step = &reader.steps()[index];
     let found = step.fields.iter().find(|(info, _)| info.name == field);
-    found.map(|(info, _)| info.clone()).ok_or_else(|| Error::Content {
-        path: field.into(),
-        reason: format!("step {} has no field of this name", step.step),
-    })
+    found
+        .map(|(info, _)| info.clone())
+        .ok_or_else(|| content(field.as_ref(), format!("step {} has no field of this name", step.step)))
 }

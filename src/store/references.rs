@@ -4,6 +4,7 @@
 //! A stream depends on the previous step of the same boxes, and on other fields of its step. The
 //! search follows both through the file before anything is decoded; it knows neither regions nor
 //! values.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use crate::error::Result;
 use crate::reader::{Reader, Stored};
@@ -222,7 +223,7 @@ impl<'a> Search<'a> {
     fn follow(&mut self, reader: &mut dyn Reader) -> Result<()> {
         while let Some((place, key)) = self.missing.pop() {
             let steps = match place {
-                Place::At(index) => index..index + 1,
+                Place::At(index) => index..index.saturating_add(1),
                 Place::Before(index) => 0..index,
             };
             for index in steps.rev() {

@@ -1,8 +1,10 @@
 //! What a file holds of a step: its fields, their boxes, and the bytes of each.
 //!
 //! These types are the same for all stores; nothing here knows a file format.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use crate::box_values::BoxValues;
+use crate::size::points;
 use serde::{Deserialize, Serialize};
 use swae_codec::{Compression, Dtype};
 
@@ -29,7 +31,7 @@ pub struct FieldInfo {
 impl FieldInfo {
     /// Bytes of the values as the simulation holds them.
     pub fn raw_bytes(&self) -> u64 {
-        self.shape.iter().product::<usize>() as u64 * self.dtype.size() as u64
+        (points(self.shape) as u64).saturating_mul(self.dtype.size() as u64)
     }
 }
 

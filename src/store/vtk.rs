@@ -3,16 +3,18 @@
 //!
 //! The values are appended behind the XML as they are. Points are VTK's points, so a grid of n
 //! points has n − 1 cells.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use crate::error::{Error, Result, content, io};
+use crate::error::{Cause, Error, Result, content, io};
+use crate::new_file::{write_file, write_new};
+use crate::size::points;
 use crate::step::FieldInfo;
 use ndarray::Array3;
 use quick_xml::Reader;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
 use swae_codec::{Dtype, Element, Field};
@@ -23,7 +25,8 @@ pub type Place = ([usize; 3], [usize; 3]);
 
 /// First and last point along x, y, z, as VTK wants it.
 fn extent((start, count): Place) -> String {
-    let ends = (0..3).map(|a| format!("{} {}", start[a], (start[a] + count[a]).saturating_sub(1)));
+    let ends =
+        (0..3).map(|a| format!("{} {}", start[a], start[a].saturating_add(count[a]).saturating_sub(1)));
     ends.collect::<Vec<_>>().join(" ")
 }
 
@@ -74,8 +77,7 @@ pub fn write_part(path: &Path, fields: &[(&FieldInfo, &Field)], place: Place) ->
         )));
     }
     let xml = image_xml(first, fields, place);
-    let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
+    write_new(path, |file| -> std::io::Result<()> {
         file.write_all(xml.as_bytes())?;
         for (_, field) in fields {
             file.write_all(&bytes(field).to_le_bytes())?;
@@ -84,22 +86,20 @@ pub fn write_part(path: &Path, fields: &[(&FieldInfo, &Field)], place: Place) ->
                 Field::F64(a) => a.iter().try_for_each(|v| file.write_all(&v.to_le_bytes()))?,
             }
         }
-        file.write_all(b"\n</AppendedData>\n</VTKFile>\n")?;
-        file.flush()
-    };
-    write().map_err(|e| io(path, &e))
+        file.write_all(b"\n</AppendedData>\n</VTKFile>\n")
+    })
 }
 
 /// What stands before the values of image data.
 fn image_xml(first: &FieldInfo, fields: &[(&FieldInfo, &Field)], place: Place) -> String {
     let (mut arrays, mut offset) = (String::new(), 0u64);
     for (info, field) in fields {
-        let (name, kind) = (escape(&info.name), type_name(field.dtype()));
+        let (name, kind) = (named(&info.name), type_name(field.dtype()));
         _ = writeln!(
             arrays,
             "<DataArray type=\"{kind}\" Name=\"{name}\" format=\"appended\" offset=\"{offset}\"/>"
         );
-        offset += 8 + bytes(field);
+        offset = offset.saturating_add(8).saturating_add(bytes(field));
     }
     let (extent, origin, spacing) = (extent(place), numbers(first.origin), numbers(first.spacing));
     format!(
@@ -110,11 +110,7 @@ fn image_xml(first: &FieldInfo, fields: &[(&FieldInfo, &Field)], place: Place) -
 }
 
 fn bytes(field: &Field) -> u64 {
-    (field.count().iter().product::<usize>() * field.dtype().size()) as u64
-}
-
-fn write_text(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|e| io(path, &e))
+    (points(field.count()) as u64).saturating_mul(field.dtype().size() as u64)
 }
 
 /// Writes the file that puts pieces of image data together, which share the points between them;
@@ -127,7 +123,7 @@ pub fn write_pvti(path: &Path, fields: &[&FieldInfo], pieces: &[(Place, String)]
         return Err(Error::Unsupported("a .pvti file needs a field".into()));
     };
     let array = |info: &&FieldInfo| {
-        format!("<PDataArray type=\"{}\" Name=\"{}\"/>\n", type_name(info.dtype), escape(&info.name))
+        format!("<PDataArray type=\"{}\" Name=\"{}\"/>\n", type_name(info.dtype), named(&info.name))
     };
     let piece = |(place, file): &(Place, String)| {
         format!("<Piece Extent=\"{}\" Source=\"{}\"/>\n", extent(*place), escape(file))
@@ -142,7 +138,7 @@ pub fn write_pvti(path: &Path, fields: &[&FieldInfo], pieces: &[(Place, String)]
         fields.iter().map(array).collect::<String>(),
         pieces.iter().map(piece).collect::<String>()
     );
-    write_text(path, &text)
+    write_file(path, text.as_bytes())
 }
 
 /// Writes the file that puts the boxes of several levels together: a block for each level, with a
@@ -158,7 +154,7 @@ pub fn write_vtm(path: &Path, levels: &[(u32, Vec<String>)]) -> Result<()> {
     };
     let blocks: String = levels.iter().enumerate().map(block).collect();
     let kind = "vtkMultiBlockDataSet";
-    write_text(path, &format!("{}<{kind}>\n{blocks}</{kind}>\n</VTKFile>\n", head(kind)))
+    write_file(path, format!("{}<{kind}>\n{blocks}</{kind}>\n</VTKFile>\n", head(kind)).as_bytes())
 }
 
 /// Writes the file that puts steps together: the time of each, and its file.
@@ -170,7 +166,10 @@ pub fn write_pvd(path: &Path, steps: &[(f64, String)]) -> Result<()> {
         format!("<DataSet timestep=\"{time}\" part=\"0\" file=\"{}\"/>\n", escape(file))
     };
     let steps: String = steps.iter().map(step).collect();
-    write_text(path, &format!("{}<Collection>\n{steps}</Collection>\n</VTKFile>\n", head("Collection")))
+    write_file(
+        path,
+        format!("{}<Collection>\n{steps}</Collection>\n</VTKFile>\n", head("Collection")).as_bytes(),
+    )
 }
 
 /// Reads the scalar point data of a `.vti` file.
@@ -178,15 +177,15 @@ pub fn write_pvd(path: &Path, steps: &[(f64, String)]) -> Result<()> {
 /// # Errors
 /// [`Error::Content`] where there are none.
 pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
-    let bytes = std::fs::read(path).map_err(|e| io(path, &e))?;
+    let bytes = std::fs::read(path).map_err(|e| io(path, e))?;
     let ours = find(&bytes, b"<AppendedData encoding=\"raw\">").map(|at| {
         let (xml, rest) = bytes.split_at(at);
-        let data = find(rest, b"_").map_or(&[][..], |at| &rest[at + 1..]);
+        let data = find(rest, b"_").and_then(|at| rest.get(at.checked_add(1)?..)).unwrap_or_default();
         read_appended(&String::from_utf8_lossy(xml), data)
     });
     match ours {
-        Some(Ok(fields)) if fields.is_empty() => Err(content(path, &"it holds no scalar field of floats")),
-        Some(fields) => fields.map_err(|reason| content(path, &reason)),
+        Some(Ok(fields)) if fields.is_empty() => Err(content(path, "it holds no scalar field of floats")),
+        Some(fields) => fields.map_err(|reason| content(path, reason)),
         None => read_other(path),
     }
 }
@@ -241,10 +240,7 @@ impl AppendedPiece<'_> {
             b"Piece" if !self.fields.is_empty() => return Err("it has several pieces".into()),
             b"Piece" => {
                 let [x0, x1, y0, y1, z0, z1] = parsed::<i64, 6>(&attribute(tag, "Extent")?)?;
-                let count = |lo: i64, hi: i64| hi.checked_sub(lo).and_then(|n| usize::try_from(n + 1).ok());
-                let counts = [count(x0, x1), count(y0, y1), count(z0, z1)];
-                self.shape = counts.map(|n| n.unwrap_or(0));
-                swae_codec::view::check_shape(self.shape).map_err(|e| e.to_string())?;
+                self.shape = shape_of([(x0, x1), (y0, y1), (z0, z1)])?;
             }
             b"PointData" => self.in_point_data = true,
             b"DataArray" if self.in_point_data => self.read_array(tag)?,
@@ -263,7 +259,7 @@ impl AppendedPiece<'_> {
         if !matches!(&*attribute(tag, "NumberOfComponents")?, "" | "1") {
             return Ok(());
         }
-        let size = self.shape.iter().product::<usize>() * dtype.size();
+        let size = points(self.shape).checked_mul(dtype.size()).ok_or("it holds too many values")?;
         let begin = attribute(tag, "offset")?.parse::<usize>().ok();
         let begin = begin.and_then(|at| at.checked_add(if self.wide { 8 } else { 4 }));
         let bytes = begin.and_then(|at| self.data.get(at..at.checked_add(size)?));
@@ -287,6 +283,15 @@ impl AppendedPiece<'_> {
     }
 }
 
+/// Points between the first and the last one along x, y, z; none where an axis ends before it
+/// begins.
+fn shape_of(ends: [(i64, i64); 3]) -> std::result::Result<[usize; 3], String> {
+    let count = |(first, last): (i64, i64)| last.checked_sub(first)?.checked_add(1)?.max(0).try_into().ok();
+    let shape = ends.map(|axis| count(axis).unwrap_or(usize::MAX));
+    swae_codec::view::check_shape(shape).map_err(|e| e.to_string())?;
+    Ok(shape)
+}
+
 /// An attribute of a tag, empty where there is none.
 fn attribute(tag: &BytesStart<'_>, name: &str) -> std::result::Result<String, String> {
     let found = tag.try_get_attribute(name).map_err(|e| e.to_string())?;
@@ -304,31 +309,49 @@ fn values<T: Element>(bytes: &[u8]) -> Vec<T> {
     bytes.chunks_exact(T::DTYPE.size()).map(T::read_le).collect()
 }
 
+/// A name as an attribute: white space in it would be read as blanks, and other control characters
+/// are not allowed.
+fn named(name: &str) -> String {
+    let character = |c: char| match c {
+        '\t' | '\n' | '\r' => format!("&#{};", u32::from(c)),
+        c if c.is_control() => char::REPLACEMENT_CHARACTER.into(),
+        c => escape(c.encode_utf8(&mut [0; 4]) as &str).into_owned(),
+    };
+    name.chars().map(character).collect()
+}
+
 /// In all the other ways in which values can be written.
 fn read_other(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
-    let vtk = Vtk::import(path).map_err(|e| content(path, &e))?;
+    // The library takes a damaged file at its word in places, and panics.
+    let read = std::panic::catch_unwind(|| read_pieces(path));
+    let fields =
+        read.unwrap_or_else(|_| Err("it is damaged".into())).map_err(|cause| content(path, cause))?;
+    if fields.is_empty() { Err(content(path, "it holds no scalar field of floats")) } else { Ok(fields) }
+}
+
+fn read_pieces(path: &Path) -> std::result::Result<Vec<(FieldInfo, Field)>, Cause> {
+    let vtk = Vtk::import(path).map_err(|e| e.to_string())?;
     let DataSet::ImageData { origin, spacing, pieces, .. } = vtk.data else {
-        return Err(content(path, &"it holds no image data"));
+        return Err("it holds no image data".into());
     };
     let mut fields = Vec::new();
     for piece in pieces {
-        let piece = piece.load_piece_data(Some(path)).map_err(|e| content(path, &e))?;
+        let piece = piece.load_piece_data(Some(path)).map_err(|e| e.to_string())?;
         let shape = match piece.extent {
             Extent::Dims(dims) => dims.map(|n| n as usize),
-            Extent::Ranges(ranges) => ranges.map(|r| (r.end() - r.start() + 1).max(0) as usize),
+            Extent::Ranges(ranges) => shape_of(ranges.map(|r| (i64::from(*r.start()), i64::from(*r.end()))))?,
         };
+        let [nx, ny, nz] = shape;
         for attribute in piece.data.point {
             let Attribute::DataArray(array) = attribute else { continue };
-            let [nx, ny, nz] = shape;
-            let dim = (nz, ny, nx);
             let field = if let Some(v) = array.data.clone().into_vec::<f32>() {
-                Array3::from_shape_vec(dim, v).map(Field::F32)
+                Array3::from_shape_vec((nz, ny, nx), v).map(Field::F32)
             } else if let Some(v) = array.data.clone().into_vec::<f64>() {
-                Array3::from_shape_vec(dim, v).map(Field::F64)
+                Array3::from_shape_vec((nz, ny, nx), v).map(Field::F64)
             } else {
                 continue;
             };
-            let field = field.map_err(|e| content(path, &e))?;
+            let field = field?;
             let info = FieldInfo {
                 name: array.name,
                 dtype: field.dtype(),
@@ -341,5 +364,5 @@ fn read_other(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
             fields.push((info, field));
         }
     }
-    if fields.is_empty() { Err(content(path, &"it holds no scalar field of floats")) } else { Ok(fields) }
+    Ok(fields)
 }

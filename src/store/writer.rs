@@ -37,7 +37,7 @@ pub trait Writer: Send {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
     fn check_free_space(&self, fields: &[FieldPart<'_>]) -> Result<()> {
-        free_space::reserve(self.path(), fields).map_err(|e| io(self.path(), &e))
+        free_space::reserve(self.path(), fields).map_err(|e| io(self.path(), e))
     }
 
     /// Called when all ranks have written the step: notes what a reader can check the file against.

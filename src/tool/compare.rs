@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use swae_metrics::picture::{self, Row};
 use swae_metrics::quality::{Quality, middle_slice, quality};
-use swae_store::{Reader, open, read_field};
+use swae_store::{NewFile, Reader, open, read_field};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -104,7 +104,9 @@ fn compare(arguments: &Arguments) -> Result<Vec<Comparison>> {
 }
 
 fn draw(path: &Path, rows: &[Row]) -> Result<()> {
-    picture::draw(path, rows).with_context(|| path.display().to_string())
+    let new = NewFile::at(path)?;
+    picture::draw(new.path(), rows).with_context(|| path.display().to_string())?;
+    Ok(new.finish()?)
 }
 
 /// Fields of the same step and name; two files of a single field are compared whatever its name.

@@ -16,7 +16,9 @@ pub mod models;
 mod output;
 mod paraview;
 mod predictors;
+pub mod repair;
 mod selection;
+mod soundness;
 mod source;
 pub mod verify;
 

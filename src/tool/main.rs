@@ -3,7 +3,8 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use swae_tool::{bench, compare, compress, decompress, filter, info, models, verify, version};
+use std::process::ExitCode;
+use swae_tool::{bench, compare, compress, decompress, filter, info, models, repair, verify, version};
 
 #[derive(Parser)]
 #[command(
@@ -23,8 +24,11 @@ enum Command {
     /// Decompresses fields into .vti (a file per step), .pvti (in pieces), .pvd (steps in time; boxes
     /// on levels), .npy (a file per field and step) or .h5
     Decompress(decompress::Arguments),
-    /// Verifies that every value of a compressed file keeps the bound that the file states
+    /// Verifies that all of a file is sound; with the original, that every value keeps the bound that
+    /// the file states
     Verify(verify::Arguments),
+    /// Writes what is sound of a damaged file to a new one
+    Repair(repair::Arguments),
     /// Measures a reconstruction: MSE, MAE, max error, PSNR, correlation, SSIM
     Compare(compare::Arguments),
     /// Compresses a field (.npy, .vti) into a .swae file
@@ -40,10 +44,29 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     // `swae info … | head` ends without an error.
     sigpipe::reset();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("Error: {}", message(&e));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes, but for those that it says itself.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(|cause| cause.to_string()).fold(String::new(), |text, cause| match &text[..] {
+        "" => cause,
+        said if said.contains(&cause) => text,
+        said => format!("{said}: {cause}"),
+    })
+}
+
+fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Info(arguments) => info::run(&arguments),
         Command::Decompress(arguments) => {
@@ -53,6 +76,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Repair(arguments) => repair::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Compress(arguments) => compress::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

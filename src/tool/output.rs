@@ -3,10 +3,11 @@
 use crate::paraview::{write_levels, write_pieces, write_times};
 use crate::source::{Fields, Source};
 use anyhow::{Context, Result, bail};
+use hdf5::plist::link_create::CharEncoding;
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 use swae_codec::Field;
-use swae_store::{FieldInfo, StepInfo, plain, vtk};
+use swae_store::{FieldInfo, NewFile, StepInfo, escaped, plain, vtk};
 
 /// What is written.
 enum Format {
@@ -20,8 +21,8 @@ enum Format {
     Arrays,
     /// One `.npy` file of four axes where it can be: of the steps or boxes of a `.swae` file.
     Stack(Vec<Field>),
-    /// One `.h5` file.
-    Hdf5(hdf5::File),
+    /// One `.h5` file, which takes its place when it is whole.
+    Hdf5(hdf5::File, NewFile),
 }
 
 /// Files in the making.
@@ -54,7 +55,11 @@ impl Output {
             "pvd" => Format::Times(Vec::new()),
             "npy" if is_array => Format::Stack(Vec::new()),
             "npy" => Format::Arrays,
-            "h5" => Format::Hdf5(hdf5::File::create(&path).with_context(|| path.display().to_string())?),
+            "h5" => {
+                let new = NewFile::at(&path)?;
+                let file = hdf5::File::create(new.path()).with_context(|| path.display().to_string())?;
+                Format::Hdf5(file, new)
+            }
             _ => Format::Images,
         };
         Ok(Self { path, format, written: Vec::new() })
@@ -101,7 +106,7 @@ impl Output {
             Format::Stack(_) | Format::Arrays => {
                 written.extend(write_arrays(path, &number, &source.fields(index, names)?, 1)?);
             }
-            Format::Hdf5(file) => write_group(file, &step, &source.fields(index, names)?)?,
+            Format::Hdf5(file, _) => write_group(file, &step, &source.fields(index, names)?)?,
         }
         Ok(())
     }
@@ -116,7 +121,10 @@ impl Output {
             Format::Stack(steps) if steps.is_empty() => return Ok(self.written),
             Format::Stack(steps) => plain::write_npy_list(&self.path, &steps)?,
             Format::Times(times) => write_times(&self.path, &times)?,
-            Format::Hdf5(_) => {}
+            Format::Hdf5(file, new) => {
+                file.close()?;
+                new.finish()?;
+            }
         }
         self.written.push(self.path);
         Ok(self.written)
@@ -141,7 +149,7 @@ fn write_arrays(path: &Path, number: &str, fields: &Fields, boxes: usize) -> Res
         return Ok(vec![path.into()]);
     }
     let write = |(info, field): &(FieldInfo, Field)| {
-        let name = if fields.len() > 1 { format!("{}.", info.name) } else { String::new() };
+        let name = if fields.len() > 1 { format!("{}.", escaped(&info.name)) } else { String::new() };
         let path = path.with_extension(format!("{name}{number}npy"));
         plain::write_npy(&path, field)?;
         Ok(path)
@@ -174,9 +182,12 @@ fn write_group(file: &hdf5::File, step: &StepInfo, fields: &Fields) -> Result<()
 
 /// A dataset `[z, y, x]` with origin and spacing.
 fn write_dataset(group: &hdf5::Group, info: &FieldInfo, field: &Field) -> Result<()> {
+    // A name is no path: one with a '/' would lead into other groups.
+    let name = escaped(&info.name);
+    let builder = group.new_dataset_builder().char_encoding(CharEncoding::Utf8);
     let dataset = match field {
-        Field::F32(a) => group.new_dataset_builder().with_data(a).create(info.name.as_str())?,
-        Field::F64(a) => group.new_dataset_builder().with_data(a).create(info.name.as_str())?,
+        Field::F32(a) => builder.with_data(a).create(&*name)?,
+        Field::F64(a) => builder.with_data(a).create(&*name)?,
     };
     for (name, value) in [("origin_xyz", info.origin), ("spacing_xyz", info.spacing)] {
         dataset.new_attr::<f64>().shape(3).create(name)?.write(&value[..])?;

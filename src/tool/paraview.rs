@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use swae_codec::Field;
 use swae_store::vtk::{self, Place};
-use swae_store::{Boxes, FieldInfo, find};
+use swae_store::{Boxes, FieldInfo, find, split_level};
 
 /// Planes of a piece of a `.pvti` file.
 const PLANES: usize = 64;
@@ -75,7 +75,7 @@ pub fn write_levels(path: &Path, source: &mut Source, index: usize, names: &[Str
     let mut sets: BTreeMap<(u32, Boxes), Vec<FieldInfo>> = BTreeMap::new();
     for name in names {
         let info = find(source.reader.as_ref(), index, name)?;
-        let level = name.rsplit_once('@').and_then(|(_, level)| level.parse().ok()).unwrap_or(0);
+        let (_, level) = split_level(name);
         let boxes = source.boxes(index, &info)?;
         sets.entry((level, boxes)).or_default().push(info);
     }
@@ -85,9 +85,7 @@ pub fn write_levels(path: &Path, source: &mut Source, index: usize, names: &[Str
         let mut fields = Fields::new();
         for mut info in infos {
             let field = source.part(index, &info.name, Region(around.clone()))?;
-            if let Some((base, _)) = info.name.rsplit_once('@') {
-                info.name = base.into();
-            }
+            info.name = split_level(&info.name).0.into();
             fields.push((info, field));
         }
         let files = levels.entry(level).or_default();

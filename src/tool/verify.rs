@@ -1,5 +1,7 @@
-//! `swae verify`: whether every value of a file keeps the bound that the file states.
+//! `swae verify`: whether a file is sound and, where the original is given, whether every value keeps
+//! the bound that the file states.
 
+use crate::soundness::examine;
 use anyhow::{Result, bail, ensure};
 use ndarray::{Array3, ArrayView3, Zip, s};
 use std::path::{Path, PathBuf};
@@ -7,15 +9,47 @@ use swae_codec::bound::Tolerance;
 use swae_codec::config::Mode;
 use swae_codec::stream::{Header, Kind};
 use swae_codec::{Bound, Compression, Field};
-use swae_store::{Decoder, Reader, Stored, open, plain};
+use swae_store::{Decoder, Reader, Stored, open, open_damaged, plain};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// The original: steps and fields of the same names, or .npy
-    original: PathBuf,
-    /// .swae, .h5 or .bp
-    compressed: PathBuf,
+    /// The compressed file (.swae, .h5, .bp); with another one in front of it, that is the original:
+    /// steps and fields of the same names, or .npy
+    #[arg(required = true, num_args = 1..=2, value_name = "[ORIGINAL] FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Verifies a file by itself, or with its original.
+///
+/// # Errors
+/// Where anything is damaged, or a value misses its bound.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.files[..] {
+        [original, compressed] => compare(original, compressed),
+        [file] => check(file),
+        _ => bail!("one file, or an original and its compressed file"),
+    }
+}
+
+/// Reads and decodes all that a file holds, and prints which steps and fields are sound.
+fn check(path: &Path) -> Result<()> {
+    let mut reader = open_damaged(path)?;
+    let found = examine(reader.as_mut());
+    for (step, sound) in reader.steps().iter().zip(&found.sound) {
+        let all = step.fields.len();
+        let outcome = if sound.len() == all { "sound".into() } else { format!("{} sound", sound.len()) };
+        println!("step {}  time {}  {all} field(s): {outcome}", step.step, step.time);
+    }
+    for line in &found.damaged {
+        println!("damaged: {line}");
+    }
+    ensure!(
+        found.damaged.is_empty(),
+        "{}: it is damaged; swae repair writes what is sound to a new file",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Compares all steps and fields with the original, value by value, and prints the largest errors.
@@ -23,8 +57,7 @@ pub struct Arguments {
 /// # Errors
 /// Where any value exceeds its bound or any NaN loses its bits, shapes differ, or a stream states no
 /// bound.
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { original, compressed } = arguments;
+fn compare(original: &Path, compressed: &Path) -> Result<()> {
     let mut reader = open(compressed)?;
     let mut decoder = Decoder::remembering();
     let mut originals = Original::open(original)?;

@@ -140,11 +140,11 @@ contains
         call swae_put(out, 'chi', box, shape=[n, n, n], start=[0, 0, lo], status=put)
       case (2)
         ! The step that goes on must fail, too.
-        call swae_put(out, 'a/b', box, shape=[n, n, n])
+        call swae_put(out, '', box, shape=[n, n, n])
         call swae_begin_step(out, 80_int64, 0.0_real64, put)
       case (3)
       case (4)
-        call swae_put(out, 'a/b', box, shape=[n, n, n], start=[0, 0, lo], status=put)
+        call swae_put(out, '', box, shape=[n, n, n], start=[0, 0, lo], status=put)
       case (5)
         call swae_put(out, 'chi', box, shape=[n, n, n + 8], start=[0, 0, lo], status=put)
       case (6)
@@ -160,7 +160,7 @@ contains
         if (rank == 0) call swae_put(out, 'only', box, shape=[n, n, n], start=[0, 0, lo], status=put)
         if (rank > 0) call swae_put(out, 'other', box, shape=[n, n, n], start=[0, 0, lo], status=put)
         ! There is no other rank to mismatch: the step must fail all the same.
-        if (ranks == 1) call swae_put(out, 'a/b', box, shape=[n, n, n])
+        if (ranks == 1) call swae_put(out, '', box, shape=[n, n, n])
       case (11)
         call swae_put(out, 'chi', box(:, :, 2:), shape=[n, n, n], start=[0, 0, lo + 1], spacing=[0.1_real64, 0.1_real64, &
           0.2_real64], status=put)

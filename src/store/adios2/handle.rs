@@ -2,9 +2,10 @@
 //!
 //! The calls of the C API that a writer and a reader need, each with its error. No step or field is
 //! known here.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use crate::error::{Error, Result};
-use crate::size::{check_size, size_on_disk};
+use crate::error::{Error, Result, content, io};
+use crate::size::{check_memory, check_size, size_on_disk};
 use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -49,7 +50,7 @@ impl Handle {
         parameters: &[(&str, String)],
     ) -> Result<Self> {
         let limit = size_on_disk(path).unwrap_or(0);
-        let failed = |reason| Error::Io { path: path.into(), reason };
+        let failed = |reason: String| io(path, reason);
         let Libraries { serial: library, mpi } = libraries().map_err(failed)?;
         let mut handle = Self {
             library,
@@ -85,7 +86,7 @@ impl Handle {
     }
 
     pub(super) fn error(&self, reason: impl Into<String>) -> Error {
-        Error::Io { path: self.path.clone(), reason: reason.into() }
+        io(&self.path, reason.into())
     }
 
     pub(super) fn check(&self, status: adios2_error, what: &str) -> Result<()> {
@@ -212,9 +213,14 @@ impl Handle {
 
     pub(super) fn read_text(&self, name: &str) -> Result<String> {
         let attribute = self.attribute_handle(name)?;
-        let mut length = 0;
-        // SAFETY: the first call gives the length, the second fills a buffer of that length.
+        let (mut found, mut length) = (0, 0);
+        // SAFETY: the type is checked; then the first call gives the length, the second fills a
+        // buffer of that length.
         let bytes = unsafe {
+            self.check(self.library.adios2_attribute_type(&mut found, attribute), "read a type")?;
+            if found != adios2_type_adios2_type_string {
+                return Err(self.damaged(format!("attribute {name} is no text")));
+            }
             self.check(
                 self.library.adios2_attribute_string_data(attribute, ptr::null_mut(), &mut length),
                 "read a text",
@@ -248,7 +254,7 @@ impl Handle {
     }
 
     pub(super) fn damaged(&self, reason: String) -> Error {
-        Error::Content { path: self.path.clone(), reason }
+        content(&self.path, reason)
     }
 
     /// The whole of an array of the current step; none where the step does not have it.
@@ -278,8 +284,8 @@ impl Handle {
                 self.check(selected, "set a selection")?;
             }
             let count = rows.saturating_mul(shape[1]);
-            let count =
-                check_size::<T>(count, self.limit).map_err(|e| self.damaged(format!("{name}: {e}")))?;
+            check_size::<T>(count, self.limit).map_err(|e| self.damaged(format!("{name}: {e}")))?;
+            check_memory::<T>(count)?;
             let mut data = vec![T::default(); count];
             if !data.is_empty() {
                 let mode = adios2_mode_adios2_mode_sync;

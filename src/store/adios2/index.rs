@@ -2,6 +2,7 @@
 //!
 //! A head, then records, each a letter (`s` for a step), the number of bytes behind it, and these
 //! bytes.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 /// The file that holds it.
 pub(super) const INDEX: &str = "md.idx";
@@ -14,7 +15,7 @@ pub(super) fn records(index: &[u8]) -> impl Iterator<Item = (u8, usize)> {
     let mut at = HEAD;
     std::iter::from_fn(move || {
         let kind = *index.get(at)?;
-        let length = u64::from_le_bytes(index.get(at + 1..at + 9)?.try_into().ok()?);
+        let length = u64::from_le_bytes(*index.get(at.checked_add(1)?..)?.first_chunk()?);
         at = at.checked_add(9)?.checked_add(usize::try_from(length).ok()?)?;
         (at <= index.len()).then_some((kind, at))
     })

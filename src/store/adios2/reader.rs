@@ -1,14 +1,17 @@
 //! Steps out of a BP5 output, read as a stream by one process.
 //!
 //! Sizes are checked first: ADIOS2 sees only files that are whole.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+use super::copy::copy;
 use super::index::{FORMATS, INDEX, records};
 use super::{SIZES, handle::Handle};
-use crate::error::{Error, Result};
-use crate::reader::{Reader, Stored};
+use crate::error::{Result, content, io};
+use crate::names::{escaped, unescaped};
+use crate::reader::{Lost, Reader, Stored};
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use adios2_sys::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -19,7 +22,7 @@ use tempfile::TempDir;
 /// Whether every file of the output is as large as it was when its last step was complete. Gives
 /// the files that have half of something at their end, and the size that they have without.
 fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
-    let damaged = |reason: String| Error::Content { path: path.into(), reason };
+    let damaged = |reason: String| content(path, reason);
     let Ok(text) = fs::read_to_string(path.join(SIZES)) else {
         // ADIOS2 would wait for it, and print that it is not there.
         if path.is_dir() && !path.join(INDEX).is_file() {
@@ -54,8 +57,9 @@ fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
     Ok(whole.into_iter().filter(|(name, size)| found[name] > *size).collect())
 }
 
-/// The output with these files cut: ADIOS2 does not survive what is behind.
-fn cut_copy(path: &Path, sizes: &BTreeMap<String, u64>) -> std::io::Result<TempDir> {
+/// The output with these files of other sizes: shorter, because ADIOS2 does not survive what is
+/// behind, or as long as they were.
+fn resized_copy(path: &Path, sizes: &BTreeMap<String, u64>) -> std::io::Result<TempDir> {
     let copy = tempfile::Builder::new().suffix(".bp").tempdir()?;
     for entry in fs::read_dir(path.canonicalize()?)? {
         let entry = entry?;
@@ -64,7 +68,9 @@ fn cut_copy(path: &Path, sizes: &BTreeMap<String, u64>) -> std::io::Result<TempD
         match name.to_str().and_then(|name| sizes.get(name)) {
             Some(&size) => {
                 let mut start = fs::File::open(entry.path())?.take(size);
-                std::io::copy(&mut start, &mut fs::File::create(to)?)?;
+                let mut file = fs::File::create(to)?;
+                std::io::copy(&mut start, &mut file)?;
+                file.set_len(size)?;
             }
             None => std::os::unix::fs::symlink(entry.path(), to)?,
         }
@@ -78,17 +84,22 @@ pub(crate) struct Adios2Reader {
     at: usize,
     steps: Vec<StepInfo>,
     models: Models,
+    lost: Vec<Lost>,
     /// Where the output is read, if not where it is.
     _copy: Option<TempDir>,
+    /// Where its data are as long as they were.
+    lengthened: Option<TempDir>,
 }
 
 impl Adios2Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let io = |e: std::io::Error| Error::Content { path: path.into(), reason: e.to_string() };
         let cuts = check_sizes(path)?;
-        let copy = (!cuts.is_empty()).then(|| cut_copy(path, &cuts)).transpose().map_err(io)?;
+        let copy =
+            (!cuts.is_empty()).then(|| resized_copy(path, &cuts)).transpose().map_err(|e| io(path, e))?;
         let handle = Self::rewound(copy.as_ref().map_or(path, TempDir::path))?;
-        let mut reader = Self { handle, at: 0, steps: Vec::new(), models: Models::built_in(), _copy: copy };
+        let (steps, lost) = (Vec::new(), Vec::new());
+        let mut reader =
+            Self { handle, at: 0, steps, models: Models::built_in(), lost, _copy: copy, lengthened: None };
         while reader.handle.next_step()? {
             let step = reader.scan()?;
             reader.steps.push(step);
@@ -98,12 +109,33 @@ impl Adios2Reader {
         Ok(reader)
     }
 
+    /// Opens an output whose data lost their end; none where they did not. What is missing reads as
+    /// nothing, which is no stream.
+    pub(crate) fn open_cut(path: &Path) -> Option<Result<Self>> {
+        let text = fs::read_to_string(path.join(SIZES)).ok()?;
+        let sizes: BTreeMap<String, u64> = serde_json::from_str(&text).ok()?;
+        let length = |name: &str| fs::metadata(path.join(name)).map_or(0, |m| m.len());
+        let is_cut = |(name, size): &(&String, &u64)| name.starts_with("data.") && length(name) < **size;
+        let cut: BTreeMap<String, u64> =
+            sizes.iter().filter(is_cut).map(|(name, size)| (name.clone(), *size)).collect();
+        let (name, size) = cut.first_key_value()?;
+        let open = || -> Result<Self> {
+            let copy = resized_copy(path, &cut).map_err(|e| io(path, e))?;
+            let mut reader = Self::open(copy.path())?;
+            let text = format!("its file {name} is cut short: {} of {size} bytes", length(name));
+            reader.lost.push(Lost { what: "the end".into(), error: content(path, text) });
+            reader.lengthened = Some(copy);
+            Ok(reader)
+        };
+        Some(open())
+    }
+
     /// Takes away what a run left unfinished.
     pub(crate) fn repair(path: &Path) -> Result<()> {
         for (name, size) in check_sizes(path)? {
             let file = fs::OpenOptions::new().write(true).open(path.join(name));
             let cut = file.and_then(|file| file.set_len(size));
-            cut.map_err(|e| Error::Io { path: path.into(), reason: e.to_string() })?;
+            cut.map_err(|e| io(path, e))?;
         }
         Ok(())
     }
@@ -133,16 +165,32 @@ impl Adios2Reader {
         let mut fields = Vec::new();
         for name in names {
             if let Some(id) = name.strip_prefix("models/").and_then(|n| n.strip_suffix("/decoder")) {
-                let bytes = handle.get::<u8>(&name, adios2_type_adios2_type_uint8_t, 0, None)?;
                 log::debug!("model {id} comes with the file");
-                self.models.add(Model::from_bytes(&bytes.unwrap_or_default())?);
+                match self.model(&name) {
+                    Ok(model) => drop(self.models.add(model)),
+                    Err(error) => self.lost.push(Lost { what: format!("model {id}"), error }),
+                }
             } else if let Some(field) = name.strip_suffix("/stream") {
-                fields.push(self.field(field)?);
+                match self.field(field) {
+                    Ok(field) => fields.push(field),
+                    Err(error) => {
+                        let what = format!("step {step}, field {}", unescaped(field));
+                        self.lost.push(Lost { what, error });
+                    }
+                }
             }
         }
+        // As they are called: escaped names may have another order.
+        fields.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         Ok(StepInfo { step, time, fields })
     }
 
+    fn model(&self, name: &str) -> Result<Model> {
+        let bytes = self.handle.get::<u8>(name, adios2_type_adios2_type_uint8_t, 0, None)?;
+        Ok(Model::from_bytes(&bytes.unwrap_or_default())?)
+    }
+
+    /// What the variables and attributes of a field say; its name is escaped.
     fn field(&self, name: &str) -> Result<(FieldInfo, u64)> {
         let handle = &self.handle;
         let dtype = handle.read_text(&format!("{name}/dtype"))?;
@@ -151,12 +199,13 @@ impl Adios2Reader {
         let shape =
             handle.read_triple::<u64>(&format!("{name}/shape_xyz"), adios2_type_adios2_type_uint64_t)?;
         let rows = self.rows(name)?;
-        let streams = rows.chunk_by(|a, b| a.offset == b.offset).map(|same| same[0].length).sum::<u64>();
-        let stored = streams + 8 * (rows.len() * BoxRow::COLUMNS) as u64;
+        let streams = rows.chunk_by(|a, b| a.offset == b.offset).map(|same| same[0].length);
+        let table = (rows.len() as u64).saturating_mul(size_of::<[u64; BoxRow::COLUMNS]>() as u64);
+        let stored = streams.fold(table, u64::saturating_add);
         let info = FieldInfo {
-            name: name.into(),
+            name: unescaped(name),
             dtype,
-            shape: shape.map(|n| n as usize),
+            shape: shape.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             origin: handle.read_triple(&format!("{name}/origin_xyz"), adios2_type_adios2_type_double)?,
             spacing: handle.read_triple(&format!("{name}/spacing_xyz"), adios2_type_adios2_type_double)?,
             encoding: handle.read_text(&format!("{name}/encoding"))?,
@@ -186,7 +235,7 @@ impl Adios2Reader {
             if !self.handle.next_step()? {
                 return Err(self.handle.damaged(format!("step {index} is gone")));
             }
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
         }
         Ok(())
     }
@@ -201,6 +250,14 @@ impl Reader for Adios2Reader {
         &self.models
     }
 
+    fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
+    }
+
+    fn copy(&mut self, to: &Path, kept: &[BTreeSet<String>]) -> Result<()> {
+        copy(self, to, kept)
+    }
+
     fn read_selected(
         &mut self,
         index: usize,
@@ -208,9 +265,10 @@ impl Reader for Adios2Reader {
         select: &mut dyn FnMut(&[BoxRow]) -> bool,
     ) -> Result<Vec<Stored>> {
         self.go_to(index)?;
+        let field = escaped(field);
         let name = format!("{field}/stream");
         let mut stored = Vec::new();
-        for rows in BoxRow::by_stream(self.rows(field)?) {
+        for rows in BoxRow::by_stream(self.rows(&field)?) {
             if select(&rows) {
                 let (start, count) = (rows[0].offset as usize, rows[0].length as usize);
                 let kind = adios2_type_adios2_type_uint8_t;

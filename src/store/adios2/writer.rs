@@ -4,7 +4,8 @@
 
 use super::index::{self, FORMATS, INDEX};
 use super::{SIZES, handle::Handle};
-use crate::error::{Error, Result};
+use crate::error::{Result, io};
+use crate::names::escaped;
 use crate::step::{BoxRow, FieldInfo, FieldPart};
 use crate::writer::{Kept, Writer, is_first};
 use adios2_sys::*;
@@ -26,9 +27,11 @@ pub(crate) struct Adios2Writer {
 }
 
 impl Adios2Writer {
+    /// Creates an output, of one process where there is no communicator.
+    ///
     /// # Safety
-    /// `comm` is a valid communicator that outlives the writer.
-    pub(crate) unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Self> {
+    /// `comm`, where given, is a valid communicator that outlives the writer.
+    pub(crate) unsafe fn create(path: &Path, comm: Option<MPI_Comm>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let writer = unsafe { Self::open(path, comm, adios2_mode_adios2_mode_write, &[])? };
         writer.handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
@@ -48,7 +51,7 @@ impl Adios2Writer {
     pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
         let after = [("AppendAfterSteps", kept.steps.to_string())];
         // SAFETY: the caller's promise.
-        let writer = unsafe { Self::open(path, comm, adios2_mode_adios2_mode_append, &after)? };
+        let writer = unsafe { Self::open(path, Some(comm), adios2_mode_adios2_mode_append, &after)? };
         // What has been said of a field is said once a file.
         let known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
         let writer = Self { known, ..writer };
@@ -61,13 +64,13 @@ impl Adios2Writer {
     /// `comm` is a valid communicator that outlives the writer.
     unsafe fn open(
         path: &Path,
-        comm: MPI_Comm,
+        comm: Option<MPI_Comm>,
         mode: adios2_mode,
         parameters: &[(&str, String)],
     ) -> Result<Self> {
         // SAFETY: the caller's promise.
         let (first_rank, handle) =
-            unsafe { (is_first(comm), Handle::new(path, Some(comm), mode, parameters)?) };
+            unsafe { (comm.is_none_or(|comm| is_first(comm)), Handle::new(path, comm, mode, parameters)?) };
         Ok(Self { handle, first_rank, known: BTreeMap::new(), models: Vec::new() })
     }
 
@@ -91,7 +94,7 @@ impl Adios2Writer {
     }
 
     fn describe(&self, info: &FieldInfo) -> Result<()> {
-        let (name, handle) = (&info.name, &self.handle);
+        let (name, handle) = (escaped(&info.name), &self.handle);
         handle.text_attribute(&format!("{name}/dtype"), info.dtype.name())?;
         handle.text_attribute(&format!("{name}/encoding"), &info.encoding)?;
         if info.partial {
@@ -144,6 +147,7 @@ impl Adios2Writer {
             }
             Some(_) => {}
         }
+        let name = escaped(name);
         let offset = part.boxes.first().map_or(0, |b| b.offset as usize);
         let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.streams().len()]];
         self.handle.put_array(
@@ -170,7 +174,7 @@ pub(crate) fn forget(path: &Path, steps: usize) -> Result<()> {
         let sizes = [(INDEX, index as u64), (FORMATS, fs::metadata(path.join(FORMATS))?.len())];
         write_sizes(path, &sizes.map(|(name, size)| (name.to_owned(), size)).into())
     };
-    note().map_err(|e| Error::Io { path: path.into(), reason: e.to_string() })
+    note().map_err(|e| io(path, e))
 }
 
 /// Replaced whole, so that a reader never sees half of it.

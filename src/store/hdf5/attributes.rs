@@ -1,4 +1,5 @@
 //! Attributes of groups and datasets: one value, three, or a text.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{H5Type, Location};
@@ -23,7 +24,12 @@ pub(super) fn get<T: H5Type>(of: &Location, name: &str) -> hdf5::Result<T> {
 }
 
 pub(super) fn get_array<T: H5Type + Copy>(of: &Location, name: &str) -> hdf5::Result<[T; 3]> {
-    let values = of.attr(name)?.read_raw::<T>()?;
+    let attribute = of.attr(name)?;
+    // Before memory is taken for them.
+    if attribute.shape() != [3] {
+        return Err(format!("attribute {name} has not 3 values").into());
+    }
+    let values = attribute.read_raw::<T>()?;
     values.try_into().map_err(|_| format!("attribute {name} has not 3 values").into())
 }
 

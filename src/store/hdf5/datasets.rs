@@ -3,18 +3,19 @@
 //!
 //! The name of a field is its path in the file, without the first `/`; axes are `[z, y, x]`, as
 //! HDF5 counts them. HDF5 decodes: there are no streams here.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::filtered;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Result, reading};
 use crate::reader::{Reader, Stored, find};
-use crate::size::check_size;
+use crate::size::{check_memory, points};
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use hdf5::filters::Filter;
 use hdf5::types::{FloatSize, TypeDescriptor};
-use hdf5::{Dataset, File, Group};
+use hdf5::{Dataset, File, Group, H5Type};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
-use swae_codec::{Compression, Dtype, Field, Models, memory};
+use swae_codec::{Compression, Dtype, Field, Models};
 use swae_filter::filter::{ID, applied};
 
 pub(crate) struct DatasetsReader {
@@ -30,7 +31,7 @@ impl DatasetsReader {
         filtered::register();
         let file = File::open(path).ok()?;
         let mut fields = Vec::new();
-        collect(&file, "", file.size(), &mut fields).ok()?;
+        collect(&file, "", &mut fields).ok()?;
         let steps = vec![StepInfo { step: 0, time: 0.0, fields }];
         let some = !steps[0].fields.is_empty();
         some.then(|| Self { file, path: path.into(), steps, models: Models::built_in() })
@@ -42,17 +43,22 @@ pub(super) fn read(
     dataset: &Dataset,
     info: &FieldInfo,
     select: &mut dyn FnMut(&[BoxRow]) -> bool,
-) -> hdf5::Result<Vec<Stored>> {
+) -> std::result::Result<Vec<Stored>, Cause> {
     if !select(&[BoxRow::whole(info)]) {
         return Ok(Vec::new());
     }
-    let [x, y, z] = info.shape;
-    let shaped = |e: ndarray::ShapeError| hdf5::Error::from(e.to_string());
     let field = match info.dtype {
-        Dtype::F32 => Field::F32(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
-        Dtype::F64 => Field::F64(Array3::from_shape_vec((z, y, x), dataset.read_raw()?).map_err(shaped)?),
+        Dtype::F32 => Field::F32(values(dataset, info.shape)?),
+        Dtype::F64 => Field::F64(values(dataset, info.shape)?),
     };
     Ok(vec![Stored::Values { rows: vec![BoxRow::whole(info)], field, compression: compression(dataset) }])
+}
+
+/// However small the file is: a filter may have made a constant field any number of times smaller,
+/// and chunks that were never written take no space.
+fn values<T: H5Type>(dataset: &Dataset, [x, y, z]: [usize; 3]) -> std::result::Result<Array3<T>, Cause> {
+    check_memory::<T>(points([x, y, z]))?;
+    Ok(Array3::from_shape_vec((z, y, x), dataset.read_raw()?)?)
 }
 
 /// How our filter codes a dataset.
@@ -68,7 +74,7 @@ fn compression(dataset: &Dataset) -> Option<Compression> {
 const DEPTH: usize = 16;
 
 /// All fields of a group and of those in it, by name.
-fn collect(group: &Group, prefix: &str, limit: u64, fields: &mut Vec<(FieldInfo, u64)>) -> hdf5::Result<()> {
+fn collect(group: &Group, prefix: &str, fields: &mut Vec<(FieldInfo, u64)>) -> hdf5::Result<()> {
     if prefix.matches('/').count() > DEPTH {
         return Ok(());
     }
@@ -77,9 +83,9 @@ fn collect(group: &Group, prefix: &str, limit: u64, fields: &mut Vec<(FieldInfo,
     for name in names {
         let path = format!("{prefix}{name}");
         if let Ok(inside) = group.group(&name) {
-            collect(&inside, &format!("{path}/"), limit, fields)?;
+            collect(&inside, &format!("{path}/"), fields)?;
         } else if let Ok(dataset) = group.dataset(&name)
-            && let Some(info) = info(&dataset, path, limit)
+            && let Some(info) = info(&dataset, path)
         {
             fields.push((info, dataset.storage_size()));
         }
@@ -88,7 +94,7 @@ fn collect(group: &Group, prefix: &str, limit: u64, fields: &mut Vec<(FieldInfo,
 }
 
 /// None where it is no field.
-pub(super) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldInfo> {
+pub(super) fn info(dataset: &Dataset, name: String) -> Option<FieldInfo> {
     let dtype = match dataset.dtype().ok()?.to_descriptor().ok()? {
         TypeDescriptor::Float(FloatSize::U4) => Dtype::F32,
         TypeDescriptor::Float(FloatSize::U8) => Dtype::F64,
@@ -96,8 +102,6 @@ pub(super) fn info(dataset: &Dataset, name: String, limit: u64) -> Option<FieldI
     };
     let [z, y, x] = dataset.shape()[..] else { return None };
     let shape = [x, y, z];
-    // A filter may have made it up to a thousand times smaller than its values.
-    check_size::<f32>(dataset.size(), limit.saturating_mul(1000)).ok()?;
     swae_codec::view::check_shape(shape).ok()?;
     Some(FieldInfo {
         name,
@@ -126,11 +130,9 @@ impl Reader for DatasetsReader {
         select: &mut dyn FnMut(&[BoxRow]) -> bool,
     ) -> Result<Vec<Stored>> {
         let info = find(self, index, field)?;
-        let content =
-            |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
-        memory::room(info.shape.iter().product::<usize>() * info.dtype.size())?;
-        let dataset = self.file.dataset(&info.name);
-        dataset.and_then(|dataset| read(&dataset, &info, select)).map_err(content)
+        let dataset = self.file.dataset(&info.name).map_err(Cause::from);
+        let stored = dataset.and_then(|dataset| read(&dataset, &info, select));
+        stored.map_err(|cause| reading(&self.path, cause))
     }
 }
 

@@ -7,6 +7,7 @@
 use super::attributes::{set, text};
 use hdf5::plist::GroupCreate;
 use hdf5::plist::group_create::LinkPhaseChange;
+use hdf5::plist::link_create::CharEncoding;
 use hdf5::{File, FileBuilder, ObjectReference1};
 use hdf5_sys::h5p;
 use std::path::Path;
@@ -40,6 +41,12 @@ pub(super) fn create_file(builder: &mut FileBuilder, path: &Path) -> hdf5::Resul
     file.create_group_builder().set_gcpl(&models_list).create(MODELS)?;
     file.new_dataset::<ObjectReference1>().shape(2).obj_track_times(false).create(LAST)?;
     Ok(file)
+}
+
+/// How HDF5 notes a name: only those that need it as UTF-8, so that all others take the bytes that
+/// they always took.
+pub(super) fn encoding(name: &str) -> CharEncoding {
+    if name.is_ascii() { CharEncoding::Ascii } else { CharEncoding::Utf8 }
 }
 
 /// A step by its number.

@@ -6,9 +6,11 @@
 //! in.
 //!
 //! `writer` creates and continues files, `reader` reads and repairs them, `datasets` reads the
-//! files of other programs; `filtered` writes datasets behind the filter.
+//! files of other programs; `filtered` writes datasets behind the filter; `cut` opens files that lost
+//! their end.
 
 mod attributes;
+mod cut;
 mod datasets;
 mod filtered;
 mod layout;

@@ -1,23 +1,30 @@
 //! Steps out of an HDF5 file, and the repair of a file whose list of steps was left half written.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use super::attributes::{get, get_array, get_text};
-use super::layout::{LAST, MODELS, STEPS, create_file, step_name};
-use super::{datasets, filtered};
-use crate::error::{Error, Result};
-use crate::reader::{Reader, Stored, find};
-use crate::size::check_size;
+use super::attributes::{get, get_array, get_text, set};
+use super::layout::{LAST, MODELS, STEPS, create_file, encoding, step_name};
+use super::{cut, datasets, filtered};
+use crate::error::{Cause, Error, Result, content, io, reading};
+use crate::names::{escaped, unescaped};
+use crate::new_file::NewFile;
+use crate::reader::{Lost, Reader, Stored, find};
+use crate::size::{check_memory, check_size};
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use crate::writer::Kept;
-use hdf5::{Dataset, File, FileBuilder, Group, ObjectReference1, ReferencedObject};
+use hdf5::plist::LinkCreate;
+use hdf5::{Dataset, File, FileBuilder, Group, H5Type, ObjectReference1, ReferencedObject};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use swae_codec::stream::Stream;
 use swae_codec::{Dtype, Model, Models, memory};
 
+fn foreign(path: &Path, e: &hdf5::Error) -> Error {
+    content(path, format!("not a file of swae, or damaged ({e})"))
+}
+
 pub(crate) struct Hdf5Reader {
     file: File,
     path: PathBuf,
-    /// Bytes of the file: no dataset can hold more.
-    limit: u64,
     groups: Vec<Group>,
     steps: Vec<StepInfo>,
     /// The groups of steps that were not finished.
@@ -25,18 +32,32 @@ pub(crate) struct Hdf5Reader {
     /// Whether the list of steps cannot be read, so that they come from the chain.
     damaged: bool,
     models: Models,
+    lost: Vec<Lost>,
 }
 
 impl Hdf5Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let content = |e: hdf5::Error| Error::Content {
-            path: path.into(),
-            reason: format!("not a file of swae, or damaged ({e})"),
-        };
         filtered::register();
-        let file = File::open(path).map_err(content)?;
-        let mut reader = Self {
-            limit: file.size(),
+        let mut reader = Self::of(File::open(path).map_err(|e| foreign(path, &e))?, path);
+        reader.scan().map_err(|e| foreign(path, &e))?;
+        Ok(reader)
+    }
+
+    /// Opens a file that lost its end; none where it did not.
+    pub(crate) fn open_cut(path: &Path) -> Option<Result<Self>> {
+        filtered::register();
+        let (found, said) = cut::lengths(path)?;
+        let open = || -> Result<Self> {
+            let mut reader = Self::of(cut::open_lengthened(path, said).map_err(|e| io(path, e))?, path);
+            reader.lose("the end".into(), format!("cut short: {found} of {said} bytes").into());
+            reader.scan().map_err(|e| foreign(path, &e))?;
+            Ok(reader)
+        };
+        Some(open())
+    }
+
+    fn of(file: File, path: &Path) -> Self {
+        Self {
             file,
             path: path.into(),
             groups: Vec::new(),
@@ -44,9 +65,8 @@ impl Hdf5Reader {
             unfinished: Vec::new(),
             damaged: false,
             models: Models::built_in(),
-        };
-        reader.scan().map_err(content)?;
-        Ok(reader)
+            lost: Vec::new(),
+        }
     }
 
     fn scan(&mut self) -> hdf5::Result<()> {
@@ -54,7 +74,11 @@ impl Hdf5Reader {
         let groups = match self.listed() {
             Ok(groups) => groups,
             Err(e) => {
-                let groups = self.chained().ok_or(e)?;
+                // Of a file that was cut, the end of the chain is as likely to be gone.
+                let is_cut = cut::lengths(&self.path).is_some();
+                let found =
+                    if is_cut { Some(cut::find_steps(&self.file, &self.path)) } else { self.chained() };
+                let groups = found.ok_or(e)?;
                 let path = self.path.display();
                 log::warn!("{path}: the list of steps was left half written; steps are found without it");
                 self.damaged = true;
@@ -63,32 +87,54 @@ impl Hdf5Reader {
         };
         let mut found = Vec::new();
         for group in groups {
-            let mut names = group.member_names()?;
-            names.sort();
-            let fields = names
-                .into_iter()
-                .map(|field| Self::field(&group, field, self.limit))
-                .collect::<hdf5::Result<Vec<_>>>()?;
-            let info = StepInfo { step: get(&group, "step")?, time: get(&group, "time")?, fields };
-            found.push((group, info));
+            match self.scan_step(&group) {
+                Ok(info) => found.push((group, info)),
+                Err(e) => self.lose(format!("step {}", group.name()), e.into()),
+            }
         }
         found.sort_by_key(|(_, info)| info.step);
         (self.groups, self.steps) = found.into_iter().unzip();
         Ok(())
     }
 
+    fn lose(&mut self, what: String, cause: Cause) {
+        self.lost.push(Lost { what, error: reading(&self.path, cause) });
+    }
+
+    fn scan_step(&mut self, group: &Group) -> hdf5::Result<StepInfo> {
+        let (step, time) = (get(group, "step")?, get(group, "time")?);
+        let mut names = group.member_names()?;
+        names.sort();
+        let mut fields = Vec::new();
+        for name in names {
+            match Self::field(group, &name) {
+                Ok(field) => fields.push(field),
+                Err(cause) => self.lose(format!("step {step}, field {}", unescaped(&name)), cause),
+            }
+        }
+        fields.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        Ok(StepInfo { step, time, fields })
+    }
+
     fn scan_models(&mut self) -> hdf5::Result<()> {
         let models = self.file.group(MODELS)?;
         for name in models.member_names()? {
-            let group = models.group(&name)?;
-            if group.link_exists("decoder") {
-                let decoder = group.dataset("decoder")?;
-                check_size::<u8>(decoder.size(), self.limit)?;
-                let bytes = decoder.read_raw::<u8>()?;
-                self.models.add(Model::from_bytes(&bytes).map_err(|e| e.to_string())?);
+            let model = models.group(&name).map_err(Cause::from).and_then(|group| self.model(&group));
+            match model {
+                Ok(None) => {}
+                Ok(Some(model)) => drop(self.models.add(model)),
+                Err(cause) => self.lose(format!("model {name}"), cause),
             }
         }
         Ok(())
+    }
+
+    /// None where it is built in.
+    fn model(&self, group: &Group) -> std::result::Result<Option<Model>, Cause> {
+        if !group.link_exists("decoder") {
+            return Ok(None);
+        }
+        Ok(Some(Model::from_bytes(&self.all::<u8>(&group.dataset("decoder")?)?)?))
     }
 
     /// The steps that have a name.
@@ -142,35 +188,41 @@ impl Hdf5Reader {
             return Ok(self);
         }
         log::warn!("{}: the list of steps is damaged, and the file is written anew", self.path.display());
-        let failed = |reason: String| Error::Io { path: self.path.clone(), reason };
-        let mut name = self.path.clone().into_os_string();
-        name.push(".new");
-        let name = PathBuf::from(name);
-        let copied = self.copy(&name).map_err(|e| e.to_string());
-        let renamed = copied.and_then(|()| std::fs::rename(&name, &self.path).map_err(|e| e.to_string()));
-        if let Err(reason) = renamed {
-            // It may never have been made.
-            let _ = std::fs::remove_file(&name);
-            return Err(failed(reason));
-        }
+        let new = NewFile::at(&self.path)?;
+        let all = |info: &StepInfo| info.fields.iter().map(|(info, _)| info.name.clone()).collect();
+        let all: Vec<_> = self.steps.iter().map(all).collect();
+        self.write_copy(new.path(), &all).map_err(|e| io(&self.path, e))?;
+        new.finish()?;
         Self::open(&self.path)
     }
 
-    fn copy(&self, path: &Path) -> hdf5::Result<()> {
+    fn write_copy(&self, path: &Path, kept: &[BTreeSet<String>]) -> hdf5::Result<()> {
         let file = create_file(&mut FileBuilder::new(), path)?;
         let models = self.file.group(MODELS)?;
         let copies = file.group(MODELS)?;
         for name in models.member_names()? {
-            models.group(&name)?.copy_to(&copies, &name)?;
+            // A model that is lost is missed by none of the steps that are kept.
+            if let Ok(group) = models.group(&name) {
+                group.copy_to(&copies, &name)?;
+            }
         }
         let copies = file.group(STEPS)?;
         let mut last = None;
-        for (group, info) in self.groups.iter().zip(&self.steps) {
-            let name = step_name(info.step);
-            group.copy_to(&copies, &name)?;
-            if let Some(previous) = last {
-                copies.group(&name)?.attr("previous")?.write_scalar(&previous)?;
+        for ((group, info), kept) in self.groups.iter().zip(&self.steps).zip(kept) {
+            if kept.is_empty() && !info.fields.is_empty() {
+                continue;
             }
+            let name = step_name(info.step);
+            let copy = copies.create_group_builder().obj_track_times(false).create(&*name)?;
+            set(&copy, "step", &info.step)?;
+            set(&copy, "time", &info.time)?;
+            if let Some(previous) = last {
+                set::<ObjectReference1>(&copy, "previous", &previous)?;
+            }
+            for field in kept.iter().map(|field| escaped(field)) {
+                copy_member(group, &copy, &field)?;
+            }
+            set(&copy, "complete", &1u8)?;
             last = Some(copies.reference::<ObjectReference1>(&name)?);
         }
         if let Some(last) = last {
@@ -179,9 +231,11 @@ impl Hdf5Reader {
         file.close()
     }
 
-    fn field(step: &Group, name: String, limit: u64) -> hdf5::Result<(FieldInfo, u64)> {
-        if let Ok(dataset) = step.dataset(&name) {
-            let found = datasets::info(&dataset, name.clone(), limit);
+    /// What the member of a step says of a field.
+    fn field(step: &Group, member: &str) -> std::result::Result<(FieldInfo, u64), Cause> {
+        let name = unescaped(member);
+        if let Ok(dataset) = step.dataset(member) {
+            let found = datasets::info(&dataset, name.clone());
             let info = FieldInfo {
                 origin: get_array(&dataset, "origin_xyz")?,
                 spacing: get_array(&dataset, "spacing_xyz")?,
@@ -191,13 +245,14 @@ impl Hdf5Reader {
             };
             return Ok((info, dataset.storage_size()));
         }
-        let group = step.group(&name)?;
+        let group = step.group(member)?;
         let dtype = get_text(&group, "dtype")?;
         let dtype = Dtype::from_name(&dtype).ok_or_else(|| format!("field {name} has type {dtype}"))?;
-        let stored = group.dataset("stream")?.size() + 8 * group.dataset("boxes")?.size();
+        let table = count(&group.dataset("boxes")?)?.saturating_mul(size_of::<u64>());
+        let stored = count(&group.dataset("stream")?)?.saturating_add(table);
         let info = FieldInfo {
             dtype,
-            shape: get_array::<u64>(&group, "shape_xyz")?.map(|n| n as usize),
+            shape: get_array::<u64>(&group, "shape_xyz")?.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             origin: get_array(&group, "origin_xyz")?,
             spacing: get_array(&group, "spacing_xyz")?,
             encoding: get_text(&group, "encoding")?,
@@ -211,18 +266,67 @@ impl Hdf5Reader {
 
 impl Hdf5Reader {
     /// The table of boxes of a field, and the dataset that holds their bytes.
-    fn table(&self, field: &Group) -> hdf5::Result<(Vec<BoxRow>, Dataset)> {
-        let boxes = field.dataset("boxes")?;
-        check_size::<u64>(boxes.size(), self.limit)?;
-        Ok((BoxRow::from_table(&boxes.read_raw::<u64>()?), field.dataset("stream")?))
+    fn table(&self, field: &Group) -> std::result::Result<(Vec<BoxRow>, Dataset), Cause> {
+        Ok((BoxRow::from_table(&self.all::<u64>(&field.dataset("boxes")?)?), field.dataset("stream")?))
+    }
+
+    /// All numbers of a dataset, if they can be there and there is memory for them.
+    fn all<T: H5Type>(&self, dataset: &Dataset) -> std::result::Result<Vec<T>, Cause> {
+        let count = count(dataset)?;
+        self.check_there::<T>(dataset, count)?;
+        check_memory::<T>(count)?;
+        Ok(dataset.read_raw::<T>()?)
+    }
+
+    /// Whether so many numbers of a dataset can be there: what no filter has made smaller takes its
+    /// space in the file.
+    fn check_there<T>(&self, dataset: &Dataset, count: usize) -> std::result::Result<(), String> {
+        if dataset.filters().is_empty() { check_size::<T>(count, self.file.size()) } else { Ok(()) }
     }
 
     /// The bytes of a row.
-    fn bytes(&self, stream: &Dataset, row: &BoxRow) -> hdf5::Result<Vec<u8>> {
-        check_size::<u8>(usize::try_from(row.length).unwrap_or(usize::MAX), self.limit)?;
-        let end = row.offset.checked_add(row.length).filter(|&end| end <= stream.size() as u64);
+    fn bytes(&self, stream: &Dataset, row: &BoxRow) -> std::result::Result<Vec<u8>, Cause> {
+        let (offset, length) = (usize::try_from(row.offset)?, usize::try_from(row.length)?);
+        let end = offset.checked_add(length).filter(|&end| count(stream).is_ok_and(|count| end <= count));
         let end = end.ok_or("the table of boxes leads outside the stream")?;
-        Ok(stream.read_slice_1d::<u8, _>(row.offset as usize..end as usize)?.to_vec())
+        self.check_there::<u8>(stream, length)?;
+        check_memory::<u8>(length)?;
+        Ok(stream.read_slice_1d::<u8, _>(offset..end)?.to_vec())
+    }
+
+    fn read_rows(
+        &self,
+        index: usize,
+        field: &str,
+        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+    ) -> std::result::Result<Vec<Stored>, Cause> {
+        let group = self.groups[index].group(&escaped(field))?;
+        let (rows, bytes) = self.table(&group)?;
+        let mut stored = Vec::new();
+        for rows in BoxRow::by_stream(rows) {
+            if select(&rows) {
+                // The crate of HDF5 reads into memory of its own, from which the bytes are copied.
+                memory::room(bytes.size().min(rows[0].length as usize).saturating_mul(2))?;
+                let stream = Stream::open(self.bytes(&bytes, &rows[0])?)?;
+                stored.push(Stored::Stream { rows, stream });
+            }
+        }
+        Ok(stored)
+    }
+}
+
+/// How many numbers a dataset has.
+fn count(dataset: &Dataset) -> std::result::Result<usize, String> {
+    let count = dataset.shape().into_iter().try_fold(1usize, usize::checked_mul);
+    count.ok_or_else(|| "a dataset has an impossible shape".into())
+}
+
+/// Copies a field of a step, whichever way it is stored.
+fn copy_member(from: &Group, to: &Group, name: &str) -> hdf5::Result<()> {
+    let link = LinkCreate::build().char_encoding(encoding(name)).finish()?;
+    match from.dataset(name) {
+        Ok(dataset) => dataset.copy_to_with_props(to, name, None, Some(&link)),
+        Err(_) => from.group(name)?.copy_to_with_props(to, name, None, Some(&link)),
     }
 }
 
@@ -235,6 +339,16 @@ impl Reader for Hdf5Reader {
         &self.models
     }
 
+    fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
+    }
+
+    fn copy(&mut self, to: &Path, kept: &[BTreeSet<String>]) -> Result<()> {
+        let new = NewFile::at(to)?;
+        self.write_copy(new.path(), kept).map_err(|e| io(to, e))?;
+        new.finish()
+    }
+
     fn read_selected(
         &mut self,
         index: usize,
@@ -242,24 +356,10 @@ impl Reader for Hdf5Reader {
         select: &mut dyn FnMut(&[BoxRow]) -> bool,
     ) -> Result<Vec<Stored>> {
         let info = find(self, index, field)?;
-        let content =
-            |e: hdf5::Error| Error::Content { path: self.path.clone(), reason: format!("{field}: {e}") };
-        let step = &self.groups[index];
-        if let Ok(dataset) = step.dataset(field) {
-            memory::room(info.shape.iter().product::<usize>() * info.dtype.size())?;
-            return datasets::read(&dataset, &info, select).map_err(content);
-        }
-        let group = step.group(field).map_err(content)?;
-        let (rows, bytes) = self.table(&group).map_err(content)?;
-        let mut stored = Vec::new();
-        for rows in BoxRow::by_stream(rows) {
-            if select(&rows) {
-                // The crate of HDF5 reads into memory of its own, from which the bytes are copied.
-                memory::room(2 * bytes.size().min(rows[0].length as usize))?;
-                let stream = Stream::open(self.bytes(&bytes, &rows[0]).map_err(content)?)?;
-                stored.push(Stored::Stream { rows, stream });
-            }
-        }
-        Ok(stored)
+        let stored = match self.groups[index].dataset(&escaped(field)) {
+            Ok(dataset) => datasets::read(&dataset, &info, select),
+            Err(_) => self.read_rows(index, field, select),
+        };
+        stored.map_err(|cause| reading(&self.path, cause))
     }
 }

@@ -5,9 +5,10 @@
 //! would wait.
 
 use super::attributes::{set, set_array, text};
-use super::filtered;
-use super::layout::{LAST, MODELS, STEPS, create_file, step_name};
+use super::filtered::{self, Access};
+use super::layout::{LAST, MODELS, STEPS, create_file, encoding, step_name};
 use crate::error::{Result, io};
+use crate::names::escaped;
 use crate::step::{BoxRow, FieldPart, Payload};
 use crate::writer::{Kept, Writer, is_first};
 use hdf5::{Dataset, File, FileBuilder, Group, ObjectReference1};
@@ -30,6 +31,7 @@ pub(crate) struct Hdf5Writer {
     models: Vec<ModelId>,
     /// Whether this rank counts what all have written together.
     first: bool,
+    access: Access,
 }
 
 /// The end of the chain of steps.
@@ -62,19 +64,25 @@ impl Chain {
 }
 
 impl Hdf5Writer {
+    /// Creates a file, of one process where there is no communicator.
+    ///
     /// # Safety
-    /// `comm` is a valid communicator that outlives the writer.
-    pub(crate) unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Self> {
+    /// `comm`, where given, is a valid communicator that outlives the writer.
+    pub(crate) unsafe fn create(path: &Path, comm: Option<MPI_Comm>) -> Result<Self> {
         filtered::register();
         let make = || -> hdf5::Result<Self> {
             let mut builder = FileBuilder::new();
-            let file = create_file(builder.with_fapl(|p| p.mpio(comm, None)), path)?;
+            if let Some(comm) = comm {
+                builder.with_fapl(|p| p.mpio(comm, None));
+            }
+            let file = create_file(&mut builder, path)?;
             // SAFETY: the caller's promise.
-            let first = unsafe { is_first(comm) };
+            let first = comm.is_none_or(|comm| unsafe { is_first(comm) });
             let chain = Some(Chain { ends: file.dataset(LAST)?, next: 0, step: None });
-            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first })
+            let access = if comm.is_some() { Access::Collective } else { Access::Alone };
+            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first, access })
         };
-        make().map_err(|e| io(path, &e))
+        make().map_err(|e| io(path, e))
     }
 
     /// Continues a file, behind the steps that are kept.
@@ -100,9 +108,10 @@ impl Hdf5Writer {
             file.flush()?;
             // Not before: the other ranks would wait.
             ended?;
-            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first })
+            let access = Access::Collective;
+            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first, access })
         };
-        open().map_err(|e| io(path, &e))
+        open().map_err(|e| io(path, e))
     }
 
     fn write_model(&self, model: &Model, alone: &mut hdf5::Result<()>) -> hdf5::Result<()> {
@@ -138,11 +147,11 @@ impl Hdf5Writer {
         alone: &mut hdf5::Result<()>,
     ) -> hdf5::Result<u64> {
         if let Payload::Values { copies, compression } = &part.payload {
-            let all = filtered::write(steps, part.info, copies, compression)?;
+            let all = filtered::write(steps, part.info, copies, compression, self.access)?;
             return Ok(if self.first { all } else { 0 });
         }
         let info = part.info;
-        let group = create_group(steps, &info.name)?;
+        let group = create_group(steps, &escaped(&info.name))?;
         set(&group, "dtype", &text::<16>(info.dtype.name()))?;
         set_array(&group, "shape_xyz", &info.shape.map(|n| n as u64))?;
         set_array(&group, "origin_xyz", &info.origin)?;
@@ -261,7 +270,7 @@ impl Writer for Hdf5Writer {
             self.publish(&group, step, &mut alone)?;
             Ok(stored)
         };
-        let stored = write().and_then(|stored| alone.map(|()| stored)).map_err(|e| io(&self.path, &e))?;
+        let stored = write().and_then(|stored| alone.map(|()| stored)).map_err(|e| io(&self.path, e))?;
         self.models.extend(models.iter().map(|m| m.id()));
         Ok(stored)
     }
@@ -272,7 +281,7 @@ impl Writer for Hdf5Writer {
 
     fn close(mut self: Box<Self>) -> Result<()> {
         self.chain = None;
-        self.file.close().map_err(|e| io(&self.path, &e))
+        self.file.close().map_err(|e| io(&self.path, e))
     }
 }
 
@@ -285,7 +294,7 @@ fn note(first: &mut hdf5::Result<()>, outcome: hdf5::Result<()>) {
 
 /// Without the time of day, so that the same fields make the same file.
 fn create_group(parent: &Group, name: &str) -> hdf5::Result<Group> {
-    parent.create_group_builder().obj_track_times(false).create(name)
+    parent.create_group_builder().obj_track_times(false).char_encoding(encoding(name)).create(name)
 }
 
 fn name_group(file: &File, group: &Group, name: &str) -> hdf5::Result<()> {

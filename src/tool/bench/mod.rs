@@ -21,6 +21,7 @@ use reference::ReferenceElement;
 use sample::{AnySample, Sample, blocks};
 use swae_codec::Element;
 use swae_metrics::chart;
+use swae_store::{NewFile, write_file};
 
 /// Measures what the flags say, and prints, writes and draws the results.
 ///
@@ -49,10 +50,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(!rows.is_empty(), "nothing was measured: every field is constant, or none was asked for");
     table::print(&rows);
     if let Some(path) = &arguments.json {
-        std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+        write_file(path, serde_json::to_string_pretty(&rows)?.as_bytes())?;
     }
     let curves = || table::curves(&rows);
-    arguments.png.as_deref().map_or(Ok(()), |path| chart::rate_distortion(path, &curves()))
+    let Some(path) = &arguments.png else { return Ok(()) };
+    let new = NewFile::at(path)?;
+    chart::rate_distortion(new.path(), &curves())?;
+    Ok(new.finish()?)
 }
 
 /// Measures a field by itself, and gives it back where it is measured with others too.
