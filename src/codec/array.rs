@@ -11,6 +11,7 @@ use crate::config::{Compression, Layout};
 use crate::decode::decompress_boxes;
 use crate::element::{Dtype, Element};
 use crate::encode::{Bounded, Method, compress_bounded, compress_box};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::field::Field;
 use crate::history::History;
@@ -97,6 +98,7 @@ pub fn compress<T: Element>(
     method: Method<'_>,
     layout: Layout,
 ) -> Result<Vec<u8>> {
+    Engine::best()?;
     let points = points(shape)?;
     if points != values.len() {
         return Err(Error::Shape(format!("{} values make no array of {shape:?}", values.len())));
@@ -244,6 +246,7 @@ fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: 
 /// [`Error::Stream`] where the bytes are damaged or no payload of an array, [`Error::Version`]
 /// where they are of a later version, and those of [`decompress_boxes`].
 pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
+    Engine::best()?;
     let damaged = |text: &str| Error::Stream(text.into());
     let mut reader = ByteReader::new(payload);
     if reader.array::<4>()? != MAGIC {

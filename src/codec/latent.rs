@@ -164,7 +164,7 @@ fn latents(
         return Ok(latents);
     }
     let encoder = Network::encoder(model)?;
-    let engine = Engine::best();
+    let engine = Engine::best()?;
     let run = |first: usize| {
         let blocks = LANES.min(count - first);
         let mut input = vec![Lanes::ZERO; VALUES];
@@ -285,7 +285,7 @@ pub(crate) fn decode<T: Element>(
     reader.finish()?;
 
     let network = Network::decoder(&model);
-    let engine = Engine::best();
+    let engine = Engine::best()?;
     out.par_chunks_mut((nx * ny * 8).max(1)).zip(slabs).for_each(|(out, (blocks, latents, raw))| {
         let origin_z = grid.block(blocks.start).start[2];
         let index = |at: [usize; 3]| ((at[2] - origin_z) * ny + at[1]) * nx + at[0];

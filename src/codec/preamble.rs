@@ -1,6 +1,7 @@
 //! The preamble: what the payload of a bounded stream begins with.
 
 use crate::bound::Tolerance;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelId};
 use crate::models::Models;
@@ -156,8 +157,8 @@ impl Preamble {
     }
 
     /// What the tiles share.
-    pub(crate) fn frame(&self) -> Frame {
-        Frame { tolerance: self.tolerance, quantum: self.quantum, predictors: self.predictors }
+    pub(crate) fn frame(&self, engine: Engine) -> Frame {
+        Frame { engine, tolerance: self.tolerance, quantum: self.quantum, predictors: self.predictors }
     }
 
     /// The autoencoder that predicts, ready to run.

@@ -6,6 +6,7 @@ use crate::element::Element;
 use crate::encode::bounded::plan;
 use crate::encode::interfield::choose_reference_fields;
 use crate::encode::{Bounded, Report, compress_bounded};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::field::Field;
 use crate::history::History;
@@ -185,7 +186,8 @@ pub fn decompress_step(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Resu
 /// The fields that each field of a step is to be predicted from.
 fn reference_fields<T: Element>(fields: &[StepField<'_, T>]) -> Vec<Vec<usize>> {
     let mut chosen = vec![Vec::new(); fields.len()];
-    let Some(first) = fields.first() else { return chosen };
+    // Where there is no engine, each field's encoding says so.
+    let (Some(first), Ok(engine)) = (fields.first(), Engine::best()) else { return chosen };
     let boxes: Vec<_> = first.views.iter().map(FieldView::count).collect();
     let is_first = |i: usize| fields[..i].iter().all(|other| other.name != fields[i].name);
     let planned = (0..fields.len()).filter(|&i| is_first(i)).filter_map(|i| {
@@ -193,7 +195,8 @@ fn reference_fields<T: Element>(fields: &[StepField<'_, T>]) -> Vec<Vec<usize>> 
         Some((i, plan(name, views, settings, history, &boxes)?))
     });
     let (numbers, planned): (Vec<_>, Vec<_>) = planned.unzip();
-    for (number, references) in numbers.iter().zip(choose_reference_fields(&planned, &tiles(&boxes))) {
+    let references = choose_reference_fields(engine, &planned, &tiles(&boxes));
+    for (number, references) in numbers.iter().zip(references) {
         chosen[*number] = references.into_iter().map(|i| numbers[i]).collect();
     }
     chosen

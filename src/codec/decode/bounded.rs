@@ -3,6 +3,7 @@
 use super::savings;
 use super::tile::{DecodedBlock, decode as decode_tile};
 use crate::element::Element;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::history::History;
 use crate::models::Models;
@@ -48,6 +49,7 @@ pub(super) fn decode<T: Element>(
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
     let Task { boxes, regions, models, mut history, counts } = task;
+    let engine = Engine::best()?;
     let mut reader = ByteReader::new(payload);
     let preamble = Preamble::read(&mut reader)?;
     let tiles = tiles(boxes);
@@ -75,7 +77,7 @@ pub(super) fn decode<T: Element>(
             InterFieldPrediction::new(inter_field, previous, fields.iter().map(|step| &step.tiles[i]))
         });
         let references = References { previous, inter_field, mixing: mixing.as_ref() };
-        let tile = Tile::new(preamble.frame(), entries.len(), references);
+        let tile = Tile::new(preamble.frame(engine), entries.len(), references);
         let (mut bytes, mut from_latents) = (bytes[i], Vec::new());
         if let Some(autoencoder) = &autoencoder {
             let mut reader = ByteReader::new(bytes);

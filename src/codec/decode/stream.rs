@@ -3,6 +3,7 @@
 use super::bounded::{self, Task};
 use crate::blocks::VALUES;
 use crate::element::{Dtype, Element};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::field::{Field, wrong_type};
 use crate::history::History;
@@ -237,6 +238,7 @@ fn decode<T: Element>(
     counts: bool,
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
+    Engine::best()?;
     let (header, payload) = (stream.header(), stream.payload());
     match header.kind {
         Kind::Raw => {

@@ -202,6 +202,7 @@ pub fn group(k: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::every_engine;
 
     #[test]
     fn candidates_that_agree_are_not_mixed_and_equal_weights_average() {
@@ -218,7 +219,7 @@ mod tests {
             block.fill(4.0 * (of + 1) as f64);
         }
         assert_eq!(inputs(&candidates, &about, 1e-3).unwrap().len(), INPUTS);
-        for engine in Engine::available() {
+        for engine in every_engine() {
             let mut out = [1.0; VALUES];
             mix(engine, &candidates, &[0.25; WEIGHTS], &mut out);
             assert!(out.iter().all(|&v| v == 6.0));

@@ -146,7 +146,7 @@ mod tests {
         };
         let mut out = [0.0; VALUES];
         let constant = std::array::from_fn(|i| if i == 0 { 2.0 } else { 0.0 });
-        predict(Engine::Scalar, &entry, |_| constant, &mut out);
+        predict(Engine::SCALAR, &entry, |_| constant, &mut out);
         assert!((out[0] - 2.0).abs() < 1e-15);
         assert!(out[1..].iter().all(|c| c.abs() < 1e-15));
     }

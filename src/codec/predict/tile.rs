@@ -29,6 +29,7 @@ const MIXING_BLOCKS: usize = 64;
 /// What all tiles of a stream share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
+    pub(crate) engine: Engine,
     pub(crate) tolerance: Tolerance,
     /// The quantisation step at exponent 0, and the unit of corrections: twice the tolerance.
     pub(crate) quantum: f64,
@@ -75,7 +76,7 @@ impl<'a, T: Element> Tile<'a, T> {
         let mixing = references.mixing.filter(|_| previous.is_some_and(ReferenceTile::allows_mixing));
         let state = BlockState { step_exponent: FIRST_STEP_EXPONENT, ..BlockState::default() };
         Self {
-            engine: Engine::best(),
+            engine: frame.engine,
             frame,
             previous,
             inter_field: references.inter_field,
