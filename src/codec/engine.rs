@@ -4,6 +4,8 @@
 //! fused multiply-adds in the fixed order of [`crate::network`], and every instruction set gives
 //! the same bits.
 
+#![allow(clippy::arithmetic_side_effects, reason = "indices in the layers of a model that was checked")]
+
 use crate::error::{Error, Result};
 use crate::model::Activation;
 use crate::network::Layer;

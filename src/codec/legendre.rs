@@ -5,6 +5,8 @@
 //! the block's edges. Coefficient `(i, j, k)` of degrees along x, y, z lies at `(k·8 + j)·8 + i`,
 //! as values do.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places in blocks")]
+
 use crate::blocks::{Block, EDGE, VALUES};
 use crate::engine::{Engine, for_engines};
 use std::array::from_fn;

@@ -24,6 +24,10 @@
 //! Features: `models` (default) brings the pretrained weights; `cuda` runs encoders on NVIDIA GPUs;
 //! `training` gives samples to trainers. The crate needs no MPI, no I/O library and no libtorch.
 
+// A damaged stream or model file may say any number. Arithmetic on what is read is checked, wraps
+// or saturates by intention; files where no such number comes say so.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 pub mod array;
 #[cfg(feature = "training")]
 pub mod benchmark;

@@ -63,9 +63,9 @@ pub fn coding_groups(dependencies: &[Vec<usize>]) -> std::result::Result<Vec<Vec
 
 /// A circle among fields of which each depends on another of them.
 fn circle(dependencies: &[Vec<usize>], waiting: &[usize]) -> Vec<usize> {
-    let mut path = vec![waiting[0]];
+    let mut path: Vec<usize> = waiting.first().copied().into_iter().collect();
     loop {
-        let last = path[path.len() - 1];
+        let Some(&last) = path.last() else { return path };
         let next = dependencies[last].iter().copied().find(|other| waiting.contains(other));
         let Some(next) = next else { return path };
         if let Some(first) = path.iter().position(|&field| field == next) {

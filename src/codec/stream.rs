@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::latent::{self, LatentCoding};
 use crate::model::ModelId;
 use crate::preamble::Preamble;
+use crate::tiling::TILE_BLOCKS;
 use crate::view::{FieldView, check_shape};
 use crate::wire::{self, ByteReader, checksum, unseal, write_varint};
 use std::borrow::Cow;
@@ -108,7 +109,7 @@ impl<'a> Stream<'a> {
             BOUNDED => Kind::Bounded(Preamble::read(&mut ByteReader::new(payload))?),
             other => return Err(Error::Stream(format!("unknown mode {other}"))),
         };
-        let payload = body.len() - payload.len()..body.len();
+        let payload = body.len().saturating_sub(payload.len())..body.len();
         Ok(Self { header: Header { dtype, boxes, kind }, payload, bytes })
     }
 
@@ -139,7 +140,7 @@ impl<'a> Stream<'a> {
 
 /// A whole stream of boxes.
 pub(crate) fn seal<T: Element>(views: &[FieldView<'_, T>], mode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 32);
+    let mut out = Vec::with_capacity(payload.len().saturating_add(32));
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&[T::DTYPE as u8, mode]);
@@ -176,11 +177,13 @@ fn shapes(reader: &mut ByteReader<'_>) -> Result<Vec<[usize; 3]>> {
     };
     let shapes = if same_shape {
         let shape = if boxes > 0 { shape()? } else { [0; 3] };
-        // Every box takes some bits of the stream; many of nothing at all would take memory alone.
-        if boxes > left.saturating_mul(1 << 12) {
+        // Every box takes some bits of the stream, one with values no less than a part of a tile;
+        // many of nothing at all would take memory alone.
+        let most = if shape.contains(&0) { 1 << 12 } else { TILE_BLOCKS };
+        if boxes > left.saturating_mul(most) {
             return Err(impossible());
         }
-        vec![shape; boxes]
+        filled(shape, boxes)?
     } else {
         if boxes > left {
             return Err(impossible());
@@ -190,4 +193,13 @@ fn shapes(reader: &mut ByteReader<'_>) -> Result<Vec<[usize; 3]>> {
     let sum = shapes.iter().try_fold(0usize, |n, s| n.checked_add(s.iter().product()));
     sum.and_then(|n| check_shape([n, 1, 1]).ok()).ok_or_else(impossible)?;
     Ok(shapes)
+}
+
+/// So many of the same; an error, and not the end of the program, where there is no memory for them.
+pub(crate) fn filled<A: Clone>(value: A, count: usize) -> Result<Vec<A>> {
+    let mut out = Vec::new();
+    let reserved = out.try_reserve_exact(count);
+    reserved.map_err(|_| Error::Memory(count.saturating_mul(size_of::<A>())))?;
+    out.resize(count, value);
+    Ok(out)
 }

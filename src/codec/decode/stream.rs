@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::latent;
 use crate::models::Models;
 use crate::statistics::BlockStatistics;
-use crate::stream::{Kind, Region, Stream};
+use crate::stream::{Kind, Region, Stream, filled};
 use crate::tiling::least_tiles;
 use ndarray::Array3;
 
@@ -46,7 +46,7 @@ fn only(mut fields: Vec<Field>) -> Result<Field> {
     match fields.pop() {
         Some(field) if fields.is_empty() => Ok(field),
         last => {
-            let count = fields.len() + usize::from(last.is_some());
+            let count = fields.len().saturating_add(usize::from(last.is_some()));
             Err(Error::Stream(format!("it holds {count} boxes, not one")))
         }
     }
@@ -204,16 +204,7 @@ fn fields_of<T: Element>(
 /// Memory for the regions of a stream that can hold them.
 fn memory<T: Element>(stream: &Stream<'_>, regions: &[Region]) -> Result<Vec<Vec<T>>> {
     check_length::<T>(stream)?;
-    regions.iter().map(|region| zeros(size(region))).collect()
-}
-
-/// So many values; an error, and not the end of the program, where there is no memory for them.
-fn zeros<T: Element>(count: usize) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    let reserved = values.try_reserve_exact(count);
-    reserved.map_err(|_| Error::Stream(format!("no memory for {count} values")))?;
-    values.resize(count, T::default());
-    Ok(values)
+    regions.iter().map(|region| filled(T::default(), size(region))).collect()
 }
 
 /// Whether a stream is long enough for its shape: memory is taken only after this.
@@ -226,7 +217,11 @@ fn check_length<T: Element>(stream: &Stream<'_>) -> Result<()> {
         Kind::Latent(..) => values.div_ceil(VALUES) <= payload.len(),
         Kind::Bounded(_) => least_tiles(&header.boxes) <= payload.len(),
     };
-    if fits { Ok(()) } else { Err(Error::Stream("its length does not fit its shape".into())) }
+    if fits { Ok(()) } else { Err(wrong_length()) }
+}
+
+fn wrong_length() -> Error {
+    Error::Stream("its length does not fit its shape".into())
 }
 
 /// Decodes the regions of a stream whose length was checked.
@@ -244,7 +239,8 @@ fn decode<T: Element>(
         Kind::Raw => {
             let mut bytes = payload;
             for ((count, region), out) in header.boxes.iter().zip(regions).zip(out) {
-                let (of_box, rest) = bytes.split_at(count.iter().product::<usize>() * T::DTYPE.size());
+                let size = count.iter().product::<usize>().saturating_mul(T::DTYPE.size());
+                let (of_box, rest) = bytes.split_at_checked(size).ok_or_else(wrong_length)?;
                 cut_raw(of_box, *count, region, out);
                 bytes = rest;
             }
@@ -254,7 +250,7 @@ fn decode<T: Element>(
             if region.iter().map(|r| r.len()).eq(count) {
                 latent::decode(payload, count, models, out[0])?;
             } else {
-                let mut whole = zeros(count.iter().product())?;
+                let mut whole = filled(T::default(), count.iter().product())?;
                 latent::decode(payload, count, models, &mut whole)?;
                 cut(&whole, count, region, out[0]);
             }
@@ -270,19 +266,21 @@ fn decode<T: Element>(
 
 /// Copies the part of a box that lies in a region.
 fn cut<T: Element>(values: &[T], count: [usize; 3], region: &Region, out: &mut [T]) {
-    for_rows(count, region, out, |first, out| out.copy_from_slice(&values[first..first + out.len()]));
+    for_rows(count, region, out, |first, out| out.copy_from_slice(&values[first..][..out.len()]));
 }
 
 /// The same from the bytes of a box.
 fn cut_raw<T: Element>(bytes: &[u8], count: [usize; 3], region: &Region, out: &mut [T]) {
     let size = T::DTYPE.size();
     for_rows(count, region, out, |first, out| {
-        let values = bytes[first * size..].chunks_exact(size);
+        let values = bytes.chunks_exact(size).skip(first);
         out.iter_mut().zip(values).for_each(|(out, value)| *out = T::read_le(value));
     });
 }
 
-/// Goes over the rows of a region: the index in its box of the row's first value, and the row.
+/// Goes over the rows of a region: the index in its box of the row's first value, and the row. The
+/// region was checked to lie in the box, and the box to fit the address space.
+#[allow(clippy::arithmetic_side_effects, reason = "indices in a box that was checked")]
 fn for_rows<T>(count: [usize; 3], region: &Region, out: &mut [T], mut row: impl FnMut(usize, &mut [T])) {
     let [x, y, z] = region.clone();
     // Not to walk along an axis of any length for no value at all.

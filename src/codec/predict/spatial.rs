@@ -7,6 +7,8 @@
 //! and true ones out, then made symmetric: they serve better, and any smooth field looks alike at
 //! this scale. Estimates along several axes are averaged.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places in blocks")]
+
 use crate::blocks::{Block, EDGE};
 use crate::element::Element;
 use crate::engine::Engine;
