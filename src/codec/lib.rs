@@ -71,7 +71,7 @@ pub use config::Compression;
 pub use decode::decompress;
 pub use element::{Dtype, Element};
 pub use encode::compress;
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use field::Field;
 pub use model::Model;
 pub use models::Models;

@@ -21,7 +21,7 @@ fn upper_half(v: f64) -> u32 {
     (v.to_bits() >> 32) as u32
 }
 
-fn from_upper_half(bits: u32) -> f64 {
+pub(crate) fn from_upper_half(bits: u32) -> f64 {
     f64::from_bits(u64::from(bits) << 32)
 }
 
@@ -132,7 +132,7 @@ impl Preamble {
                     Some(id) => id,
                     None => {
                         return Err(damaged(
-                            "it uses a built-in model that this library does not have; use a newer swae, or one with its models",
+                            "it uses a built-in model that this library does not know; use a newer swae",
                         ));
                     }
                 },

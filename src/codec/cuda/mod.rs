@@ -4,6 +4,8 @@
 //! there is none. The kernel (`network.cu`) travels as PTX, which the driver compiles; `make ptx`
 //! makes it from the source.
 
+#![allow(clippy::arithmetic_side_effects, reason = "an encoder reads the values of a field and nothing else")]
+
 use crate::blocks::VALUES;
 use crate::engine::{Engine, LANES, Lanes};
 use crate::error::{Error, Result};
@@ -219,7 +221,7 @@ impl OnDevice {
 }
 
 fn failed(number: usize, error: DriverError) -> Error {
-    Error::Device(format!("GPU {number}: {error}"))
+    Error::Gpu { number, source: error.into() }
 }
 
 #[cfg(test)]
