@@ -22,7 +22,8 @@
 //! y, x]`, with x fastest in memory.
 //!
 //! Features: `models` (default) brings the pretrained weights; `cuda` runs encoders on NVIDIA GPUs;
-//! `training` gives samples to trainers. The crate needs no MPI, no I/O library and no libtorch.
+//! `training` gives samples to trainers, `fuzzing` streams to fuzzers. The crate needs no MPI, no
+//! I/O library and no libtorch.
 
 // A damaged stream or model file may say any number. Arithmetic on what is read is checked, wraps
 // or saturates by intention; files where no such number comes say so.
@@ -44,6 +45,8 @@ pub mod engine;
 mod entropy;
 mod error;
 pub mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod history;
 pub mod latent;
 mod legendre;

@@ -4,6 +4,7 @@ use super::savings;
 use super::tile::{DecodedBlock, decode as decode_tile};
 use crate::element::Element;
 use crate::engine::Engine;
+use crate::entropy::range_coder::Reader;
 use crate::error::Result;
 use crate::history::History;
 use crate::models::Models;
@@ -92,7 +93,8 @@ pub(super) fn decode<T: Element>(
                 savings::count(&mut statistics, block);
             }
         };
-        let reference = decode_tile(tile, &entries, bytes, &from_latents, windows, observe);
+        let mut reader = Reader::new(bytes);
+        let reference = decode_tile(tile, &entries, &mut reader, &from_latents, windows, observe);
         Ok(Some(DecodedTile { reference: keeps_reference.then_some(reference), statistics }))
     };
     let decoded: Vec<_> = windows.par_iter_mut().enumerate().map(tile).collect::<Result<_>>()?;
