@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo check circles test fuzz bench overhead evaluate header ptx fit train-data train-scaling clean
+.PHONY: help build install python examples demo check circles test fuzz seeds bench overhead evaluate header ptx fit train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
@@ -20,6 +20,7 @@ help:
 	echo 'make fit     fits the initial tables of the entropy coder again and compares them (half an hour)'
 	echo 'make docs    the site of the documents, in build/site'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
+	echo 'make fuzz FUZZ_SECONDS=60   fuzzes each target so long (make seeds: what it found out, as inputs to start from)'
 	echo 'make ptx     compiles the kernel for GPUs again after a change of src/codec/cuda'
 
 build:
@@ -104,6 +105,7 @@ test: circles
 	# The crates that go to the registry build from what is packed of them.
 	cargo package -q -p swae-models -p swae-codec --allow-dirty
 	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
+	cargo test --release -q -p swae-codec --no-default-features --test without_models 2>&1 | tee -a build/test.log
 	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
 
 # docs/performance.md's tables of bounded mode: build/bench/*.json has every single result.
@@ -144,16 +146,26 @@ docs:
 	    cargo install -q mdbook --version 0.5.4 --locked --no-default-features --features search --root "$$SWAE_DEPS/tools"
 	python3 docs/book/site.py "$$mdbook" build
 
-# Any bytes for everything that reads them, so many seconds for each target.
+# Everything that reads is given what nobody would write: the targets of fuzz/. What is found out is kept in build/fuzz
+# from one run to the next, beside the inputs of fuzz/seeds. `make seeds` makes those again of all.
+FUZZ_TARGETS = stream symbols series mixing interfield array model bound stores
+FUZZ = cargo fuzz run -s none --target-dir build/fuzz
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install -q cargo-fuzz --version 0.13.2 --locked
-	. setup/env.sh
-	for target in stream series mixing interfield array model bound stores; do
+	for target in $(FUZZ_TARGETS); do
 	    echo "== fuzzing $$target"
-	    mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target
-	    cargo fuzz run -s none --target-dir build/fuzz $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	        -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=4096 >build/fuzz.log 2>&1 ||
+	    mkdir -p build/fuzz/found/$$target
+	    $(FUZZ) $$target build/fuzz/found/$$target fuzz/seeds/$$target -- -print_final_stats=1 -max_len=65536 \
+	        -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=2048 >build/fuzz.log 2>&1 ||
 	        { tail -40 build/fuzz.log; exit 1; }
+	    sed -n 's/^stat::number_of_executed_units: */inputs tried: /p' build/fuzz.log
+	done
+
+seeds:
+	@for target in $(FUZZ_TARGETS); do
+	    mkdir -p build/fuzz/least/$$target
+	    $(FUZZ) $$target build/fuzz/least/$$target build/fuzz/found/$$target fuzz/seeds/$$target -- -merge=1 -max_len=4096
+	    rm -rf fuzz/seeds/$$target && cp -r build/fuzz/least/$$target fuzz/seeds/$$target
 	done
 	$(MAKE) --no-print-directory fuzz-calls
 

@@ -2,9 +2,11 @@
 //!
 //! The programs are those of `make examples` and `cargo build --release`: what a user has.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use swae_codec::Field;
+use swae_codec::engine::Engine;
 use swae_store::{open, read_field};
 
 /// A file of the source tree.
@@ -29,6 +31,14 @@ pub fn example(path: &str) -> PathBuf {
 pub fn installed() -> PathBuf {
     let prefix = tree("build/prefix");
     prefix.canonicalize().expect("the library is not installed for the tests; run `make examples`")
+}
+
+/// The names of the engines that this machine can run, fastest last. Which those are, and which are
+/// missing, appears among the output of the tests even where they pass.
+pub fn engines() -> Vec<&'static str> {
+    // `eprintln` would be kept from view.
+    writeln!(std::io::stderr(), "{}", Engine::availability()).expect("standard error is open");
+    Engine::available().into_iter().map(Engine::name).collect()
 }
 
 /// The status and the output of a finished program.

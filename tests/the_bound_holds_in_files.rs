@@ -6,7 +6,7 @@ use ndarray_npy::WriteNpyExt;
 use std::fs::File;
 use std::path::Path;
 use swae_store::plain;
-use swae_tests::{collision, example, mpirun, run, swae};
+use swae_tests::{collision, engines, example, mpirun, run, swae};
 
 /// A wave that travels through a steep spot, `[z, y, x]`.
 fn wave(t: usize) -> Array3<f64> {
@@ -126,7 +126,7 @@ fn every_engine_and_number_of_threads_reads_and_writes_the_same_bytes() {
         run(dir.path(), "sh", &["-c", &line]).expect_success();
     };
     let (mut streams, mut values) = (Vec::new(), Vec::new());
-    for engine in ["scalar", "avx2", "avx512"] {
+    for engine in engines() {
         for threads in ["1", "2", "7"] {
             for (i, bound) in ["--rel 1e-4", "--pwrel 1e-3"].into_iter().enumerate() {
                 with(engine, threads, &format!("compress series.npy --layout series {bound} -o a.swae"));

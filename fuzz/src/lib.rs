@@ -1,5 +1,10 @@
-//! Streams of any bytes with a valid beginning and checksum: without these a fuzz target would only
-//! ever reach the first checks.
+//! What fuzz targets share: checksums made right, so that what stands behind them is reached, and a
+//! measure of the memory that a decoder takes.
+
+use arbitrary::Arbitrary;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use swae_codec::stream::Header;
 
 pub mod mutate;
 
@@ -12,4 +17,106 @@ pub fn sealed(beginning: &[u8], bytes: &[u8]) -> Vec<u8> {
     out.extend_from_slice(bytes);
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
     out
+}
+
+/// A change to a whole stream.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Change {
+    /// To a byte among the first 64 of the rest, where headers and lengths are.
+    Front(u8, u8),
+    /// To a byte anywhere.
+    Byte(u16, u8),
+    /// Bytes in a row become others, so that a number can grow.
+    Insert(u16, [u8; 3]),
+    /// Bytes are left out.
+    Cut(u16, u8),
+}
+
+/// A stream with changes behind its first `keep` bytes, and the checksum made right.
+pub fn changed(stream: &[u8], keep: usize, changes: &[Change]) -> Vec<u8> {
+    let mut body = stream[..stream.len() - 4].to_vec();
+    for &change in changes {
+        let rest = body.len() - keep;
+        if rest == 0 {
+            break;
+        }
+        match change {
+            Change::Front(at, by) => body[keep + usize::from(at % 64) % rest] ^= by,
+            Change::Byte(at, by) => body[keep + usize::from(at) % rest] ^= by,
+            Change::Insert(at, bytes) => {
+                let at = keep + usize::from(at) % rest;
+                body.splice(at..at, bytes);
+            }
+            Change::Cut(at, count) => {
+                let at = keep + usize::from(at) % rest;
+                body.drain(at..(at + usize::from(count)).min(body.len()));
+            }
+        }
+    }
+    sealed(&body, &[])
+}
+
+/// The checksum that a stream ends with.
+pub fn checksum(stream: &[u8]) -> [u8; 4] {
+    *stream.last_chunk().expect("a stream has a checksum")
+}
+
+/// Puts the checksum of a changed stream in place of that of the whole one, where the next step or
+/// another field names it.
+pub fn relink(stream: &mut [u8], before: [u8; 4], now: [u8; 4]) {
+    if let Some(at) = stream.windows(4).position(|found| found == before) {
+        stream[at..at + 4].copy_from_slice(&now);
+    }
+}
+
+/// Counts what is allocated.
+struct Counting;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static MEMORY: Counting = Counting;
+
+// SAFETY: every call goes to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        MOST.fetch_max(TAKEN.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        MOST.fetch_max(TAKEN.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        TAKEN.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// The most memory that a call takes at a time.
+pub fn memory_of<A>(call: impl FnOnce() -> A) -> (A, usize) {
+    let before = TAKEN.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let result = call();
+    (result, MOST.load(Relaxed).saturating_sub(before))
+}
+
+/// Memory that decoding a stream may take: a decoder keeps what it works with of each block, tables
+/// for each thread, and a list of what a few bytes declare.
+pub fn allowed_memory(header: &Header, bytes: usize) -> usize {
+    let blocks = |count: &[usize; 3]| count.iter().map(|n| n.div_ceil(8)).product::<usize>();
+    let blocks: usize = header.boxes.iter().map(blocks).sum();
+    (64 << 20) + (blocks << 15) + (header.boxes.len() << 9) + (bytes << 13)
+}
+
+/// The values of a stream, padded to whole blocks: what a fuzzer has time and memory for.
+pub fn is_small(header: &Header) -> bool {
+    let padded = |count: &[usize; 3]| count.iter().fold(1usize, |n, c| n.saturating_mul(c.div_ceil(8) * 8));
+    header.boxes.iter().fold(0usize, |n, count| n.saturating_add(padded(count))) <= 1 << 20
 }

@@ -1,23 +1,62 @@
-//! Two steps of any bytes, their checksums made right, decoded one after the other with one
-//! history: fields or an error.
+//! Steps of a series of boxes, damaged anywhere, their checksums and what names them made right, and
+//! decoded one after the other with one history: fields or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use swae_codec::Models;
-use swae_codec::decode::{advance, decompress_boxes};
+use std::sync::LazyLock;
+use swae_codec::decode::{advance, decompress_boxes, decompress_regions};
+use swae_codec::encode::{Bounded, compress_bounded};
 use swae_codec::history::History;
 use swae_codec::stream::Stream;
+use swae_codec::{Bound, FieldView, Models};
+use swae_fuzz::{Change, STREAM, allowed_memory, changed, checksum, is_small, memory_of, relink};
 
-fuzz_target!(|steps: (&[u8], &[u8])| {
+/// Three steps each of a grid and of a list of boxes.
+static SERIES: LazyLock<[Vec<Vec<u8>>; 2]> = LazyLock::new(|| {
+    let grid = vec![[20, 13, 9]];
+    let leaves = vec![[8; 3]; 27];
+    [grid, leaves].map(|boxes| {
+        let mut history = History::default();
+        let step = |t: usize| {
+            let value = |b: usize, i: usize| (0.02 * (i + 31 * b) as f64 + 0.3 * t as f64).sin();
+            let values: Vec<Vec<f64>> = (0..boxes.len())
+                .map(|b| (0..boxes[b].iter().product()).map(|i| value(b, i)).collect())
+                .collect();
+            let views: Vec<_> = values
+                .iter()
+                .zip(&boxes)
+                .map(|(values, &count)| FieldView::dense(values, count).expect("as many values as points"))
+                .collect();
+            compress_bounded(&views, &Bounded::new(Bound::Absolute(1e-3)), Some(&mut history))
+                .expect("a bound")
+                .0
+        };
+        (0..3).map(step).collect()
+    })
+});
+
+fuzz_target!(|input: (bool, bool, [Vec<Change>; 3])| {
+    let (leaves, skips, changes) = input;
     let models = Models::built_in();
     let mut history = History::default();
-    for bytes in [steps.0, steps.1] {
-        let sealed = swae_fuzz::sealed(swae_fuzz::STREAM, bytes);
-        let Ok(stream) = Stream::open(&sealed) else { continue };
-        let values: usize = stream.header().boxes.iter().map(|b| b.iter().product::<usize>()).sum();
-        if values <= 1 << 18 {
-            let _ = decompress_boxes(&stream, &models, Some(&mut history));
+    let (mut before, mut now) = ([0; 4], [0; 4]);
+    for (step, changes) in SERIES[usize::from(leaves)].iter().zip(&changes) {
+        let mut whole = step.clone();
+        relink(&mut whole, before, now);
+        let damaged = changed(&whole, STREAM.len(), changes);
+        (before, now) = (checksum(step), checksum(&damaged));
+        let Ok(stream) = Stream::open(&damaged[..]) else { continue };
+        let header = stream.header();
+        if !is_small(header) {
+            continue;
+        }
+        let regions: Vec<_> = header.boxes.iter().map(|count| count.map(|n| n / 2..n)).collect();
+        let _ = decompress_regions(&stream, &models, &regions, Some(&mut history.clone()));
+        if skips {
             let _ = advance(&stream, &models, &mut history);
+        } else {
+            let (_, memory) = memory_of(|| decompress_boxes(&stream, &models, Some(&mut history)));
+            assert!(memory <= allowed_memory(header, damaged.len()), "{memory} bytes for {header:?}");
         }
     }
 });

@@ -11,6 +11,7 @@ use crate::config::{Compression, Layout};
 use crate::decode::decompress_boxes;
 use crate::element::{Dtype, Element};
 use crate::encode::{Bounded, Method, compress_bounded, compress_box};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::field::Field;
 use crate::history::History;
@@ -22,6 +23,7 @@ use crate::threads;
 use crate::tiling::TILE;
 use crate::view::{FieldView, check_shape};
 use crate::wire::{self, ByteReader, unseal, write_varint};
+use ndarray::Array3;
 
 const MAGIC: [u8; 4] = *b"SWAA";
 const VERSION: u8 = 1;
@@ -86,7 +88,7 @@ const SERIES: u8 = 2;
 
 /// Bytes that the payload of an array of so many bytes and axes never exceeds.
 pub fn max_compressed_size(bytes: usize, axes: usize) -> usize {
-    bytes.saturating_add(32 + 10 * axes)
+    bytes.saturating_add(axes.saturating_mul(10)).saturating_add(32)
 }
 
 /// Codes an array; what would become larger than the values themselves is kept as it is.
@@ -100,6 +102,7 @@ pub fn compress<T: Element>(
     method: Method<'_>,
     layout: Layout,
 ) -> Result<Vec<u8>> {
+    Engine::best()?;
     let points = points(shape)?;
     if points != values.len() {
         return Err(Error::Shape(format!("{} values make no array of {shape:?}", values.len())));
@@ -110,7 +113,7 @@ pub fn compress<T: Element>(
         _ if points == 0 => None,
         _ => Some(threads::call(tasks(points), || coded(values, shape, method, series))?),
     };
-    let plain = points * T::DTYPE.size();
+    let plain = points.saturating_mul(T::DTYPE.size());
     let small = coded.filter(|streams| streams.len() < plain);
     match small {
         Some(streams) => seal(T::DTYPE as u8, shape, if series { SERIES } else { GRID }, &streams),
@@ -144,7 +147,7 @@ pub fn store(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn seal(dtype: u8, shape: &[usize], kind: u8, rest: &[u8]) -> Result<Vec<u8>> {
-    let mut out = memory::with_capacity(rest.len() + 32 + 10 * shape.len())?;
+    let mut out = memory::with_capacity(rest.len().saturating_add(32 + 10 * MOST_AXES))?;
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[VERSION, dtype]);
     write_varint(shape.len() as u64, &mut out);
@@ -180,7 +183,8 @@ struct Piece {
     stride: [isize; 3],
 }
 
-/// The boxes of an array that has values.
+/// The boxes of an array that has values, and fits the address space.
+#[allow(clippy::arithmetic_side_effects, reason = "indices in an array whose size was checked")]
 fn pieces(shape: &[usize]) -> impl Iterator<Item = Piece> + use<> {
     let axes: Vec<usize> = shape.iter().copied().filter(|&n| n != 1).collect();
     let (outer, inner) = axes.split_at(axes.len().saturating_sub(3));
@@ -204,7 +208,8 @@ fn pieces(shape: &[usize]) -> impl Iterator<Item = Piece> + use<> {
     (0..boxes).flat_map(move |b| some.clone().map(move |p| Piece { first: p.first + b * size, ..p }))
 }
 
-/// The boxes of each step.
+/// The boxes of each step, of an array that fits the address space.
+#[allow(clippy::arithmetic_side_effects, reason = "indices in an array whose size was checked")]
 fn steps(shape: &[usize], series: bool) -> impl Iterator<Item = (usize, Vec<usize>)> + use<> {
     let (count, inside) = if series { (shape[0], shape[1..].to_vec()) } else { (1, shape.to_vec()) };
     let size: usize = inside.iter().product();
@@ -233,7 +238,8 @@ fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: 
     // Longer than any step, so that the first one alone is a keyframe.
     let mut history = History::new(u32::MAX);
     for (first, inside) in steps(shape, series) {
-        let views = pieces(&inside).map(|p| FieldView::new(values, first + p.first, p.count, p.stride));
+        let views =
+            pieces(&inside).map(|p| FieldView::new(values, first.saturating_add(p.first), p.count, p.stride));
         let views = views.collect::<Result<Vec<_>>>()?;
         match method {
             Method::Bounded(mut settings) => {
@@ -254,6 +260,7 @@ fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: 
 /// [`Error::Stream`] where the bytes are damaged or no payload of an array, [`Error::Version`]
 /// where they are of a later version, and those of [`decompress_boxes`].
 pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
+    Engine::best()?;
     let damaged = |text: &str| Error::Stream(text.into());
     let mut reader = ByteReader::new(payload);
     if reader.array::<4>()? != MAGIC {
@@ -320,7 +327,7 @@ fn decoded<T: Element>(
                 if (field.dtype(), field.count()) != (dtype, piece.count) {
                     return Err(other());
                 }
-                found += piece.count.iter().product::<usize>();
+                found = found.saturating_add(piece.count.iter().product());
                 fields.push((first, piece, field));
             }
         }
@@ -336,13 +343,21 @@ fn decoded<T: Element>(
         return Ok(array.ok_or_else(other)?.into_raw_vec_and_offset().0);
     }
     let mut values = memory::zeros::<T>(points)?;
-    for (first, Piece { first: at, count: [nx, ..], stride: [_, y, z] }, field) in fields {
+    for (first, piece, field) in fields {
         let array = field.into_array::<T>().ok_or_else(other)?;
-        for (j, row) in array.rows().into_iter().enumerate() {
-            let (iz, iy) = (j / array.dim().1, j % array.dim().1);
-            let begin = first + at + iy * y as usize + iz * z as usize;
-            values[begin..begin + nx].iter_mut().zip(row).for_each(|(to, from)| *to = *from);
-        }
+        put(&array, piece, &mut values[first..]);
     }
     Ok(values)
+}
+
+/// Copies a box to its place in the values of a step.
+#[allow(clippy::arithmetic_side_effects, reason = "indices in an array whose size was checked")]
+fn put<T: Element>(array: &Array3<T>, piece: Piece, values: &mut [T]) {
+    let Piece { first, stride: [_, y, z], .. } = piece;
+    for (iz, plane) in array.outer_iter().enumerate() {
+        for (iy, row) in plane.rows().into_iter().enumerate() {
+            let begin = first + iy * y as usize + iz * z as usize;
+            values[begin..].iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What an engine's instructions can do at most: what the speed of a network is compared with.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of what was measured")]
+
 use crate::engine::{Engine, LANES, Lanes, for_engines};
 use std::hint::black_box;
 

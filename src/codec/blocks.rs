@@ -5,6 +5,11 @@
 //! v[2(n−1)−i]`), which continues a smooth field with a continuous slope; a jump would cost
 //! latents.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "places in blocks, and in boxes that fit the address space"
+)]
+
 use crate::element::Element;
 use crate::view::FieldView;
 use std::hint::black_box;

@@ -4,9 +4,13 @@
 //! fused multiply-adds in the fixed order of [`crate::network`], and every instruction set gives
 //! the same bits.
 
+#![allow(clippy::arithmetic_side_effects, reason = "indices in the layers of a model that was checked")]
+
 use crate::computed::Computed;
+use crate::error::{Error, Result};
 use crate::model::Activation;
 use crate::network::Layer;
+use std::ffi::OsString;
 
 /// Blocks that run side by side.
 pub const LANES: usize = 16;
@@ -21,62 +25,107 @@ impl Lanes {
     pub const ZERO: Self = Self([0.0; LANES]);
 }
 
-/// An instruction set to run the network with.
+/// Which of the kernel's compilations runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// Whatever the compiler's base target has; there `fma` may be a slow call, with the same
-    /// result.
+pub(crate) enum InstructionSet {
     Scalar,
-    /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512 F, DQ, BW and VL.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
+/// An engine that this machine can run. There is no other way to one than through [`Engine::best`]
+/// and its kin, which ask the processor: safe code cannot run instructions that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine(InstructionSet);
+
 impl Engine {
+    /// Whatever the compiler's base target has; there `fma` may be a slow call, with the same
+    /// result.
+    pub const SCALAR: Self = Self(InstructionSet::Scalar);
+
+    /// The names of all engines of this architecture, slowest first, whether this machine can run
+    /// them or not: `avx2` needs AVX2 and FMA, `avx512` AVX-512 F, DQ, BW and VL.
+    pub const NAMES: &[&str] =
+        if cfg!(target_arch = "x86_64") { &["scalar", "avx2", "avx512"] } else { &["scalar"] };
+
     /// The engines that this machine can run, slowest first.
     pub fn available() -> Vec<Self> {
-        let mut engines = vec![Self::Scalar];
+        let mut engines = vec![Self::SCALAR];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                engines.push(Self::Avx2);
+                engines.push(Self(InstructionSet::Avx2));
             }
             if is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
             {
-                engines.push(Self::Avx512);
+                engines.push(Self(InstructionSet::Avx512));
             }
         }
         engines
     }
 
     /// The engine that everything runs on: the fastest one, or the one that the environment
-    /// variable `SWAE_ENGINE` names (`scalar`, `avx2`, `avx512`) where this machine can run it. All
-    /// give the same bytes.
-    pub fn best() -> Self {
-        static BEST: Computed<Engine> = Computed::new(|| {
-            let available = Engine::available();
-            let asked = std::env::var("SWAE_ENGINE").unwrap_or_default();
-            let named = available.iter().find(|e| e.name() == asked);
-            *named.or(available.last()).expect("the scalar engine is always there")
-        });
-        *BEST
+    /// variable `SWAE_ENGINE` names. All give the same bytes.
+    ///
+    /// # Errors
+    /// Those of [`Engine::by_name`], where `SWAE_ENGINE` is neither unset nor empty.
+    pub fn best() -> Result<Self> {
+        static ASKED: Computed<Option<OsString>> =
+            Computed::new(|| std::env::var_os("SWAE_ENGINE").filter(|name| !name.is_empty()));
+        match &*ASKED {
+            Some(name) => Self::by_name(&name.to_string_lossy()),
+            None => Ok(Self::available().pop().unwrap_or(Self::SCALAR)),
+        }
+    }
+
+    /// The engine of one of [`Engine::NAMES`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no such engine, [`Error::Device`] where this machine cannot
+    /// run it.
+    pub fn by_name(name: &str) -> Result<Self> {
+        let names = || Self::NAMES.join(", ");
+        if !Self::NAMES.contains(&name) {
+            return Err(Error::Config(format!(
+                "SWAE_ENGINE: no engine is named '{name}'; there are {}",
+                names()
+            )));
+        }
+        let found = Self::available().into_iter().find(|engine| engine.name() == name);
+        found.ok_or_else(|| {
+            Error::Device(format!("SWAE_ENGINE: this machine's processor cannot run the engine '{name}'"))
+        })
     }
 
     /// The name that `SWAE_ENGINE` takes.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
+        match self.0 {
+            InstructionSet::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => "avx2",
+            InstructionSet::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "avx512",
+            InstructionSet::Avx512 => "avx512",
         }
+    }
+
+    /// Which engines this machine can run, and which it cannot, in words: what tests of every engine
+    /// print, so that one that was not tried is seen.
+    pub fn availability() -> String {
+        let mine: Vec<_> = Self::available().into_iter().map(Self::name).collect();
+        let missing: Vec<_> = Self::NAMES.iter().filter(|name| !mine.contains(name)).copied().collect();
+        let missing = if missing.is_empty() { "none".into() } else { missing.join(", ") };
+        format!("engines that this machine runs: {}; that it cannot run: {missing}", mine.join(", "))
+    }
+
+    /// What the processor was found to have.
+    #[inline(always)]
+    pub(crate) fn instructions(self) -> InstructionSet {
+        self.0
     }
 
     pub(crate) fn layer(self, layer: &Layer, input: &[Lanes]) -> Vec<Lanes> {
@@ -110,14 +159,14 @@ macro_rules! for_engines {
             fn avx512$(<$t: $bound>)?($($arg: $ty),*) $(-> $ret)? {
                 body$(::<$t>)?($($arg),*)
             }
-            match engine {
-                $crate::engine::Engine::Scalar => body$(::<$t>)?($($arg),*),
-                // SAFETY: `Engine::available` is the only source of these values, and it asked the processor.
+            match engine.instructions() {
+                $crate::engine::InstructionSet::Scalar => body$(::<$t>)?($($arg),*),
+                // SAFETY: `Engine::available` alone makes such an engine, where the processor has AVX2 and FMA.
                 #[cfg(target_arch = "x86_64")]
-                $crate::engine::Engine::Avx2 => unsafe { avx2$(::<$t>)?($($arg),*) },
-                // SAFETY: as above.
+                $crate::engine::InstructionSet::Avx2 => unsafe { avx2$(::<$t>)?($($arg),*) },
+                // SAFETY: as above, where it has AVX-512 F, DQ, BW and VL.
                 #[cfg(target_arch = "x86_64")]
-                $crate::engine::Engine::Avx512 => unsafe { avx512$(::<$t>)?($($arg),*) },
+                $crate::engine::InstructionSet::Avx512 => unsafe { avx512$(::<$t>)?($($arg),*) },
             }
         }
     };
@@ -187,6 +236,16 @@ fn chunk<const C: usize>(
     }
 }
 
+/// All engines that this machine has, for a test: which those are appears among the output of the
+/// tests even where they pass.
+#[cfg(test)]
+pub(crate) fn every_engine() -> Vec<Engine> {
+    use std::io::Write;
+    // `eprintln` would be kept from view.
+    writeln!(std::io::stderr(), "{}", Engine::availability()).expect("standard error is open");
+    Engine::available()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,19 +278,19 @@ mod tests {
             Model::new(Metadata::new("other", architecture, Default::default()), Some(encoder), decoder)
                 .unwrap()
         });
-        let built_in = Models::built_in();
+        let (built_in, engines) = (Models::built_in(), every_engine());
         for model in built_in.iter().filter(|m| m.encoder.is_none()) {
             let network = || Network::decoder(model).first_outputs(114);
             let input: Vec<Lanes> = (0..model.metadata.architecture.latent)
                 .map(|i| Lanes(std::array::from_fn(|l| ((i * 53 + l * 71) as f32 * 0.017).sin() * 4.0)))
                 .collect();
-            let scalar = network().run(Engine::Scalar, &input);
+            let scalar = network().run(Engine::SCALAR, &input);
             assert_eq!(scalar.len(), 114);
             assert_eq!(
                 bits(scalar.clone()),
-                bits(Network::decoder(model).run(Engine::Scalar, &input)[..114].to_vec())
+                bits(Network::decoder(model).run(Engine::SCALAR, &input)[..114].to_vec())
             );
-            for engine in Engine::available() {
+            for &engine in &engines {
                 assert_eq!(bits(network().run(engine, &input)), bits(scalar.clone()), "{engine:?}");
             }
         }
@@ -240,12 +299,26 @@ mod tests {
             let input: Vec<Lanes> = (0..512)
                 .map(|i| Lanes(std::array::from_fn(|l| ((i * 37 + l * 101) as f32 * 0.013).sin() * 2.0)))
                 .collect();
-            let latents = encoder.run(Engine::Scalar, &input);
-            let values = decoder.run(Engine::Scalar, &latents);
-            for engine in Engine::available() {
+            let latents = encoder.run(Engine::SCALAR, &input);
+            let values = decoder.run(Engine::SCALAR, &latents);
+            for &engine in &engines {
                 assert_eq!(bits(encoder.run(engine, &input)), bits(latents.clone()), "{engine:?} encoder");
                 assert_eq!(bits(decoder.run(engine, &latents)), bits(values.clone()), "{engine:?} decoder");
             }
+        }
+    }
+
+    #[test]
+    fn an_engine_that_is_missing_or_unknown_is_an_error() {
+        let available = every_engine();
+        for name in Engine::NAMES {
+            match Engine::by_name(name) {
+                Ok(engine) => assert!(available.contains(&engine) && engine.name() == *name),
+                Err(e) => assert!(matches!(e, Error::Device(_)) && !Engine::availability().contains("none")),
+            }
+        }
+        for name in ["", "AVX2", "gpu"] {
+            assert!(matches!(Engine::by_name(name), Err(Error::Config(_))), "'{name}'");
         }
     }
 }

@@ -1,5 +1,8 @@
 use crate::model_id::ModelId;
 
+/// What another library or the system says of a failure.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What can go wrong between a field and its bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,12 +30,28 @@ pub enum Error {
     /// A model file is not one, or its network is not one that this library runs.
     #[error("not a model that this library can run: {0}")]
     Model(String),
+    /// A model file cannot be read.
+    #[error("not a model that this library can run: {place}{source}")]
+    ModelFile {
+        /// Where: the file's name and a colon, or nothing.
+        place: String,
+        /// What the system or the file's format says.
+        source: Cause,
+    },
     /// The memory that a field needs is not to be had.
     #[error("{0} bytes of memory are not to be had")]
     Memory(usize),
     /// A device is not there or has failed.
     #[error("{0}")]
     Device(String),
+    /// A GPU has failed.
+    #[error("GPU {number}: {source}")]
+    Gpu {
+        /// The driver's number of it.
+        number: usize,
+        /// What the driver says.
+        source: Cause,
+    },
     /// No model of this name is known.
     #[error("no model named '{name}'; built in: {}", .known.join(", "))]
     UnknownModel {

@@ -30,7 +30,7 @@ struct Last {
 
 impl Last {
     fn leads_to(&self, preamble: &Preamble) -> bool {
-        self.age + 1 == preamble.age && self.checksum == preamble.reference_checksum
+        self.age.checked_add(1) == Some(preamble.age) && self.checksum == preamble.reference_checksum
     }
 }
 
@@ -59,7 +59,8 @@ impl History {
 
     /// The last step, if the next one of these boxes may be predicted from it.
     pub(crate) fn reference_of<T: Element>(&self, boxes: &[[usize; 3]]) -> Option<&ReferenceStep<T>> {
-        self.last::<T>().filter(|step| step.boxes == boxes && step.age + 1 < self.keyframe_interval)
+        self.last::<T>()
+            .filter(|step| step.boxes == boxes && step.age.saturating_add(1) < self.keyframe_interval)
     }
 
     /// The step that a stream with this preamble is predicted from; none for a keyframe.

@@ -6,7 +6,7 @@
 //! blocks by their one value, blocks with NaN, infinities or a value range outside the range of
 //! float32 by all of them. The bytes are laid out in docs/format.md.
 
-use crate::blocks::{BlockGrid, VALUES, deviation, gather, mean};
+use crate::blocks::{BlockGrid, EDGE, VALUES, deviation, gather, mean};
 use crate::device::Device;
 use crate::element::Element;
 use crate::engine::{Engine, LANES, Lanes};
@@ -19,6 +19,7 @@ use crate::threads;
 use crate::view::FieldView;
 use crate::wire::ByteReader;
 use half::f16;
+use std::ops::Range;
 
 /// How a latent is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -132,6 +133,7 @@ pub fn encode<T: Element>(
     threads::call(tasks, || encode_blocks(view, &grid, model, coding, device))
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "an encoder counts its own blocks")]
 fn encode_blocks<T: Element>(
     view: &FieldView<'_, T>,
     grid: &BlockGrid,
@@ -171,6 +173,7 @@ fn encode_blocks<T: Element>(
 
 /// The latents of so many blocks, one block after the other; `normal` gives a block's values, x
 /// fastest.
+#[allow(clippy::arithmetic_side_effects, reason = "an encoder counts its own blocks")]
 fn latents(
     model: &Model,
     count: usize,
@@ -181,7 +184,7 @@ fn latents(
         return Ok(latents);
     }
     let encoder = Network::encoder(model)?;
-    let engine = Engine::best();
+    let engine = Engine::best()?;
     let run = |batch: usize| {
         let first = batch * LANES;
         let blocks = LANES.min(count - first);
@@ -231,7 +234,7 @@ fn read_latents(
     coding: LatentCoding,
 ) -> Result<Vec<f32>> {
     let ranges = match coding {
-        LatentCoding::U8 => reader.values::<f32>(2 * latent)?,
+        LatentCoding::U8 => reader.values::<f32>(latent.saturating_mul(2))?,
         _ => Vec::new(),
     };
     let count = coded.checked_mul(latent).ok_or_else(|| Error::Stream("too many blocks".into()))?;
@@ -274,14 +277,15 @@ pub(crate) fn decode<T: Element>(
     out: &mut [T],
 ) -> Result<()> {
     assert_eq!(out.len(), count.iter().product::<usize>(), "the memory is as large as the box");
+    let engine = Engine::best()?;
     let mut reader = ByteReader::new(payload);
     let (coding, id) = preamble(&mut reader)?;
     let model = models.by_id(id)?;
     let latent = model.metadata.architecture.latent;
     let grid = BlockGrid::new(count);
-    memory::room(
-        grid.len() * (2 * size_of::<Norm<T>>() + size_of::<Kind>() + 2 * latent * size_of::<f32>()),
-    )?;
+    // Norms and latents are there twice for a moment.
+    let of_a_block = size_of::<[Norm<f64>; 2]>().saturating_add(size_of::<[f32; 2]>().saturating_mul(latent));
+    memory::room(grid.len().saturating_mul(of_a_block))?;
     let offsets = reader.values::<T>(grid.len())?;
     let scales = reader.values::<f32>(grid.len())?;
     let norms: Vec<Norm<T>> =
@@ -293,29 +297,56 @@ pub(crate) fn decode<T: Element>(
     // One slab of blocks at a time: slabs are contiguous in the output, and each can be filled on
     // its own.
     let [nx, ny, _] = count;
-    let slab_blocks = nx.div_ceil(8) * ny.div_ceil(8);
+    let plane = nx.saturating_mul(ny);
+    let slab_blocks = nx.div_ceil(EDGE).saturating_mul(ny.div_ceil(EDGE));
     let mut slabs = Vec::new();
-    let mut coded_before = 0;
+    let mut left = &latents[..];
     for first in (0..grid.len()).step_by(slab_blocks.max(1)) {
-        let blocks = first..first + slab_blocks;
-        let raw_len =
-            blocks.clone().filter(|&b| kinds[b] == Kind::Raw).map(|b| grid.block(b).len()).sum::<usize>();
+        let blocks = first..first.saturating_add(slab_blocks);
+        let raw = blocks.clone().filter(|&b| kinds[b] == Kind::Raw);
+        let raw_len = raw.map(|b| grid.block(b).len()).sum::<usize>();
         let coded_here = blocks.clone().filter(|&b| kinds[b] == Kind::Coded).count();
-        let raw = reader.take(raw_len, T::DTYPE.size())?;
-        slabs.push((blocks, &latents[coded_before * latent..(coded_before + coded_here) * latent], raw));
-        coded_before += coded_here;
+        let latents;
+        (latents, left) = left.split_at(coded_here.saturating_mul(latent));
+        slabs.push(Slab { raw: reader.take(raw_len, T::DTYPE.size())?, latents, blocks });
     }
     reader.finish()?;
 
-    let network = Network::decoder(&model);
-    let engine = Engine::best();
-    let slabs = out.chunks_mut((nx * ny * 8).max(1)).zip(slabs).collect::<Vec<_>>();
-    threads::map(slabs, |(out, (blocks, latents, raw))| {
-        let origin_z = grid.block(blocks.start).start[2];
+    let decoder = Decoder { grid, norms, kinds, network: Network::decoder(&model), latent, engine };
+    let planes = plane.saturating_mul(EDGE).max(1);
+    let slabs = out.chunks_mut(planes).zip(slabs).collect::<Vec<_>>();
+    threads::map(slabs, |(out, slab)| decoder.slab(slab, [nx, ny], out));
+    Ok(())
+}
+
+/// The blocks of eight planes of a box, and what the payload has of them.
+struct Slab<'a> {
+    blocks: Range<usize>,
+    latents: &'a [f32],
+    raw: &'a [u8],
+}
+
+/// What all slabs of a payload share.
+struct Decoder<T> {
+    grid: BlockGrid,
+    norms: Vec<Norm<T>>,
+    kinds: Vec<Kind>,
+    network: Network,
+    /// Latents of a block.
+    latent: usize,
+    engine: Engine,
+}
+
+impl<T: Element> Decoder<T> {
+    /// Decodes a slab into its planes of `[nx, ny]` values.
+    #[allow(clippy::arithmetic_side_effects, reason = "indices in a box that was checked")]
+    fn slab(&self, slab: Slab<'_>, [nx, ny]: [usize; 2], out: &mut [T]) {
+        let Self { grid, norms, kinds, latent, .. } = self;
+        let origin_z = grid.block(slab.blocks.start).start[2];
         let index = |at: [usize; 3]| ((at[2] - origin_z) * ny + at[1]) * nx + at[0];
-        let mut raw = raw.chunks_exact(T::DTYPE.size());
+        let mut raw = slab.raw.chunks_exact(T::DTYPE.size());
         let mut coded = Vec::new();
-        for block in blocks {
+        for block in slab.blocks {
             let values = grid.block(block).values();
             match kinds[block] {
                 Kind::Constant => values.for_each(|(_, at)| out[index(at)] = norms[block].offset),
@@ -323,14 +354,12 @@ pub(crate) fn decode<T: Element>(
                 Kind::Coded => coded.push(block),
             }
         }
-        for (blocks, latents) in coded.chunks(LANES).zip(latents.chunks(LANES * latent)) {
-            let mut input = vec![Lanes::ZERO; latent];
-            for (lane, z) in latents.chunks_exact(latent).enumerate() {
-                for (x, &z) in input.iter_mut().zip(z) {
-                    x.0[lane] = z;
-                }
+        for (blocks, latents) in coded.chunks(LANES).zip(slab.latents.chunks(LANES * latent)) {
+            let mut input = vec![Lanes::ZERO; *latent];
+            for (lane, z) in latents.chunks_exact(*latent).enumerate() {
+                input.iter_mut().zip(z).for_each(|(x, &z)| x.0[lane] = z);
             }
-            let decoded = network.run(engine, &input);
+            let decoded = self.network.run(self.engine, &input);
             for (lane, &block) in blocks.iter().enumerate() {
                 let Norm { offset, scale } = norms[block];
                 for (i, at) in grid.block(block).values() {
@@ -338,6 +367,5 @@ pub(crate) fn decode<T: Element>(
                 }
             }
         }
-    });
-    Ok(())
+    }
 }

@@ -22,7 +22,12 @@
 //! y, x]`, with x fastest in memory.
 //!
 //! Features: `models` (default) brings the pretrained weights; `cuda` runs encoders on NVIDIA GPUs;
-//! `training` gives samples to trainers. The crate needs no MPI, no I/O library and no libtorch.
+//! `training` gives samples to trainers, `fuzzing` streams to fuzzers. The crate needs no MPI, no
+//! I/O library and no libtorch.
+
+// A damaged stream or model file may say any number. Arithmetic on what is read is checked, wraps
+// or saturates by intention; files where no such number comes say so.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod array;
 #[cfg(feature = "training")]
@@ -42,6 +47,8 @@ mod entropy;
 mod error;
 pub mod field;
 pub mod floats;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod history;
 pub mod latent;
 mod legendre;
@@ -72,7 +79,7 @@ pub use config::Compression;
 pub use decode::decompress;
 pub use element::{Dtype, Element};
 pub use encode::compress;
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use field::Field;
 pub use model::Model;
 pub use models::Models;

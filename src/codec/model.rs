@@ -6,12 +6,11 @@
 //! still decodes: such a file travels inside an output whose model is not built in.
 
 use crate::blocks::{EDGE, VALUES};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 pub use crate::model_id::ModelId;
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
 /// The version of the model file that this library writes and reads.
 const MODEL_FORMAT: u32 = 1;
@@ -285,28 +284,25 @@ impl Model {
     /// Reads a model file.
     ///
     /// # Errors
-    /// [`Error::Model`] where it is none, or is damaged.
+    /// [`Error::ModelFile`] where it cannot be read, [`Error::Model`] where what it holds is no model
+    /// that this library runs.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let fail = |what: &dyn fmt::Display| Error::Model(what.to_string());
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| fail(&e))?;
-        let json =
-            header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or_else(|| {
-                fail(&"a safetensors file without swae's metadata; export it with swae-train")
-            })?;
-        let metadata: Metadata = serde_json::from_str(json).map_err(|e| fail(&e))?;
+        let damaged = |source: Cause| Error::ModelFile { place: String::new(), source };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.into()))?;
+        let json = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or_else(|| {
+            Error::Model("a safetensors file without swae's metadata; export it with swae-train".into())
+        })?;
+        let metadata: Metadata = serde_json::from_str(json).map_err(|e| damaged(e.into()))?;
         if metadata.format != MODEL_FORMAT {
-            return Err(fail(&format!("model format {}, known is {MODEL_FORMAT}", metadata.format)));
+            return Err(Error::Model(format!("model format {}, known is {MODEL_FORMAT}", metadata.format)));
         }
         metadata.architecture.check()?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|e| fail(&e))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.into()))?;
         let read = |name: String, shape: &[usize]| -> Result<Vec<f32>> {
-            let tensor = tensors.tensor(&name).map_err(|e| fail(&e))?;
+            let tensor = tensors.tensor(&name).map_err(|e| damaged(e.into()))?;
             if tensor.dtype() != safetensors::Dtype::F32 || tensor.shape() != shape {
-                return Err(fail(&format!(
-                    "{name} is {:?} {:?}, expected F32 {shape:?}",
-                    tensor.dtype(),
-                    tensor.shape()
-                )));
+                let (dtype, found) = (tensor.dtype(), tensor.shape());
+                return Err(Error::Model(format!("{name} is {dtype:?} {found:?}, expected F32 {shape:?}")));
             }
             Ok(tensor
                 .data()

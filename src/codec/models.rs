@@ -1,7 +1,7 @@
 //! The models that are at hand: the built-in ones, loaded when they are first asked for, and those
 //! that were given.
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::model::{Model, ModelId};
 use once_cell::race::OnceBox;
 use std::path::Path;
@@ -37,7 +37,10 @@ static AUTOENCODERS: [BuiltIn; 4] = {
 #[cfg(not(feature = "models"))]
 static AUTOENCODERS: [BuiltIn; 0] = [];
 
-/// Streams name these by their number from 1.
+/// Streams name mixing networks that are built in by their number from 1. The ids are known in a
+/// build without models too: its readers say which one is missing, and take one that is given.
+const MIXING_IDS: [ModelId; 1] = [ModelId(0x8a2669256274d9b0f4e12b3238355b43u128.to_be_bytes())];
+
 #[cfg(feature = "models")]
 static MIXING_NETWORKS: [BuiltIn; 1] = [BuiltIn::new(&swae_models::MIXING_NETWORKS[0])];
 #[cfg(not(feature = "models"))]
@@ -100,16 +103,21 @@ impl Models {
     /// A built-in model by name, or one from a model file: what options and command lines take.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] where there is neither, [`Error::Model`] where the file cannot be
-    /// read or is damaged.
+    /// [`Error::UnknownModel`] where there is neither, [`Error::ModelFile`] where the file cannot be
+    /// read, [`Error::Model`] where it holds no model that this library runs.
     pub fn named_or_file(name: &str) -> Result<Arc<Model>> {
         let known = Self::built_in().by_name(name);
         let path = Path::new(name);
         if known.is_ok() || !(path.exists() || name.ends_with(".safetensors")) {
             return known;
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::Model(format!("{name}: {e}")))?;
-        let model = Model::from_bytes(&bytes).map_err(|e| Error::Model(format!("{name}: {e}")))?;
+        let failed = |source: Cause| Error::ModelFile { place: format!("{name}: "), source };
+        let bytes = std::fs::read(path).map_err(|e| failed(e.into()))?;
+        let model = Model::from_bytes(&bytes).map_err(|e| match e {
+            Error::ModelFile { source, .. } => failed(source),
+            Error::Model(what) => Error::Model(format!("{name}: {what}")),
+            other => other,
+        })?;
         Ok(Arc::new(model))
     }
 
@@ -143,14 +151,14 @@ impl Models {
 
     /// The number, from 1, that streams name a built-in mixing network by.
     pub(crate) fn mixing_number(id: ModelId) -> Option<u8> {
-        let position = MIXING_NETWORKS.iter().position(|known| known.id == id);
-        position.and_then(|n| u8::try_from(n + 1).ok())
+        let position = MIXING_IDS.iter().position(|known| *known == id);
+        position.and_then(|n| u8::try_from(n.checked_add(1)?).ok())
     }
 
     /// The built-in mixing network of a number from 1.
     pub(crate) fn mixing_id(number: u8) -> Option<ModelId> {
         let position = usize::from(number).checked_sub(1)?;
-        MIXING_NETWORKS.get(position).map(|known| known.id)
+        MIXING_IDS.get(position).copied()
     }
 }
 
@@ -165,6 +173,7 @@ mod tests {
             assert_eq!(model.id(), known.id, "{}", known.name);
             assert_eq!(model.metadata.name, known.name);
         }
+        assert_eq!(MIXING_NETWORKS.each_ref().map(|known| known.id), MIXING_IDS);
     }
 
     #[test]
@@ -183,7 +192,12 @@ mod tests {
     fn a_damaged_model_file_is_an_error() {
         let bytes = Models::built_in().by_name("gr-16").unwrap().to_bytes();
         for len in [0, 7, 8, 100, 5000, bytes.len() - 1] {
-            assert!(Model::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+            let error = Model::from_bytes(&bytes[..len]).expect_err("it is cut");
+            assert!(std::error::Error::source(&error).is_some(), "{len} bytes: {error}");
         }
+        let missing = Models::named_or_file("no/such/file.safetensors").expect_err("there is none");
+        let cause =
+            std::error::Error::source(&missing).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        assert!(cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound), "{missing}");
     }
 }

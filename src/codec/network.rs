@@ -80,11 +80,17 @@ impl Network {
 
     /// Fused multiply-adds for one block.
     pub fn multiply_adds(&self) -> usize {
-        self.layers.iter().map(|l| l.gathers.iter().map(Vec::len).sum::<usize>() * l.cin * l.cout).sum()
+        let gathered = |l: &Layer| l.gathers.iter().map(Vec::len).sum::<usize>();
+        let of = |l: &Layer| gathered(l).saturating_mul(l.cin).saturating_mul(l.cout);
+        self.layers.iter().map(of).sum()
     }
 }
 
 /// `[tap][cin][cout]` from PyTorch's layout.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a model has as many weights as its layers need, and each has channels"
+)]
 fn taps_first(spec: &LayerSpec, weight: &[f32]) -> Vec<f32> {
     let (cin, cout) = (spec.cin, spec.cout);
     let taps = weight.len() / (cin * cout);
@@ -100,6 +106,7 @@ fn taps_first(spec: &LayerSpec, weight: &[f32]) -> Vec<f32> {
     out
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "positions along edges of 8 at most")]
 fn gathers(spec: &LayerSpec) -> Vec<Vec<(u32, u32)>> {
     let (n_in, n_out) = (spec.edge_in, spec.edge_out);
     debug_assert!(n_in <= EDGE && n_out <= EDGE);

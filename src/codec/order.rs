@@ -47,7 +47,8 @@ impl OrderEntry {
 /// it lies between.
 const PASSES: [[usize; 3]; 7] = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]];
 
-/// The order of a box of blocks.
+/// The order of a box of blocks, of which a tile has few.
+#[allow(clippy::arithmetic_side_effects, reason = "indices of a tile's blocks")]
 pub(crate) fn coding_order(blocks: [usize; 3]) -> Vec<OrderEntry> {
     let index = |at: [usize; 3]| ((at[2] * blocks[1] + at[1]) * blocks[0] + at[0]) as u32;
     let mut out = Vec::with_capacity(blocks.iter().product());
@@ -103,6 +104,7 @@ pub(crate) struct Entry {
 }
 
 /// The coding order of a tile whose pieces have these shapes.
+#[allow(clippy::arithmetic_side_effects, reason = "indices of a tile's blocks")]
 pub(crate) fn entries(pieces: &[[usize; 3]]) -> Vec<Entry> {
     let mut out = Vec::new();
     let mut previous_box = None;

@@ -1,6 +1,7 @@
 //! The preamble: what the payload of a bounded stream begins with.
 
 use crate::bound::Tolerance;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelId};
 use crate::models::Models;
@@ -20,7 +21,7 @@ fn upper_half(v: f64) -> u32 {
     (v.to_bits() >> 32) as u32
 }
 
-fn from_upper_half(bits: u32) -> f64 {
+pub(crate) fn from_upper_half(bits: u32) -> f64 {
     f64::from_bits(u64::from(bits) << 32)
 }
 
@@ -131,7 +132,7 @@ impl Preamble {
                     Some(id) => id,
                     None => {
                         return Err(damaged(
-                            "it uses a built-in model that this library does not have; use a newer swae, or one with its models",
+                            "it uses a built-in model that this library does not know; use a newer swae",
                         ));
                     }
                 },
@@ -156,8 +157,8 @@ impl Preamble {
     }
 
     /// What the tiles share.
-    pub(crate) fn frame(&self) -> Frame {
-        Frame { tolerance: self.tolerance, quantum: self.quantum, predictors: self.predictors }
+    pub(crate) fn frame(&self, engine: Engine) -> Frame {
+        Frame { engine, tolerance: self.tolerance, quantum: self.quantum, predictors: self.predictors }
     }
 
     /// The autoencoder that predicts, ready to run.

@@ -23,14 +23,14 @@ impl Residual {
     /// Subtracts the prediction from the truth.
     pub(crate) fn compare<T: Element>(&mut self, engine: Engine, truth: &Block, quantum: f64) {
         let mean = truth[0].abs() / (VALUES as f64).sqrt();
-        let rounding = 0.5f64.powi(T::DTYPE.mantissa_bits() as i32 + 1) + f64::EPSILON;
+        let rounding = 0.5f64.powi(T::DTYPE.mantissa_bits() as i32) / 2.0 + f64::EPSILON;
         self.allowed = (0.5 - mean * rounding / quantum).max(0.1) as f32;
         subtract(engine, truth, &self.prediction, 1.0 / quantum, &mut self.residual);
     }
 
     /// A rough estimate of the bits of the residual at a step exponent.
     pub(crate) fn rough_bits(&self, engine: Engine, step_exponent: i32) -> f32 {
-        distance(engine, &self.residual, half_octaves(-step_exponent) as f32)
+        distance(engine, &self.residual, half_octaves(step_exponent.saturating_neg()) as f32)
     }
 }
 

@@ -106,7 +106,7 @@ impl SeriesDecoder {
         match boxes.pop() {
             Some(only) if boxes.is_empty() => Ok(only),
             last => {
-                let count = boxes.len() + usize::from(last.is_some());
+                let count = boxes.len().saturating_add(usize::from(last.is_some()));
                 Err(Error::Stream(format!("it holds {count} boxes, not one; decode_boxes gives all")))
             }
         }

@@ -19,7 +19,7 @@ pub struct PredictorStatistics {
 
 impl PredictorStatistics {
     fn add(&mut self, other: &Self) {
-        self.blocks += other.blocks;
+        self.blocks = self.blocks.saturating_add(other.blocks);
         self.bits += other.bits;
         self.saved += other.saved;
     }

@@ -6,6 +6,7 @@ use crate::element::Element;
 use crate::encode::bounded::plan;
 use crate::encode::interfield::choose_reference_fields;
 use crate::encode::{Bounded, Report, compress_bounded};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::field::Field;
 use crate::history::History;
@@ -62,9 +63,9 @@ pub fn coding_groups(dependencies: &[Vec<usize>]) -> std::result::Result<Vec<Vec
 
 /// A circle among fields of which each depends on another of them.
 fn circle(dependencies: &[Vec<usize>], waiting: &[usize]) -> Vec<usize> {
-    let mut path = vec![waiting[0]];
+    let mut path: Vec<usize> = waiting.first().copied().into_iter().collect();
     loop {
-        let last = path[path.len() - 1];
+        let Some(&last) = path.last() else { return path };
         let next = dependencies[last].iter().copied().find(|other| waiting.contains(other));
         let Some(next) = next else { return path };
         if let Some(first) = path.iter().position(|&field| field == next) {
@@ -198,7 +199,8 @@ fn decompress_step_here(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Res
 /// The fields that each field of a step is to be predicted from.
 fn reference_fields<T: Element>(fields: &[StepField<'_, T>]) -> Vec<Vec<usize>> {
     let mut chosen = vec![Vec::new(); fields.len()];
-    let Some(first) = fields.first() else { return chosen };
+    // Where there is no engine, each field's encoding says so.
+    let (Some(first), Ok(engine)) = (fields.first(), Engine::best()) else { return chosen };
     let boxes: Vec<_> = first.views.iter().map(FieldView::count).collect();
     let is_first = |i: usize| fields[..i].iter().all(|other| other.name != fields[i].name);
     let planned = (0..fields.len()).filter(|&i| is_first(i)).filter_map(|i| {
@@ -206,7 +208,8 @@ fn reference_fields<T: Element>(fields: &[StepField<'_, T>]) -> Vec<Vec<usize>> 
         Some((i, plan(name, views, settings, history, &boxes)?))
     });
     let (numbers, planned): (Vec<_>, Vec<_>) = planned.unzip();
-    for (number, references) in numbers.iter().zip(choose_reference_fields(&planned, &tiles(&boxes))) {
+    let references = choose_reference_fields(engine, &planned, &tiles(&boxes));
+    for (number, references) in numbers.iter().zip(references) {
         chosen[*number] = references.into_iter().map(|i| numbers[i]).collect();
     }
     chosen

@@ -9,6 +9,7 @@ use crate::latent::{self, LatentCoding};
 use crate::memory;
 use crate::model::ModelId;
 use crate::preamble::Preamble;
+use crate::tiling::TILE_BLOCKS;
 use crate::view::{FieldView, check_shape};
 use crate::wire::{self, ByteReader, checksum, unseal, write_varint};
 use std::borrow::Cow;
@@ -109,7 +110,7 @@ impl<'a> Stream<'a> {
             BOUNDED => Kind::Bounded(Preamble::read(&mut ByteReader::new(payload))?),
             other => return Err(Error::Stream(format!("unknown mode {other}"))),
         };
-        let payload = body.len() - payload.len()..body.len();
+        let payload = body.len().saturating_sub(payload.len())..body.len();
         Ok(Self { header: Header { dtype, boxes, kind }, payload, bytes })
     }
 
@@ -143,7 +144,7 @@ impl<'a> Stream<'a> {
 /// # Errors
 /// [`Error::Memory`].
 pub(crate) fn seal<T: Element>(views: &[FieldView<'_, T>], mode: u8, payload: &[u8]) -> Result<Vec<u8>> {
-    let mut out = memory::with_capacity(payload.len() + 64)?;
+    let mut out = memory::with_capacity(payload.len().saturating_add(64))?;
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&[T::DTYPE as u8, mode]);
@@ -155,7 +156,7 @@ pub(crate) fn seal<T: Element>(views: &[FieldView<'_, T>], mode: u8, payload: &[
     for view in &views[..if same_shape { views.len().min(1) } else { views.len() }] {
         view.count().iter().for_each(|&n| write_varint(n as u64, &mut out));
     }
-    memory::reserve(&mut out, payload.len() + 4)?;
+    memory::reserve(&mut out, payload.len().saturating_add(4))?;
     out.extend_from_slice(payload);
     wire::seal(&mut out);
     Ok(out)
@@ -181,11 +182,13 @@ fn shapes(reader: &mut ByteReader<'_>) -> Result<Vec<[usize; 3]>> {
     };
     let shapes = if same_shape {
         let shape = if boxes > 0 { shape()? } else { [0; 3] };
-        // Every box takes some bits of the stream; many of nothing at all would take memory alone.
-        if boxes > left.saturating_mul(1 << 12) {
+        // Every box takes some bits of the stream, one with values no less than a part of a tile;
+        // many of nothing at all would take memory alone.
+        let most = if shape.contains(&0) { 1 << 12 } else { TILE_BLOCKS };
+        if boxes > left.saturating_mul(most) {
             return Err(impossible());
         }
-        vec![shape; boxes]
+        memory::collect(boxes, std::iter::repeat_n(shape, boxes))?
     } else {
         if boxes > left {
             return Err(impossible());

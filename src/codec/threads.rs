@@ -88,7 +88,7 @@ impl Threads {
                 return Self { pool: Some(pool), handles };
             }
             // Those that did start have ended; so many can be had.
-            wanted = handles.len().min(wanted - 1);
+            wanted = handles.len().min(wanted.saturating_sub(1));
             join(handles);
         }
         Self { pool: None, handles: Vec::new() }

@@ -40,7 +40,7 @@ pub(crate) fn tiles(boxes: &[[usize; 3]]) -> Vec<Vec<Piece>> {
                     room = TILE_BLOCKS;
                 }
             }
-            room -= blocks(count);
+            room = room.saturating_sub(blocks(count));
             continue;
         }
         let along = |a: usize| (0..count[a]).step_by(TILE);
@@ -48,7 +48,7 @@ pub(crate) fn tiles(boxes: &[[usize; 3]]) -> Vec<Vec<Piece>> {
             for y in along(1) {
                 for x in along(0) {
                     let start = [x, y, z];
-                    let part = from_fn(|a| (count[a] - start[a]).min(TILE));
+                    let part = from_fn(|a| count[a].saturating_sub(start[a]).min(TILE));
                     out.push(vec![Piece { of, start, count: part }]);
                 }
             }
@@ -60,8 +60,15 @@ pub(crate) fn tiles(boxes: &[[usize; 3]]) -> Vec<Vec<Piece>> {
 
 /// How many tiles [`tiles`] would give, at least, without making them.
 pub(crate) fn least_tiles(boxes: &[[usize; 3]]) -> usize {
-    let blocks = boxes.iter().fold(0usize, |n, &count| n.saturating_add(blocks(count)));
-    blocks.div_ceil(TILE_BLOCKS)
+    let (mut own, mut shared) = (0usize, 0usize);
+    for &count in boxes {
+        if count.iter().all(|&n| n <= TILE) {
+            shared = shared.saturating_add(blocks(count));
+        } else {
+            own = own.saturating_add(count.iter().map(|n| n.div_ceil(TILE)).product());
+        }
+    }
+    own.saturating_add(shared.div_ceil(TILE_BLOCKS))
 }
 
 /// The coding order of a tile.
@@ -78,6 +85,7 @@ pub(crate) struct Window<'a, T> {
     rows: Vec<&'a mut [T]>,
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "places in a tile of 64 values along each edge")]
 impl<T: Copy> Window<'_, T> {
     /// Whether nothing of the piece is asked for.
     pub(crate) fn is_empty(&self) -> bool {
@@ -124,7 +132,8 @@ impl<T: Copy> Window<'_, T> {
 }
 
 /// The windows of all pieces of [`tiles`], tile by tile, on a part of each box: `out` holds the
-/// values of the regions.
+/// values of the regions. Boxes fit the address space, and regions lie in them.
+#[allow(clippy::arithmetic_side_effects, reason = "indices in boxes that were checked")]
 pub(crate) fn windows<'a, T>(
     tiles: &[Vec<Piece>],
     boxes: &[[usize; 3]],
@@ -175,7 +184,7 @@ mod tests {
             vec![[0, 5, 5]],
             vec![[96, 130, 7]],
             vec![[8, 8, 8]; 2000],
-            vec![[13, 5, 16], [65, 1, 1], [64, 64, 64], [3, 3, 3]],
+            vec![[13, 5, 16], [65, 1, 1], [64, 64, 64], [3, 3, 3], [1000, 0, 1], [1, 1, 1000]],
         ] {
             let tiles = tiles(&boxes);
             let values: usize = tiles.iter().flatten().map(|p| p.count.iter().product::<usize>()).sum();

@@ -3,6 +3,8 @@
 //!
 //! Behind the feature `training`; nothing here is in the way of a field.
 
+#![allow(clippy::arithmetic_side_effects, reason = "a trainer reads what an encoder wrote just now")]
+
 use crate::blocks::Block;
 use crate::element::Element;
 use crate::encode::Bounded;

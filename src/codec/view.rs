@@ -1,5 +1,7 @@
 //! A field where the simulation keeps it: memory, a shape, strides, ghost zones. Nothing is copied.
 
+#![allow(clippy::arithmetic_side_effects, reason = "sums that were checked, or are wider than their terms")]
+
 use crate::element::Element;
 use crate::error::{Error, Result};
 use std::ops::Range;

@@ -63,8 +63,10 @@ impl From<swae_codec::Error> for Error {
     fn from(e: swae_codec::Error) -> Self {
         use swae_codec::Error as E;
         match e {
-            E::Model(_) | E::UnknownModel { .. } | E::MissingModel(_) => Self::Model(e.to_string()),
-            E::Device(_) => Self::Unsupported(e.to_string()),
+            E::Model(_) | E::ModelFile { .. } | E::UnknownModel { .. } | E::MissingModel(_) => {
+                Self::Model(e.to_string())
+            }
+            E::Device(_) | E::Gpu { .. } => Self::Unsupported(e.to_string()),
             E::Stream(_) => Self::Corrupt(e.to_string()),
             E::Version { .. } => Self::Version(e.to_string()),
             E::Memory(_) => Self::Memory(e.to_string()),

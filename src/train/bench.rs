@@ -48,7 +48,7 @@ fn seconds(mut call: impl FnMut()) -> f64 {
 /// Where the model has no encoder.
 pub fn speeds(model: &Model) -> Result<[Speed; 2]> {
     tch::set_num_threads(1);
-    let engine = Engine::best();
+    let engine = Engine::best()?;
     let peak = multiply_adds_per_second(engine);
     let reference = Swae::of_model(model).context("the model has no encoder")?;
     let encoder = Network::encoder(model)?;

@@ -179,7 +179,7 @@ fn bench(name: &str, json: bool) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&speeds)?);
         return Ok(());
     }
-    println!("{name}, engine {}, one thread", Engine::best().name());
+    println!("{name}, engine {}, one thread", Engine::best()?.name());
     for s in speeds {
         println!(
             "{}: {:.0} blocks/s = {:.1} GFLOP/s, {:.0} % of the FMA peak; libtorch {:.0} blocks/s (batches of {}): {:.1} times as fast",

@@ -178,8 +178,8 @@ mod tests {
             let flat = values(&blocks);
             let input: Vec<Lanes> =
                 (0..512).map(|i| Lanes(std::array::from_fn(|l| flat[l * 512 + i]))).collect();
-            let z = Network::encoder(&model).unwrap().run(Engine::best(), &input);
-            let y = Network::decoder(&model).run(Engine::best(), &z);
+            let z = Network::encoder(&model).unwrap().run(Engine::SCALAR, &input);
+            let y = Network::decoder(&model).run(Engine::SCALAR, &z);
             for (ours, theirs, what) in [(&z, &latents, "latents"), (&y, &decoded, "values")] {
                 let n = ours.len();
                 let scale = theirs.iter().fold(0f32, |m, v| m.max(v.abs()));

@@ -4,6 +4,8 @@
 //! there is none. The kernel (`network.cu`) travels as PTX, which the driver compiles; `make ptx`
 //! makes it from the source.
 
+#![allow(clippy::arithmetic_side_effects, reason = "an encoder reads the values of a field and nothing else")]
+
 use crate::blocks::VALUES;
 use crate::engine::{Engine, LANES, Lanes};
 use crate::error::{Error, Result};
@@ -173,9 +175,10 @@ impl Gpu {
         let input: Vec<f32> =
             (0..VALUES).flat_map(|i| (0..blocks).map(move |block| number(i, block))).collect();
         let found = self.run(&input)?;
+        let engine = Engine::best()?;
         for round in 0..rounds {
             let lanes = |i: usize| Lanes(std::array::from_fn(|l| number(i, round * LANES + l)));
-            let expected = network.run(Engine::best(), &(0..VALUES).map(lanes).collect::<Vec<_>>());
+            let expected = network.run(engine, &(0..VALUES).map(lanes).collect::<Vec<_>>());
             let same = expected.iter().zip(found.chunks_exact(blocks)).all(|(expected, found)| {
                 let found = &found[round * LANES..blocks.min((round + 1) * LANES)];
                 found.iter().zip(expected.0).all(|(found, expected)| found.to_bits() == expected.to_bits())
@@ -219,7 +222,7 @@ impl OnDevice {
 }
 
 fn failed(number: usize, error: DriverError) -> Error {
-    Error::Device(format!("GPU {number}: {error}"))
+    Error::Gpu { number, source: error.into() }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use super::savings;
 use super::tile::{DecodedBlock, decode as decode_tile};
 use crate::blocks::{BlockGrid, VALUES};
 use crate::element::Element;
+use crate::engine::Engine;
+use crate::entropy::range_coder::Reader;
 use crate::error::Result;
 use crate::history::History;
 use crate::memory;
@@ -46,7 +48,8 @@ fn memory_of_tiles<T: Element>(boxes: &[[usize; 3]], regions: &[Region], keeps_r
     let blocks = blocks.min(tiles.saturating_mul(TILE_BLOCKS));
     let rows = regions.iter().map(|[_, y, z]| y.len().saturating_mul(z.len()));
     let rows = rows.fold(0, usize::saturating_add).saturating_mul(size_of::<&mut [T]>());
-    blocks.saturating_mul(VALUES * size_of::<T>() * 5 / 4).saturating_add(rows)
+    let of_a_block = size_of::<T>().saturating_mul(VALUES + VALUES / 4);
+    blocks.saturating_mul(of_a_block).saturating_add(rows)
 }
 
 /// Decodes into `out`, the values of each region, x fastest. The payload is long enough for the
@@ -62,6 +65,7 @@ pub(super) fn decode<T: Element>(
 ) -> Result<BlockStatistics> {
     let Task { boxes, regions, models, mut history, counts } = task;
     memory::room(memory_of_tiles::<T>(boxes, regions, history.is_some()))?;
+    let engine = Engine::best()?;
     let mut reader = ByteReader::new(payload);
     let preamble = Preamble::read(&mut reader)?;
     let tiles = tiles(boxes);
@@ -89,7 +93,7 @@ pub(super) fn decode<T: Element>(
             InterFieldPrediction::new(inter_field, previous, fields.iter().map(|step| &step.tiles[i]))
         });
         let references = References { previous, inter_field, mixing: mixing.as_ref() };
-        let tile = Tile::new(preamble.frame(), entries.len(), references);
+        let tile = Tile::new(preamble.frame(engine), entries.len(), references);
         let (mut bytes, mut from_latents) = (bytes[i], Vec::new());
         if let Some(autoencoder) = &autoencoder {
             let mut reader = ByteReader::new(bytes);
@@ -104,7 +108,8 @@ pub(super) fn decode<T: Element>(
                 savings::count(&mut statistics, block);
             }
         };
-        let reference = decode_tile(tile, &entries, bytes, &from_latents, windows, observe);
+        let mut reader = Reader::new(bytes);
+        let reference = decode_tile(tile, &entries, &mut reader, &from_latents, windows, observe);
         Ok(Some(DecodedTile { reference: keeps_reference.then_some(reference), statistics }))
     };
     let decoded = threads::map(windows.iter_mut().enumerate().collect::<Vec<_>>(), tile);

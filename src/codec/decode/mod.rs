@@ -7,7 +7,7 @@
 mod bounded;
 mod savings;
 mod stream;
-mod tile;
+pub(crate) mod tile;
 
 pub use stream::{
     advance, block_statistics, decompress, decompress_box, decompress_boxes, decompress_region,

@@ -11,7 +11,7 @@ use crate::statistics::BlockStatistics;
 /// Counts a block, and what the way that it is coded saved.
 pub(super) fn count<T: Element>(statistics: &mut BlockStatistics, block: &DecodedBlock<'_, T>) {
     let DecodedBlock { context, symbols, bits, .. } = block;
-    let as_it_is = (context.values as u32 * context.width) as f64;
+    let as_it_is = context.values as f64 * f64::from(context.width);
     statistics.count(symbols, *bits);
     statistics.of_symbols(symbols).saved += match symbols {
         Symbols::Coded(coded) => saved(block, coded).unwrap_or(as_it_is - bits),

@@ -3,6 +3,7 @@
 use super::bounded::{self, Task};
 use crate::blocks::{EDGE, VALUES};
 use crate::element::{Dtype, Element};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::field::{Field, wrong_type};
 use crate::history::History;
@@ -47,7 +48,7 @@ fn only(mut fields: Vec<Field>) -> Result<Field> {
     match fields.pop() {
         Some(field) if fields.is_empty() => Ok(field),
         last => {
-            let count = fields.len() + usize::from(last.is_some());
+            let count = fields.len().saturating_add(usize::from(last.is_some()));
             Err(Error::Stream(format!("it holds {count} boxes, not one")))
         }
     }
@@ -218,7 +219,11 @@ fn check_length<T: Element>(stream: &Stream<'_>) -> Result<()> {
         Kind::Latent(..) => values.div_ceil(VALUES) <= payload.len(),
         Kind::Bounded(_) => least_tiles(&header.boxes) <= payload.len(),
     };
-    if fits { Ok(()) } else { Err(Error::Stream("its length does not fit its shape".into())) }
+    if fits { Ok(()) } else { Err(wrong_length()) }
+}
+
+fn wrong_length() -> Error {
+    Error::Stream("its length does not fit its shape".into())
 }
 
 /// Decodes the regions of a stream whose length was checked.
@@ -236,6 +241,7 @@ fn decode<T: Element>(
         Kind::Latent(..) => boxes.iter().map(|count| count[2].div_ceil(EDGE)).sum(),
         Kind::Bounded(_) => least_tiles(boxes),
     };
+    Engine::best()?;
     threads::call(tasks, || decode_here(stream, models, regions, history, counts, out))
 }
 
@@ -253,7 +259,8 @@ fn decode_here<T: Element>(
         Kind::Raw => {
             let mut bytes = payload;
             for ((count, region), out) in header.boxes.iter().zip(regions).zip(out) {
-                let (of_box, rest) = bytes.split_at(count.iter().product::<usize>() * T::DTYPE.size());
+                let size = count.iter().product::<usize>().saturating_mul(T::DTYPE.size());
+                let (of_box, rest) = bytes.split_at_checked(size).ok_or_else(wrong_length)?;
                 cut_raw(of_box, *count, region, out);
                 bytes = rest;
             }
@@ -279,19 +286,21 @@ fn decode_here<T: Element>(
 
 /// Copies the part of a box that lies in a region.
 fn cut<T: Element>(values: &[T], count: [usize; 3], region: &Region, out: &mut [T]) {
-    for_rows(count, region, out, |first, out| out.copy_from_slice(&values[first..first + out.len()]));
+    for_rows(count, region, out, |first, out| out.copy_from_slice(&values[first..][..out.len()]));
 }
 
 /// The same from the bytes of a box.
 fn cut_raw<T: Element>(bytes: &[u8], count: [usize; 3], region: &Region, out: &mut [T]) {
     let size = T::DTYPE.size();
     for_rows(count, region, out, |first, out| {
-        let values = bytes[first * size..].chunks_exact(size);
+        let values = bytes.chunks_exact(size).skip(first);
         out.iter_mut().zip(values).for_each(|(out, value)| *out = T::read_le(value));
     });
 }
 
-/// Goes over the rows of a region: the index in its box of the row's first value, and the row.
+/// Goes over the rows of a region: the index in its box of the row's first value, and the row. The
+/// region was checked to lie in the box, and the box to fit the address space.
+#[allow(clippy::arithmetic_side_effects, reason = "indices in a box that was checked")]
 fn for_rows<T>(count: [usize; 3], region: &Region, out: &mut [T], mut row: impl FnMut(usize, &mut [T])) {
     let [x, y, z] = region.clone();
     // Not to walk along an axis of any length for no value at all.

@@ -3,7 +3,7 @@
 use crate::blocks::{Block, Places, VALUES};
 use crate::element::Element;
 use crate::engine::for_engines;
-use crate::entropy::range_coder::{Coder, Reader};
+use crate::entropy::range_coder::Coder;
 use crate::entropy::symbols::{BlockContext, Contexts, Symbols, code};
 use crate::legendre::inverse;
 use crate::order::Entry;
@@ -44,29 +44,29 @@ pub(crate) struct DecodedBlock<'a, T> {
     pub(crate) coefficients: &'a Block,
 }
 
-/// Decodes a tile: puts every block's values into the windows of its pieces, unless none is wanted,
-/// shows each block to `observe`, and gives what the next step may be predicted from.
+/// Decodes the tile that `reader` reads: puts every block's values into the windows of its pieces,
+/// unless none is wanted, shows each block to `observe`, and gives what the next step may be
+/// predicted from.
 /// `latent_predictions` are the autoencoder's, by entry.
 pub(crate) fn decode<T: Element>(
     mut tile: Tile<'_, T>,
     entries: &[Entry],
-    bytes: &[u8],
+    reader: &mut impl Coder,
     latent_predictions: &[Option<Box<Block>>],
     mut windows: Option<&mut [Window<'_, T>]>,
     mut observe: impl FnMut(&DecodedBlock<'_, T>),
 ) -> ReferenceTile<T> {
-    let mut reader = Reader::new(bytes);
     let mut contexts = Contexts::new();
     let zeros = [0.0; VALUES];
     let mut workspace =
         Box::new(Workspace { coefficients: zeros, decoded: zeros, values: [T::default(); VALUES] });
     let Workspace { coefficients, decoded, values } = &mut *workspace;
-    let links = Links::possible(entries).then(|| Links::code(&mut reader, Links::default(), entries.len()));
+    let links = Links::possible(entries).then(|| Links::code(reader, Links::default(), entries.len()));
     for (number, entry) in entries.iter().enumerate() {
         let from_latents = latent_predictions.get(number).and_then(Option::as_deref);
         let entry = &match links {
             Some(links) => {
-                let linked = links.code_piece(&mut reader, contexts.links(), entry.piece, [None; 3]);
+                let linked = links.code_piece(reader, contexts.links(), entry.piece, [None; 3]);
                 Links::apply(linked, entry)
             }
             None => *entry,
@@ -77,7 +77,7 @@ pub(crate) fn decode<T: Element>(
         tile.prepare(entries, number);
         let context = tile.context(entry, from_latents.is_some());
         let before = reader.spent();
-        let symbols = code(&mut reader, &mut contexts, &context, None);
+        let symbols = code(reader, &mut contexts, &context, None);
         let bits = reader.spent() - before;
         let places = Places::of(entry.place);
         match &symbols {

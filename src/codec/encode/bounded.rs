@@ -9,6 +9,7 @@ use super::verify::ErrorStatistics;
 use crate::blocks::{BlockGrid, VALUES};
 use crate::bound::{Bound, Tolerance, ValueRange};
 use crate::element::Element;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::history::History;
 use crate::memory;
@@ -143,6 +144,7 @@ fn encode_boxes<T: Element>(
     // They are of this step alone, whatever becomes of it.
     let given = history.as_mut().map(|h| std::mem::take(&mut h.references)).unwrap_or_default();
     settings.bound.check()?;
+    let engine = Engine::best()?;
     let predictors = settings.predictors;
     let range = settings.range_of(views);
     let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
@@ -159,6 +161,7 @@ fn encode_boxes<T: Element>(
     let autoencoder = settings.model.filter(is_autoencoder);
     let constant = predictors.has_constant();
     let work = Work {
+        engine,
         views,
         tiles: tiles(&boxes),
         reference_fields: fields.collect(),
@@ -216,6 +219,7 @@ pub(crate) fn plan<'a, T: Element>(
 
 /// Boxes to be encoded.
 struct Work<'a, T, O> {
+    engine: Engine,
     views: &'a [FieldView<'a, T>],
     boxes: Vec<[usize; 3]>,
     tiles: Vec<Vec<Piece>>,
@@ -294,7 +298,7 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
 
     /// How the field is predicted from others of its step, where that pays.
     fn inter_field(&self, quantum: f64) -> Option<InterField> {
-        interfield::fit(self.views, &self.tiles, self.previous, &self.reference_fields, quantum)
+        interfield::fit(self.engine, self.views, &self.tiles, self.previous, &self.reference_fields, quantum)
     }
 
     /// A tile; where there is an autoencoder, the latents stand in front of its bytes, and their
@@ -316,7 +320,7 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
             InterFieldPrediction::new(inter_field, previous, fields)
         });
         let references = References { previous, inter_field, mixing };
-        let tile = Tile::new(preamble.frame(), entries.len(), references);
+        let tile = Tile::new(preamble.frame(self.engine), entries.len(), references);
         let predict = |n: &Autoencoder| n.predictions(tile.engine, &entries, &views, preamble.quantum);
         let possible = network.filter(|_| preamble.quantum.is_normal());
         let predictions = possible.map_or_else(Vec::new, predict);

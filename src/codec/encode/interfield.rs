@@ -34,13 +34,14 @@ const NOISE: f64 = 0.05;
 
 /// A sample of a step's whole blocks: the tile and the entry of each.
 struct Spots {
+    engine: Engine,
     of: Vec<(usize, Entry)>,
     /// So many blocks stand for one of them.
     share: f64,
 }
 
 impl Spots {
-    fn of(tiles: &[Vec<Piece>]) -> Self {
+    fn of(engine: Engine, tiles: &[Vec<Piece>]) -> Self {
         let entries =
             |(i, tile): (usize, &Vec<Piece>)| entries_of(tile).into_iter().map(move |entry| (i, entry));
         let mut of: Vec<_> =
@@ -48,7 +49,7 @@ impl Spots {
         let all = of.len();
         let every = all.div_ceil(LOOKED_AT).max(1);
         of = of.into_iter().step_by(every).collect();
-        Self { share: all as f64 / of.len().max(1) as f64, of }
+        Self { engine, share: all as f64 / of.len().max(1) as f64, of }
     }
 
     fn len(&self) -> usize {
@@ -57,13 +58,12 @@ impl Spots {
 
     /// Coefficients of the field itself, in quanta.
     fn truth<T: Element>(&self, views: &[FieldView<'_, T>], tiles: &[Vec<Piece>], quantum: f64) -> Vec<f64> {
-        let engine = Engine::best();
         let mut coefficients = [0.0; VALUES];
         let mut out = Vec::with_capacity(self.len());
         for (tile, entry) in &self.of {
             let piece = &tiles[*tile][entry.piece];
             let view = views[piece.of].part(piece.start, piece.count);
-            forward(engine, &gather(&view, entry.place), &mut coefficients);
+            forward(self.engine, &gather(&view, entry.place), &mut coefficients);
             out.extend(SCAN.place[..SAMPLED].iter().map(|&k| finite(coefficients[usize::from(k)] / quantum)));
         }
         out
@@ -211,11 +211,12 @@ pub(crate) struct Planned<'a, T> {
 /// The reference fields of each field, greatest gain first; no field is predicted from itself,
 /// however indirectly. All have the same boxes, cut into `tiles`.
 pub(crate) fn choose_reference_fields<T: Element>(
+    engine: Engine,
     fields: &[Planned<'_, T>],
     tiles: &[Vec<Piece>],
 ) -> Vec<Vec<usize>> {
     let mut chosen = vec![Vec::new(); fields.len()];
-    let spots = Spots::of(tiles);
+    let spots = Spots::of(engine, tiles);
     if fields.len() < 2 || spots.of.len() < FEWEST {
         return chosen;
     }
@@ -272,6 +273,7 @@ fn depends(chosen: &[Vec<usize>], field: usize, on: usize) -> bool {
 /// The weights with which a field is predicted from others, whose last step is the one that is
 /// being coded; nothing for a keyframe, or where it does not pay.
 pub(crate) fn fit<T: Element>(
+    engine: Engine,
     views: &[FieldView<'_, T>],
     tiles: &[Vec<Piece>],
     previous: Option<&ReferenceStep<T>>,
@@ -279,7 +281,7 @@ pub(crate) fn fit<T: Element>(
     quantum: f64,
 ) -> Option<InterField> {
     let previous = previous.filter(|_| !reference_fields.is_empty() && quantum.is_normal())?;
-    let spots = Spots::of(tiles);
+    let spots = Spots::of(engine, tiles);
     if spots.of.len() < FEWEST {
         return None;
     }

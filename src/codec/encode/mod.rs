@@ -4,6 +4,8 @@
 //! one; `decide` chooses how a block is coded, with `quantise`, `refine` and `verify`; `interfield`
 //! finds which fields of a step predict which.
 
+#![allow(clippy::arithmetic_side_effects, reason = "an encoder reads the values of a field and nothing else")]
+
 pub(crate) mod bounded;
 mod decide;
 pub(crate) mod interfield;

@@ -4,6 +4,7 @@ use super::bounded::{Bounded, compress_bounded};
 use crate::config::{Compression, Mode};
 use crate::device::Device;
 use crate::element::Element;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::latent::{self, LatentCoding};
 use crate::memory;
@@ -97,6 +98,7 @@ pub fn compress_boxes_on<T: Element>(
     views: &[FieldView<'_, T>],
     method: Method<'_>,
 ) -> Result<Vec<u8>> {
+    Engine::best()?;
     match method {
         Method::Raw => {
             let values = views.iter().map(FieldView::len).fold(0, usize::saturating_add);

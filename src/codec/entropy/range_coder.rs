@@ -3,6 +3,9 @@
 //! One piece of code describes a decision for writer, reader and meter alike ([`Coder::bit`]), so
 //! what is read is what was written by construction. The range coder is the carry-propagating one
 //! of LZMA (G. N. N. Martin, "Range encoding", 1979), with 15-bit probabilities.
+//!
+//! A damaged stream may say any number. Arithmetic on what is read therefore wraps or saturates, and
+//! is never checked by a panic.
 
 use crate::computed::Computed;
 
@@ -20,6 +23,9 @@ pub(crate) struct BitModel {
     /// Decisions so far; the more, the slower the probability moves.
     count: u8,
 }
+
+/// Probabilities move towards this or 16.
+const LIKELIEST: i32 = ONE as i32 - 16;
 
 /// Beyond so many decisions a model forgets the oldest ones.
 const MEMORY: u8 = 200;
@@ -48,7 +54,7 @@ impl BitModel {
         // 31 bits at most: nothing here can overflow, and the checks would cost a tenth of all
         // decoding.
         let rate = RATES[usize::from(self.count)];
-        let target = if bit { i32::from(ONE) - 16 } else { 16 };
+        let target = if bit { LIKELIEST } else { 16 };
         let probability = i32::from(self.probability);
         let change = target.wrapping_sub(probability).wrapping_mul(rate) >> 16;
         self.probability = probability.wrapping_add(change) as u16;
@@ -72,6 +78,12 @@ fn split(range: u32, model: &BitModel) -> u32 {
     (range >> PRECISION).wrapping_mul(u32::from(model.probability))
 }
 
+/// The low bits of a number, fewer than 64.
+#[inline(always)]
+pub(crate) fn low_bits(value: u64, count: u32) -> u64 {
+    value & 1u64.wrapping_shl(count).wrapping_sub(1)
+}
+
 /// Writes, reads or measures decisions. A writer and a meter are given the truth and give it back,
 /// a reader ignores what it is given.
 pub(crate) trait Coder {
@@ -84,13 +96,13 @@ pub(crate) trait Coder {
 
     /// The low `count` bits of a number of any length, highest first.
     fn wide(&mut self, value: u64, count: u32) -> u64 {
-        let mut out = 0;
+        let mut out = 0u64;
         let mut left = count;
         while left > 0 {
             let n = left.min(16);
-            left -= n;
-            let part = ((value >> left) & 0xffff) as u32 & ((1 << n) - 1);
-            out = (out << n) | u64::from(self.flat(part, n));
+            left = left.saturating_sub(n);
+            let part = low_bits(value.wrapping_shr(left), n) as u32;
+            out = out.wrapping_shl(n) | u64::from(self.flat(part, n));
         }
         out
     }
@@ -108,10 +120,12 @@ pub(crate) trait Coder {
     /// Any number: its length in bits by [`Coder::unary`], then the bits below the highest one.
     /// `models` are 32.
     fn number(&mut self, models: &mut [BitModel; 32], value: u32) -> u32 {
-        // One more than the value has at least one bit.
-        let shifted = u64::from(value) + 1;
-        let below = self.unary(models, 63 - shifted.leading_zeros() as usize) as u32;
-        ((1u64 << below | self.wide(shifted & ((1 << below) - 1), below)) - 1) as u32
+        // One more than the value has at least one bit. There are 32 models, so no more than 33 bits
+        // are read; of numbers that no writer writes the low 32 are taken.
+        let shifted = u64::from(value).saturating_add(1);
+        let below = self.unary(models, shifted.ilog2() as usize) as u32;
+        let read = 1u64.wrapping_shl(below) | self.wide(low_bits(shifted, below), below);
+        read.saturating_sub(1) as u32
     }
 
     /// Any signed number. `models` are of: not 0, negative, and 32 of [`Coder::number`].
@@ -120,8 +134,9 @@ pub(crate) trait Coder {
             return 0;
         }
         let negative = self.bit(negative, value < 0);
-        let magnitude = i64::from(self.number(models, value.unsigned_abs().saturating_sub(1))) + 1;
-        let value = if negative { -magnitude } else { magnitude };
+        let magnitude = self.number(models, value.unsigned_abs().saturating_sub(1));
+        let magnitude = i64::from(magnitude).saturating_add(1);
+        let value = if negative { magnitude.saturating_neg() } else { magnitude };
         value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
     }
 }
@@ -137,6 +152,7 @@ pub(crate) struct Writer {
     out: Vec<u8>,
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "a writer's numbers are its own")]
 impl Writer {
     pub(crate) fn new() -> Self {
         Self { low: 0, range: u32::MAX, held: 0, run: 0, first: true, out: Vec::new() }
@@ -182,6 +198,7 @@ impl Writer {
     }
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "a writer's numbers are its own")]
 impl Coder for Writer {
     fn spent(&self) -> f64 {
         (self.out.len() + self.run) as f64 * 8.0 + 32.0 - f64::from(self.range).log2()
@@ -236,7 +253,7 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> u32 {
-        self.taken += 1;
+        self.taken = self.taken.saturating_add(1);
         match self.left.split_first() {
             Some((&byte, left)) => {
                 self.left = left;
@@ -277,9 +294,11 @@ impl Coder for Reader<'_> {
 
     #[inline(always)]
     fn flat(&mut self, _: u32, count: u32) -> u32 {
-        self.range >>= count;
-        let value = (self.code / self.range).min((1 << count) - 1);
-        self.code -= value * self.range;
+        // The range has more than 24 bits and the shift at most 16, so something is left of it; and
+        // `value` ranges are no more than the code.
+        self.range = self.range.wrapping_shr(count);
+        let value = self.code.checked_div(self.range).unwrap_or(0).min(low_bits(u64::MAX, count) as u32);
+        self.code = self.code.wrapping_sub(value.wrapping_mul(self.range));
         self.refill();
         value
     }
@@ -304,7 +323,7 @@ impl Coder for Meter {
     }
 
     fn bit(&mut self, model: &mut BitModel, bit: bool) -> bool {
-        self.bits += cost(if bit { model.probability } else { ONE - model.probability });
+        self.bits += cost(if bit { model.probability } else { ONE.saturating_sub(model.probability) });
         bit
     }
 

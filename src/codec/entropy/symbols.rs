@@ -5,9 +5,12 @@
 //! was in the neighbours and in the previous step, and how large those of lower degree are in the
 //! block itself (the magnitude contexts of embedded wavelet coders, Wu & Memon 1997, on a block's
 //! Legendre coefficients).
+//!
+//! A damaged stream may say any number: arithmetic on what is read saturates, and places in tables
+//! wrap, as their bounds are checked where they are used.
 
 use super::initial_tables;
-use super::range_coder::{BitModel, Coder, Meter};
+use super::range_coder::{BitModel, Coder, Meter, low_bits};
 use crate::blocks::{EDGE, VALUES};
 use crate::computed::Computed;
 use crate::engine::Engine;
@@ -94,14 +97,14 @@ pub(crate) struct NeighbourStatistics<'a> {
 impl<'a> NeighbourStatistics<'a> {
     pub(crate) fn add(&mut self, magnitudes: &'a Magnitudes) {
         self.neighbours[self.count] = Some(magnitudes);
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
     }
 
     /// The levels of the first `coded` coefficients: of the mean of the neighbours, or of that and
     /// the previous step.
     fn levels(&self, engine: Engine, step_exponent: i32, coded: usize) -> [u8; VALUES] {
         let mut expected = [0.0; VALUES];
-        self.expected(engine, half_octaves(-step_exponent) as f32, &mut expected[..coded]);
+        self.expected(engine, half_octaves(step_exponent.saturating_neg()) as f32, &mut expected[..coded]);
         let mut out = [0; VALUES];
         for (l, e) in out[..coded].iter_mut().zip(expected) {
             *l = level(e).min(EXPECTED - 1) as u8;
@@ -165,6 +168,12 @@ mod at {
     pub const END: usize = LINK + links::MODELS;
 }
 
+/// Where the n-th of some lists of a size begins, one behind the other from `first` on.
+#[inline(always)]
+const fn nth(first: usize, n: usize, size: usize) -> usize {
+    first.wrapping_add(n.wrapping_mul(size))
+}
+
 /// All adaptive models of a tile.
 #[derive(Clone)]
 pub(crate) struct Contexts(Vec<BitModel>);
@@ -196,7 +205,7 @@ impl Contexts {
 /// The level of a magnitude in steps: 0 below 2⁻⁵, then one more with every octave.
 #[inline(always)]
 fn level(magnitude: f32) -> usize {
-    ((magnitude.to_bits() >> 23) as i32 - 121).max(0) as usize
+    (magnitude.to_bits() >> 23).saturating_sub(121) as usize
 }
 
 /// Around a block of magnitudes there is a rim of two zeros at the low sides.
@@ -251,16 +260,14 @@ fn coded<C: Coder>(c: &mut C, contexts: &mut Contexts, context: &BlockContext<'_
     let spatial = context.spatial && c.bit(&mut contexts.0[spatial_model(context, predictor)], truth.spatial);
     let offset = (!context.spatial && c.bit(&mut contexts.0[at::OFFSET], truth.offset.is_some()))
         .then(|| c.wide(truth.offset.unwrap_or(0), context.width));
-    let models = contexts.some::<DEGREES>(at::DEGREE + context.degrees.min(15) * DEGREES);
+    let models = contexts.some::<DEGREES>(nth(at::DEGREE, context.degrees.min(15), DEGREES));
     let degrees = c.unary(models, coded_degrees(truth.residual.len()));
     let mut step_exponent = context.step_exponent;
     let mut residual = Vec::new();
     if degrees > 0 {
-        step_exponent += c.signed(
-            contexts.some(at::STEP_EXPONENT),
-            truth.step_exponent.saturating_sub(context.step_exponent),
-        );
-        step_exponent = step_exponent.clamp(-STEP_EXPONENTS, STEP_EXPONENTS);
+        let change = truth.step_exponent.saturating_sub(context.step_exponent);
+        let change = c.signed(contexts.some(at::STEP_EXPONENT), change);
+        step_exponent = step_exponent.saturating_add(change).clamp(-STEP_EXPONENTS, STEP_EXPONENTS);
         residual =
             residuals(c, contexts, context, step_exponent, usize::from(SCAN.below[degrees]), &truth.residual);
     }
@@ -293,7 +300,7 @@ pub(crate) fn selection_bits(
 }
 
 fn spatial_model(context: &BlockContext<'_>, predictor: Predictor) -> usize {
-    at::SPATIAL + 2 * predictor as usize + usize::from(context.mostly_spatial)
+    nth(at::SPATIAL, predictor as usize, 2).wrapping_add(usize::from(context.mostly_spatial))
 }
 
 fn predictor<C: Coder>(
@@ -302,11 +309,12 @@ fn predictor<C: Coder>(
     context: &BlockContext<'_>,
     truth: Predictor,
 ) -> Predictor {
-    let models = at::PREDICTOR + context.predictor as usize * PREDICTORS;
+    let models = nth(at::PREDICTOR, context.predictor as usize, PREDICTORS);
     let mut left = context.predictors.iter().peekable();
     while let Some(predictor) = left.next() {
         let is_last = left.peek().is_none();
-        if is_last || !c.bit(&mut contexts.0[models + predictor as usize], truth != predictor) {
+        let model = models.wrapping_add(predictor as usize);
+        if is_last || !c.bit(&mut contexts.0[model], truth != predictor) {
             return predictor;
         }
     }
@@ -329,11 +337,12 @@ fn residuals<C: Coder>(
     for (k, &expected) in levels[..coded].iter().enumerate() {
         let at = usize::from(inner.place[k]);
         let before: &[u16; FARTHEST] =
-            magnitudes[at - FARTHEST..].first_chunk().expect("the rim is as wide as that");
+            magnitudes[at.wrapping_sub(FARTHEST)..].first_chunk().expect("the rim is as wide as that");
         let lower = [1, PADDED, PADDED * PADDED, 2, 2 * PADDED, 2 * PADDED * PADDED];
-        let lower = lower.iter().fold(0u32, |sum, by| sum.wrapping_add(before[FARTHEST - by].into()));
+        let lower =
+            lower.iter().fold(0u32, |sum, by| sum.wrapping_add(before[FARTHEST.wrapping_sub(*by)].into()));
         let around = level(lower as f32 * inner.share[k]).min(INNER - 1);
-        let model = at::RESIDUAL + (usize::from(expected) * INNER + around) * RESIDUAL_BITS;
+        let model = nth(at::RESIDUAL, nth(around, expected.into(), INNER), RESIDUAL_BITS);
         let models = contexts.some::<RESIDUAL_BITS>(model);
         let value = truth.get(k).copied().unwrap_or(0);
         // Most are 0.
@@ -341,27 +350,28 @@ fn residuals<C: Coder>(
             continue;
         }
         let magnitude = value.unsigned_abs();
-        let bits = 1 + c.unary(&mut models[1..], (31 - (magnitude | 1).leading_zeros()) as usize);
-        let magnitude = mantissa(c, contexts.some(at::MANTISSA + 3 * bits), magnitude, bits as u32);
+        let bits = c.unary(&mut models[1..], (magnitude | 1).ilog2() as usize).saturating_add(1);
+        let magnitude = mantissa(c, contexts.some(nth(at::MANTISSA, bits, 3)), magnitude, bits as u32);
         magnitudes[at] = magnitude.min(u16::MAX.into()) as u16;
         let negative = c.flat(u32::from(value < 0), 1) != 0;
-        out[k] = if negative { -(magnitude as i32) } else { magnitude as i32 };
+        out[k] = if negative { (magnitude as i32).wrapping_neg() } else { magnitude as i32 };
     }
     out
 }
 
 /// A number of `bits` ≥ 1 bits: the two behind the leading one have estimates.
 fn mantissa<C: Coder>(c: &mut C, models: &mut [BitModel; 3], value: u32, bits: u32) -> u32 {
+    let behind = |n: u32| value.wrapping_shr(bits.saturating_sub(n)) & 1 == 1;
     let mut out = 1;
     if bits >= 2 {
-        let first = c.bit(&mut models[0], value >> (bits - 2) & 1 == 1);
+        let first = c.bit(&mut models[0], behind(2));
         out = out << 1 | u32::from(first);
         if bits >= 3 {
-            let second = c.bit(&mut models[1 + usize::from(first)], value >> (bits - 3) & 1 == 1);
+            let second = c.bit(&mut models[if first { 2 } else { 1 }], behind(3));
             out = out << 1 | u32::from(second);
             if bits >= 4 {
-                let low = bits - 3;
-                out = out << low | c.wide(u64::from(value & ((1 << low) - 1)), low) as u32;
+                let low = bits.saturating_sub(3);
+                out = out.wrapping_shl(low) | c.wide(low_bits(value.into(), low), low) as u32;
             }
         }
     }
@@ -375,21 +385,23 @@ fn corrections<C: Coder>(
     degrees: usize,
     truth: &[(u16, i32)],
 ) -> Vec<(u16, i32)> {
-    let count = c.number(contexts.some(at::CORRECTIONS + degrees.div_ceil(2) * 32), truth.len() as u32);
-    let count = (count as usize).min(context.values);
+    let models = contexts.some(nth(at::CORRECTIONS, degrees.div_ceil(2), 32));
+    let count = (c.number(models, truth.len() as u32) as usize).min(context.values);
+    let last = context.values.saturating_sub(1) as u16;
     let mut out = Vec::with_capacity(count);
     let mut next = 0;
     for i in 0..count {
         let (place, quanta) = truth.get(i).copied().unwrap_or((next, 1));
-        let expected = (context.values - usize::from(next)) / (count - i + 1);
-        let gap = contexts.some(at::GAP + (expected.max(1).ilog2() as usize).min(9) * 32);
+        let left = count.saturating_sub(i).saturating_add(1);
+        let expected = context.values.saturating_sub(next.into()).checked_div(left).unwrap_or(0);
+        let gap = contexts.some(nth(at::GAP, (expected.max(1).ilog2() as usize).min(9), 32));
         let gap = c.number(gap, u32::from(place.saturating_sub(next)));
-        let place = (u32::from(next).saturating_add(gap)).min(context.values as u32 - 1) as u16;
+        let place = u32::from(next).saturating_add(gap).min(last.into()) as u16;
         let size = c.number(contexts.some(at::SIZE), quanta.unsigned_abs().saturating_sub(1));
-        let size = size.min(i32::MAX as u32 - 1) as i32 + 1;
+        let size = size.saturating_add(1).min(i32::MAX as u32) as i32;
         let negative = c.flat(u32::from(quanta < 0), 1) != 0;
-        out.push((place, if negative { -size } else { size }));
-        next = (place + 1).min(context.values as u16 - 1);
+        out.push((place, if negative { size.saturating_neg() } else { size }));
+        next = place.saturating_add(1).min(last);
     }
     out
 }
@@ -410,7 +422,7 @@ fn unpredictable<C: Coder>(
     let mut exponent = 0;
     for place in 0..context.values as u16 {
         let bits = truth.next_if(|(p, _)| *p == place).map(|(_, bits)| *bits);
-        let there = c.bit(&mut contexts.0[at::VERBATIM + before], bits.is_some());
+        let there = c.bit(&mut contexts.0[nth(at::VERBATIM, before, 1)], bits.is_some());
         before = (before << 1 | usize::from(there)) & 7;
         if there {
             out.push((place, unpredictable_value(c, contexts, context, bits.unwrap_or(0), &mut exponent)));
@@ -427,28 +439,29 @@ fn unpredictable_value<C: Coder>(
     bits: u64,
     exponent: &mut i32,
 ) -> u64 {
-    let sign = 1u64 << (context.width - 1);
+    // The width is 32 or 64.
+    let sign = 1u64.wrapping_shl(context.width.wrapping_sub(1));
     let class = contexts.some::<3>(at::CLASS);
     let fields = context.mantissa;
-    let below = context.kept.map(|kept| fields - kept.min(fields));
+    let exponents = sign.wrapping_sub(1).wrapping_shr(fields);
+    let exponent_of = bits.wrapping_shr(fields) & exponents;
+    let signed = |negative: u32| if negative != 0 { sign } else { 0 };
+    let below = context.kept.map(|kept| fields.saturating_sub(kept));
     // A normal number whose low bits are 0 is one that was rounded.
-    let rounded = |low: u32| {
-        let e = bits >> fields & (sign - 1) >> fields;
-        e != 0 && e != (sign - 1) >> fields && bits & ((1 << low) - 1) == 0
-    };
+    let rounded = |low: u32| exponent_of != 0 && exponent_of != exponents && low_bits(bits, low) == 0;
     if !c.bit(&mut class[0], bits & !sign != 0) {
-        return u64::from(c.flat(u32::from(bits != 0), 1)) * sign;
+        return signed(c.flat(u32::from(bits != 0), 1));
     }
     if let Some(low) = below
         && c.bit(&mut class[1], rounded(low))
     {
-        let negative = u64::from(c.flat(u32::from(bits & sign != 0), 1)) * sign;
-        let e = (bits >> fields & (sign - 1) >> fields) as i32;
-        let e = exponent.wrapping_add(c.signed(contexts.some(at::EXPONENT), e - *exponent));
-        let e = e.clamp(0, ((sign - 1) >> fields) as i32);
-        *exponent = e;
-        let mantissa = c.wide(bits >> low & ((1 << (fields - low)) - 1), fields - low);
-        return negative | (e as u64) << fields | mantissa << low;
+        let negative = signed(c.flat(u32::from(bits & sign != 0), 1));
+        let change = (exponent_of as i32).saturating_sub(*exponent);
+        let change = c.signed(contexts.some(at::EXPONENT), change);
+        *exponent = exponent.saturating_add(change).clamp(0, exponents as i32);
+        let kept = fields.saturating_sub(low);
+        let mantissa = c.wide(low_bits(bits.wrapping_shr(low), kept), kept).wrapping_shl(low);
+        return negative | (*exponent as u64).wrapping_shl(fields) | mantissa;
     }
     c.wide(bits, context.width)
 }

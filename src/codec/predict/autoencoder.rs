@@ -160,7 +160,7 @@ impl Autoencoder {
         codes.into_iter().map(|code| code.and_then(|_| coefficients.next())).collect()
     }
 
-    fn code<'a, C: Coder>(
+    pub(crate) fn code<'a, C: Coder>(
         &self,
         coder: &mut C,
         entries: usize,
@@ -179,9 +179,9 @@ impl Autoencoder {
                 out.push(None);
                 continue;
             }
-            let change = code.map_or(0, |c| c.scale - scale);
+            let change = code.map_or(0, |c| c.scale.saturating_sub(scale));
             let change = coder.signed(&mut scales, change).clamp(-2 * SCALES, 2 * SCALES);
-            scale = (scale + change).clamp(-SCALES, SCALES);
+            scale = scale.saturating_add(change).clamp(-SCALES, SCALES);
             let steps = latents.iter_mut().enumerate().map(|(i, models)| {
                 let n = code.map_or(0, |c| c.latents[i]);
                 coder.signed(models, n).clamp(-MOST, MOST)

@@ -21,6 +21,7 @@ pub(crate) struct Links {
 /// Estimates of which of its axis's two links a box has, by axis and by whether it is in an odd run
 /// of so many.
 pub(crate) const MODELS: usize = 12;
+const MODEL: [[[usize; 2]; 2]; 3] = [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]];
 
 /// The box that each axis links a box with.
 pub(crate) type Linked = [Option<u32>; 3];
@@ -35,7 +36,7 @@ impl Links {
     /// Codes them, of a tile of so many pieces.
     pub(crate) fn code<C: Coder>(coder: &mut C, truth: Self, pieces: usize) -> Self {
         let mut models = [BitModel::NEW; 32];
-        let most = pieces.min(usize::from(u16::MAX)) as u32 - 1;
+        let most = pieces.min(usize::from(u16::MAX)).saturating_sub(1) as u32;
         let mut one = |back| coder.number(&mut models, u32::from(back)).min(most) as u16;
         Self { back: truth.back.map(|[first, second]| [one(first), one(second)]) }
     }
@@ -58,7 +59,7 @@ impl Links {
             let odd = piece.checked_div(usize::from(self.back[axis][0])).unwrap_or(0) & 1;
             [false, true].into_iter().find_map(|second| {
                 let link = self.of(piece, axis, second)?;
-                let model = &mut models[4 * axis + 2 * odd + usize::from(second)];
+                let model = &mut models[MODEL[axis][odd][usize::from(second)]];
                 coder.bit(model, truth[axis] == Some(link)).then_some(link)
             })
         })
@@ -76,6 +77,7 @@ impl Links {
     }
 
     /// Finds the links of a list of blocks by their coefficients, in quantisation steps.
+    #[allow(clippy::arithmetic_side_effects, reason = "a writer's own lists")]
     pub(crate) fn find(corners: &[Corner]) -> (Self, Vec<Linked>) {
         let n = corners.len();
         // An irregular part of all boxes is enough to tell.

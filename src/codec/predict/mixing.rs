@@ -109,7 +109,7 @@ fn between(v: f32, most: f32) -> f32 {
 
 /// log₂ of a positive number, in straight pieces between the powers of 2.
 fn log2(v: f32) -> f32 {
-    (v.to_bits() as i32 - (127 << 23)) as f32 * (1.0 / (1 << 23) as f32)
+    (v.to_bits() as i32).wrapping_sub(127 << 23) as f32 * (1.0 / (1 << 23) as f32)
 }
 
 /// ± log₂(1 + |v|).
@@ -167,6 +167,7 @@ pub(crate) fn inputs(
 crate::engine::for_engines! {
     /// The mixed prediction: fused multiply-adds of each weight and a candidate's difference from
     /// the first, in order.
+    #[allow(clippy::arithmetic_side_effects, reason = "indices in tables of a fixed size")]
     pub(crate) fn mix(candidates: &CandidatePredictions, weights: &Weights, out: &mut Block) {
         let groups: &[u8; VALUES] = &GROUPS;
         let mut each = [[0.0; VALUES]; OTHERS];
@@ -196,12 +197,13 @@ static GROUPS: Computed<[u8; VALUES]> = Computed::new(|| {
 /// Which weight a coefficient has, by its place in the scan.
 #[inline(always)]
 pub fn group(k: usize) -> usize {
-    if k < OWN { k } else { OWN + usize::from(SCAN.degree[k] - 5).min(2) }
+    if k < OWN { k } else { OWN.wrapping_add(usize::from(SCAN.degree[k].saturating_sub(5)).min(2)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::every_engine;
 
     #[test]
     fn candidates_that_agree_are_not_mixed_and_equal_weights_average() {
@@ -218,7 +220,7 @@ mod tests {
             block.fill(4.0 * (of + 1) as f64);
         }
         assert_eq!(inputs(&candidates, &about, 1e-3).unwrap().len(), INPUTS);
-        for engine in Engine::available() {
+        for engine in every_engine() {
             let mut out = [1.0; VALUES];
             mix(engine, &candidates, &[0.25; WEIGHTS], &mut out);
             assert!(out.iter().all(|&v| v == 6.0));

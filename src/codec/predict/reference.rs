@@ -32,7 +32,14 @@ pub(crate) struct ReferenceTile<T> {
 
 /// A block's coefficients in those of its tile.
 pub(crate) fn block_of<T>(coefficients: &[T], number: usize) -> &Block<T> {
-    coefficients[number * VALUES..].first_chunk().expect("tiles hold whole blocks")
+    let first = number.saturating_mul(VALUES);
+    coefficients[first..].first_chunk().expect("tiles hold whole blocks")
+}
+
+/// The same, to be changed.
+pub(crate) fn block_of_mut<T>(coefficients: &mut [T], number: usize) -> &mut Block<T> {
+    let first = number.saturating_mul(VALUES);
+    coefficients[first..].first_chunk_mut().expect("tiles hold whole blocks")
 }
 
 impl<T> ReferenceTile<T> {

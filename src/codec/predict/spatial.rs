@@ -7,6 +7,8 @@
 //! and true ones out, then made symmetric: they serve better, and any smooth field looks alike at
 //! this scale. Estimates along several axes are averaged.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places in blocks")]
+
 use crate::blocks::{Block, EDGE};
 use crate::element::Element;
 use crate::engine::Engine;
@@ -146,7 +148,7 @@ mod tests {
         };
         let mut out = [0.0; VALUES];
         let constant = std::array::from_fn(|i| if i == 0 { 2.0 } else { 0.0 });
-        predict(Engine::Scalar, &entry, |_| constant, &mut out);
+        predict(Engine::SCALAR, &entry, |_| constant, &mut out);
         assert!((out[0] - 2.0).abs() < 1e-15);
         assert!(out[1..].iter().all(|c| c.abs() < 1e-15));
     }

@@ -6,7 +6,7 @@
 
 use super::interfield::InterFieldPrediction;
 use super::mixing::{self, CandidatePredictions, ContextFeatures, MixingNetwork};
-use super::reference::{BlockState, ReferenceTile, block_of};
+use super::reference::{BlockState, ReferenceTile, block_of, block_of_mut};
 use super::spatial::{self, Corner};
 use super::temporal::Base;
 use super::{Predictor, PredictorMask};
@@ -29,6 +29,7 @@ const MIXING_BLOCKS: usize = 64;
 /// What all tiles of a stream share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
+    pub(crate) engine: Engine,
     pub(crate) tolerance: Tolerance,
     /// The quantisation step at exponent 0, and the unit of corrections: twice the tolerance.
     pub(crate) quantum: f64,
@@ -75,11 +76,11 @@ impl<'a, T: Element> Tile<'a, T> {
         let mixing = references.mixing.filter(|_| previous.is_some_and(ReferenceTile::allows_mixing));
         let state = BlockState { step_exponent: FIRST_STEP_EXPONENT, ..BlockState::default() };
         Self {
-            engine: Engine::best(),
+            engine: frame.engine,
             frame,
             previous,
             inter_field: references.inter_field,
-            coefficients: vec![T::default(); blocks * VALUES],
+            coefficients: vec![T::default(); blocks.saturating_mul(VALUES)],
             magnitudes: vec![[0; VALUES]; blocks],
             states: vec![state; blocks],
             constant: 0,
@@ -107,7 +108,8 @@ impl<'a, T: Element> Tile<'a, T> {
         let entry = &entries[number];
         // Boxes of a list are small.
         let is_list = entries.last().is_some_and(|e| e.piece > 0);
-        if is_list || number > 0 && same_pass(&entries[number - 1], entry) {
+        let before = number.checked_sub(1).map(|before| &entries[before]);
+        if is_list || before.is_some_and(|before| same_pass(before, entry)) {
             return;
         }
         let mut left = entries[number..].iter().take_while(|e| same_pass(e, entry)).peekable();
@@ -172,6 +174,10 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// What writer and reader know of a block before it is coded. `with_latents`: the autoencoder
     /// predicts it.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "sums over seven neighbours and a reference at most, of 16 bits each"
+    )]
     pub(crate) fn context(&self, entry: &Entry, with_latents: bool) -> BlockContext<'_> {
         let mut statistics = NeighbourStatistics::default();
         let (mut count, mut uncoded, mut degrees, mut step_exponent) = (0, 0, 0, 0);
@@ -240,11 +246,12 @@ impl<'a, T: Element> Tile<'a, T> {
         let (extrapolated, previous) =
             (self.base(Predictor::Extrapolation, block), self.base(Predictor::Previous, block));
         let changes = |block: u32| -> [f64; mixing::NEIGHBOUR_COEFFICIENTS] {
-            let (block, first) = (block as usize, block as usize * VALUES);
+            let block = block as usize;
+            let coefficients = block_of(&self.coefficients, block);
             let previous = self.base(Predictor::Previous, block);
             from_fn(|k| {
                 let place = usize::from(SCAN.place[k]);
-                self.coefficients[first + place].to_f64() - previous.coefficient(place)
+                coefficients[place].to_f64() - previous.coefficient(place)
             })
         };
         let sides = entry.order.sides.map(|s| match s {
@@ -299,7 +306,8 @@ impl<'a, T: Element> Tile<'a, T> {
             // Boxes of a list often lie near one another, but the stream does not say on which
             // side.
             let block = previous_box as usize;
-            out[0] += self.coefficients[block * VALUES].to_f64() - self.base(predictor, block).coefficient(0);
+            let mean = block_of(&self.coefficients, block)[0].to_f64();
+            out[0] += mean - self.base(predictor, block).coefficient(0);
             return;
         }
         if predictor == Predictor::Autoencoder {
@@ -319,7 +327,7 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// A coded block's low coefficients less what a predictor says of them.
     fn corner(&self, block: usize, predictor: Predictor) -> Corner {
-        let mut low = spatial::corner(self.engine, &self.coefficients[block * VALUES..][..VALUES]);
+        let mut low = spatial::corner(self.engine, &block_of(&self.coefficients, block)[..]);
         self.base(predictor, block).subtract_from(self.engine, &mut low);
         low
     }
@@ -359,7 +367,7 @@ impl<'a, T: Element> Tile<'a, T> {
                 for (m, n) in magnitudes.iter_mut().zip(&coded.residual) {
                     *m = ((n.unsigned_abs() as f32 * scale).to_bits() >> 16) as u16;
                 }
-                let to = &mut self.coefficients[block * VALUES..(block + 1) * VALUES];
+                let to = block_of_mut(&mut self.coefficients, block);
                 for (to, &c) in to.iter_mut().zip(coefficients) {
                     *to = T::from_f64(c);
                 }
@@ -376,7 +384,7 @@ impl<'a, T: Element> Tile<'a, T> {
                 let value = T::of_bits(*bits).to_f64();
                 let mean = T::from_f64(value * (VALUES as f64).sqrt());
                 if mean.to_f64().is_finite() {
-                    self.coefficients[block * VALUES] = mean;
+                    block_of_mut(&mut self.coefficients, block)[0] = mean;
                 }
                 let step_exponent = self.states[block].step_exponent;
                 self.states[block] = BlockState { step_exponent, ..BlockState::default() };
@@ -398,8 +406,7 @@ impl<'a, T: Element> Tile<'a, T> {
         forward(self.engine, &block, &mut coefficients);
         let kept = coefficients.map(T::from_f64);
         if kept.iter().all(|c| c.to_f64().is_finite()) {
-            let first = entry.order.block as usize * VALUES;
-            self.coefficients[first..first + VALUES].copy_from_slice(&kept);
+            *block_of_mut(&mut self.coefficients, entry.order.block as usize) = kept;
         }
     }
 

@@ -1,0 +1,284 @@
+//! Streams of any symbols: whole to every check, and what no encoder would write.
+//!
+//! A [`Generator`] stands where a decoder has its reader. It takes each decision from a fuzzer's
+//! input and writes it, so that a mutation of the input changes one decision and leaves the rest of
+//! the stream readable. Behind the feature `fuzzing`; nothing here is in the way of a field.
+
+use crate::blocks::Block;
+use crate::bound::Tolerance;
+use crate::decode::tile::{DecodedBlock, decode as decode_tile};
+use crate::element::Element;
+use crate::engine::Engine;
+use crate::entropy::range_coder::{BitModel, Coder, Reader, Writer, low_bits};
+use crate::entropy::symbols::{Contexts, code};
+use crate::error::Result;
+use crate::history::History;
+use crate::models::Models;
+use crate::preamble::{Preamble, from_upper_half};
+use crate::predict::autoencoder::Autoencoder;
+use crate::predict::interfield::{InterField, InterFieldPrediction, ReferenceField, stored};
+use crate::predict::reference::ReferenceStep;
+use crate::predict::tile::{References, Tile};
+use crate::predict::{Predictor, PredictorMask};
+use crate::stream::{self, Region};
+use crate::tiling::{entries_of, tiles, windows};
+use crate::view::FieldView;
+use crate::wire::{combined_checksum, write_varint};
+
+/// What a stream of any symbols is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Recipe<'a> {
+    /// `[nx, ny, nz]` of every box.
+    pub boxes: Vec<[usize; 3]>,
+    /// Whether the tolerance is relative to each value.
+    pub relative: bool,
+    /// The upper halves of the bits of the tolerance and, of a relative one, the quantum.
+    pub tolerance: u32,
+    /// See `tolerance`.
+    pub quantum: u32,
+    /// Predictors that blocks may use, a bit for each; those that cannot be had are left out.
+    pub predictors: u8,
+    /// Weights of the field itself and of another in inter-field prediction.
+    pub weights: [f32; 4],
+    /// The decisions, a bit each; all further ones are 0.
+    pub decisions: &'a [u8],
+}
+
+/// A stream, and the values of each of its boxes, x fastest.
+pub type StreamOfSymbols<T> = (Vec<u8>, Vec<Vec<T>>);
+
+/// Takes decisions from bytes, and writes them.
+struct Generator<'b, 'a> {
+    writer: Writer,
+    decisions: &'b mut Decisions<'a>,
+}
+
+struct Decisions<'a> {
+    left: &'a [u8],
+    bits: u32,
+    bits_left: u32,
+}
+
+impl Decisions<'_> {
+    fn next(&mut self) -> bool {
+        if self.bits_left == 0
+            && let Some((&byte, left)) = self.left.split_first()
+        {
+            (self.left, self.bits, self.bits_left) = (left, byte.into(), 8);
+        }
+        self.bits_left = self.bits_left.saturating_sub(1);
+        let bit = self.bits & 1 == 1;
+        self.bits >>= 1;
+        bit
+    }
+}
+
+impl<'b, 'a> Generator<'b, 'a> {
+    fn new(decisions: &'b mut Decisions<'a>) -> Self {
+        Self { writer: Writer::new(), decisions }
+    }
+}
+
+impl Coder for Generator<'_, '_> {
+    fn spent(&self) -> f64 {
+        self.writer.spent()
+    }
+
+    fn bit(&mut self, model: &mut BitModel, _: bool) -> bool {
+        let bit = self.decisions.next();
+        self.writer.bit(model, bit)
+    }
+
+    fn flat(&mut self, _: u32, count: u32) -> u32 {
+        let value = (0..count).fold(0, |value, _| value << 1 | u32::from(self.decisions.next()));
+        self.writer.flat(low_bits(value.into(), count) as u32, count)
+    }
+}
+
+/// The stream of a recipe, and what it must decode to with the same history. It is predicted from
+/// the history's last step and the first of its references, where they have the same boxes. None
+/// where no stream has such a tolerance.
+///
+/// # Errors
+/// Those of [`crate::decode::decompress_boxes`].
+///
+/// # Panics
+/// Where a block's symbols are not read as they were written.
+pub fn stream_of_symbols<T: Element>(
+    recipe: &Recipe<'_>,
+    models: &Models,
+    history: &History,
+) -> Result<Option<StreamOfSymbols<T>>> {
+    let boxes = &recipe.boxes[..];
+    let previous = history.last::<T>().filter(|step| step.boxes == boxes);
+    let field = history.references.iter().find_map(|(name, field)| Some((&name[..], field.last::<T>()?)));
+    let field = field.filter(|(_, step)| step.boxes == boxes);
+    let Some(preamble) = preamble(recipe, previous, field) else { return Ok(None) };
+
+    let mut values: Vec<Vec<T>> = boxes.iter().map(|c| vec![T::default(); c.iter().product()]).collect();
+    let mut out: Vec<_> = values.iter_mut().map(Vec::as_mut_slice).collect();
+    let whole: Vec<Region> = boxes.iter().map(|c| c.map(|n| 0..n)).collect();
+    let pieces = tiles(boxes);
+    let mut decisions = Decisions { left: recipe.decisions, bits: 0, bits_left: 0 };
+    let (autoencoder, mixing) = (preamble.autoencoder(models)?, preamble.mixing_network(models)?);
+    let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
+    for (i, mut windows) in windows(&pieces, boxes, &whole, &mut out).into_iter().enumerate() {
+        let entries = entries_of(&pieces[i]);
+        let previous = previous.map(|step| &step.tiles[i]);
+        let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
+            InterFieldPrediction::new(inter_field, previous, field.iter().map(|(_, step)| &step.tiles[i]))
+        });
+        let references = References { previous, inter_field, mixing: mixing.as_ref() };
+        let tile = Tile::new(preamble.frame(Engine::best()?), entries.len(), references);
+        let (latents, predictions) =
+            latents(autoencoder.as_ref(), &tile, &preamble, &mut decisions, entries.len());
+        let mut writer = Generator::new(&mut decisions);
+        decode_tile(tile, &entries, &mut writer, &predictions, Some(&mut windows), check);
+        let tile = [latents, writer.writer.finish()].concat();
+        write_varint(tile.len() as u64, &mut lengths);
+        bytes.extend(tile);
+    }
+    let mut payload = Vec::new();
+    preamble.write(&mut payload);
+    payload.extend(lengths);
+    payload.extend(bytes);
+    let views = values.iter().zip(boxes).map(|(values, &count)| FieldView::dense(values, count));
+    let stream = stream::seal(&views.collect::<Result<Vec<_>>>()?, stream::BOUNDED, &payload);
+    Ok(Some((stream?, values)))
+}
+
+fn preamble<T>(
+    recipe: &Recipe<'_>,
+    previous: Option<&ReferenceStep<T>>,
+    field: Option<(&str, &ReferenceStep<T>)>,
+) -> Option<Preamble> {
+    let tolerance = from_upper_half(recipe.tolerance);
+    if !tolerance.is_finite() || tolerance < 0.0 {
+        return None;
+    }
+    let (tolerance, quantum) = match recipe.relative {
+        false => (Tolerance::Absolute(tolerance), 2.0 * tolerance),
+        true => (Tolerance::PointwiseRelative(tolerance), from_upper_half(recipe.quantum)),
+    };
+    let autoencoder = Models::built_in().autoencoders().next().map(|model| model.id());
+    let mixing = Models::mixing_id(1);
+    let weights = recipe.weights.map(|w| stored(if w.is_finite() { w.into() } else { 1.0 }));
+    let inter_field = field.filter(|_| recipe.predictors >> Predictor::InterField as u8 & 1 == 1);
+    let inter_field = inter_field.map(|(name, step)| InterField {
+        own: [weights[0], weights[1]],
+        reference_fields: vec![ReferenceField { name: name.into(), weights: [weights[2], weights[3]] }],
+        checksum: combined_checksum([step.checksum].into_iter()),
+    });
+    let asked = PredictorMask::from_byte(recipe.predictors & PredictorMask::ALL.byte()).unwrap_or_default();
+    let (asked_autoencoder, asked_mixing) = (asked.has(Predictor::Autoencoder), asked.has(Predictor::Mixing));
+    let predictors = asked
+        .without(Predictor::Autoencoder)
+        .without(Predictor::Mixing)
+        .without(Predictor::InterField)
+        .with(Predictor::Autoencoder, asked_autoencoder && autoencoder.is_some())
+        .with(Predictor::Mixing, asked_mixing && mixing.is_some())
+        .with(Predictor::InterField, inter_field.is_some());
+    let models = autoencoder.filter(|_| asked_autoencoder).into_iter();
+    Some(Preamble {
+        tolerance,
+        age: previous.map_or(0, |step| step.age.saturating_add(1)),
+        models: models.chain(mixing.filter(|_| asked_mixing)).collect(),
+        quantum,
+        predictors,
+        reference_checksum: previous.map_or(0, |step| step.checksum),
+        inter_field,
+    })
+}
+
+/// The bytes of a tile's latents behind their length, and what they predict; nothing without an
+/// autoencoder.
+fn latents<T: Element>(
+    autoencoder: Option<&Autoencoder>,
+    tile: &Tile<'_, T>,
+    preamble: &Preamble,
+    decisions: &mut Decisions<'_>,
+    entries: usize,
+) -> (Vec<u8>, Vec<Option<Box<Block>>>) {
+    let Some(autoencoder) = autoencoder else { return Default::default() };
+    let mut writer = Generator::new(decisions);
+    autoencoder.code(&mut writer, entries, |_| None);
+    let latents = writer.writer.finish();
+    let predictions = autoencoder.read(tile.engine, &latents, entries, preamble.quantum);
+    let mut bytes = Vec::new();
+    write_varint(latents.len() as u64, &mut bytes);
+    bytes.extend(latents);
+    (bytes, predictions)
+}
+
+/// Whether a block's symbols are read as an encoder would write them.
+fn check<T>(block: &DecodedBlock<'_, T>) {
+    let mut writer = Writer::new();
+    code(&mut writer, &mut Contexts::new(), block.context, Some(block.symbols));
+    let bytes = writer.finish();
+    let read = code(&mut Reader::new(&bytes), &mut Contexts::new(), block.context, None);
+    assert_eq!(read, *block.symbols, "symbols are read as they were written");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::decompress_boxes;
+    use crate::stream::Stream;
+    use proptest::prelude::*;
+
+    fn bits<T: Element>(values: &[T]) -> Vec<u64> {
+        values.iter().map(|v| v.bits()).collect()
+    }
+
+    /// Three steps of two fields, the second predicted from the first.
+    fn series<T: Element>(recipes: &[Recipe<'_>]) {
+        let models = Models::built_in();
+        let mut histories = [History::default(), History::default()];
+        for (i, recipe) in recipes.iter().enumerate() {
+            let [first, second] = &mut histories;
+            let history = if i % 2 == 0 {
+                first
+            } else {
+                second.add_reference("first", first);
+                second
+            };
+            let Some((stream, values)) = stream_of_symbols::<T>(recipe, &models, history).unwrap() else {
+                continue;
+            };
+            let stream = Stream::open(stream).unwrap();
+            let fields = decompress_boxes(&stream, &models, Some(history)).unwrap();
+            let found = fields.into_iter().map(|f| bits(f.into_array::<T>().unwrap().as_slice().unwrap()));
+            let expected: Vec<_> = values.iter().map(|v| bits(v)).collect();
+            assert!(found.collect::<Vec<_>>() == expected, "{recipe:?}");
+        }
+    }
+
+    fn shapes() -> impl Strategy<Value = Vec<[usize; 3]>> {
+        prop_oneof![
+            Just(vec![[32, 32, 32]]),
+            (1usize..20).prop_map(|n| vec![[8, 8, 8]; n]),
+            prop::collection::vec(prop::array::uniform3(0usize..20), 0..4),
+            Just(vec![[70, 9, 3]]),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_symbols_are_read_as_they_were_written_and_mean_the_same(
+            boxes in shapes(),
+            relative: bool,
+            tolerances in prop::collection::vec((prop_oneof![0x3e00_0000u32..0x4000_0000, any::<u32>()], any::<u32>()), 6),
+            predictors: u8,
+            weights in prop::array::uniform4(-2f32..2.0),
+            decisions in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 6),
+        ) {
+            let recipe = |(&(tolerance, quantum), decisions): (&(u32, u32), _)| {
+                Recipe { boxes: boxes.clone(), relative, tolerance, quantum, predictors, weights, decisions }
+            };
+            let recipes: Vec<_> = tolerances.iter().zip(decisions.iter().map(Vec::as_slice)).map(recipe).collect();
+            series::<f32>(&recipes);
+            series::<f64>(&recipes);
+        }
+    }
+}
