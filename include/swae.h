@@ -398,7 +398,7 @@ swae_status swae_begin_step(swae_session *session, int64_t step, double time);
 ///
 /// @param session  an open session, between swae_begin_step and swae_end_step
 /// @param field    the box, whose data are as large as it says
-/// @return SWAE_OK or the error of this rank
+/// @return SWAE_OK or the error of this rank: SWAE_ERROR_ARGUMENT, _STATE, _UNSUPPORTED or _MEMORY
 swae_status swae_put(swae_session *session, const swae_field *field);
 
 /// @brief Puts a field on many boxes at once. Not collective.
@@ -426,7 +426,9 @@ swae_status swae_put_boxes(swae_session *session,
 /// swae_begin_step and once more by this function, or by swae_close.
 ///
 /// @param session  an open session
-/// @return SWAE_OK, or the same error on all ranks
+/// @return SWAE_OK, or the same error on all ranks: the first one of a rank's swae_put or
+///         swae_begin_step; SWAE_ERROR_STATE, _IO, _MISMATCH or _MEMORY; with append, in the first
+///         step, _CORRUPT or _VERSION
 swae_status swae_end_step(swae_session *session);
 
 /// @brief Waits until all steps that have ended are in the file, as before a checkpoint.
