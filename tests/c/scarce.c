@@ -2,6 +2,7 @@
 // memory is missing, and succeeds when there is memory again. scarce FILE STEP_BYTES. Prints how many calls
 // succeeded, failed, and ended their child.
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIDE = 128, POINTS = SIDE * SIDE * SIDE, WAYS = 8 };
+enum { SIDE = 80, POINTS = SIDE * SIDE * SIDE, WAYS = 8 };
 
 static double *values, *decoded;
 static unsigned char *stream;
@@ -54,6 +55,8 @@ static void calls(int way, int status[2]) {
 int main(int argc, char **argv) {
     long succeeded = 0, failed = 0, ended = 0, wrong = 0;
     const size_t by = strtoull(argv[argc - 1], NULL, 10);
+    // What is freed goes back to the system, and nothing is kept for threads: a limit then leaves what it says.
+    mallopt(M_ARENA_MAX, 1), mallopt(M_MMAP_THRESHOLD, 1 << 17), mallopt(M_TRIM_THRESHOLD, 1 << 17);
     MPI_Init(NULL, NULL);
     // Shared, so that it is no part of what the limit leaves.
     const size_t size = POINTS * sizeof(double);
@@ -67,11 +70,12 @@ int main(int argc, char **argv) {
     if (swae_begin_step(session, 0, 0) || swae_put(session, &field) || swae_end_step(session) || swae_close(session)) return 2;
     if (swae_reader_open(argv[1], &reader)) return 2;
     for (int way = 0; way < WAYS; ++way) {
-        for (size_t more = 0; more < 10 * size; more += by) {
+        for (size_t more = 0; more < 8 * size; more += by) {
             fflush(stdout);
             const pid_t child = fork();
             if (child == 0) {
                 int status[2], again[2];
+                malloc_trim(0);
                 limit_to(address_space() + more);
                 calls(way, status);
                 limit_to(RLIM_INFINITY);
