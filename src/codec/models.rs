@@ -2,6 +2,7 @@
 //! that were given.
 
 use crate::error::{Cause, Error, Result};
+use crate::memory;
 use crate::model::{Model, ModelId};
 use once_cell::race::OnceBox;
 use std::path::Path;
@@ -26,6 +27,16 @@ impl BuiltIn {
         let load =
             || Box::new(Arc::new(Model::from_bytes(self.bytes).expect("the built-in models are tested")));
         self.loaded.get_or_init(load)
+    }
+
+    /// # Errors
+    /// [`Error::Memory`].
+    fn try_load(&self) -> Result<&Arc<Model>> {
+        if self.loaded.get().is_none() {
+            // Weights are copied out of the file, and then into their layers.
+            memory::room(3 * self.bytes.len())?;
+        }
+        Ok(self.load())
     }
 }
 
@@ -80,24 +91,30 @@ impl Models {
     /// The model with this id, to decode with.
     ///
     /// # Errors
-    /// [`Error::MissingModel`] where it is not known.
+    /// [`Error::MissingModel`] where it is not known; [`Error::Memory`].
     pub fn by_id(&self, id: ModelId) -> Result<Arc<Model>> {
         let given = self.given.iter().find(|model| model.id() == id);
-        let model = given.or_else(|| built_in().find(|known| known.id == id).map(BuiltIn::load));
-        model.cloned().ok_or(Error::MissingModel(id))
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let known = built_in().find(|known| known.id == id).ok_or(Error::MissingModel(id))?;
+        known.try_load().cloned()
     }
 
     /// The model with this name.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] where there is none.
+    /// [`Error::UnknownModel`] where there is none; [`Error::Memory`].
     pub fn by_name(&self, name: &str) -> Result<Arc<Model>> {
         let given = self.given.iter().find(|model| model.metadata.name == name);
-        let model = given.or_else(|| built_in().find(|known| known.name == name).map(BuiltIn::load));
-        model.cloned().ok_or_else(|| Error::UnknownModel {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let unknown = || Error::UnknownModel {
             name: name.to_owned(),
             known: self.names().map(str::to_owned).collect(),
-        })
+        };
+        built_in().find(|known| known.name == name).ok_or_else(unknown)?.try_load().cloned()
     }
 
     /// A built-in model by name, or one from a model file: what options and command lines take.
@@ -108,7 +125,9 @@ impl Models {
     pub fn named_or_file(name: &str) -> Result<Arc<Model>> {
         let known = Self::built_in().by_name(name);
         let path = Path::new(name);
-        if known.is_ok() || !(path.exists() || name.ends_with(".safetensors")) {
+        if !matches!(known, Err(Error::UnknownModel { .. }))
+            || !(path.exists() || name.ends_with(".safetensors"))
+        {
             return known;
         }
         let failed = |source: Cause| Error::ModelFile { place: format!("{name}: "), source };

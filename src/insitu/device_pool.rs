@@ -118,19 +118,21 @@ impl DevicePool {
         self.devices[0].is_some()
     }
 
+    /// Threads for a share, one of so many.
+    fn threads_for(&self, share: DeviceShare, number: usize) -> usize {
+        let cores = self.threads.requested.map_or(self.threads.cores, |n| n.min(self.threads.cores));
+        let threads = match self.threads.requested {
+            Some(_) if self.has_gpus() => cores as f64 / number as f64,
+            _ => cores as f64 / self.devices.len() as f64 * share.work as f64 / share.of as f64,
+        };
+        (threads.round() as usize).max(1)
+    }
+
     /// One of so many members.
     fn member(&mut self, share: DeviceShare, number: usize) -> Result<Member> {
-        let (work, of) = (share.work as f64, share.of as f64);
-        let threads = match self.threads.requested {
-            Some(requested) if self.has_gpus() => requested.min(self.threads.cores) as f64 / number as f64,
-            requested => {
-                let cores = requested.map_or(self.threads.cores, |n| n.min(self.threads.cores));
-                cores as f64 / self.devices.len() as f64 * work / of
-            }
-        };
-        let threads = (threads.round() as usize).max(1);
-        let device = self.device(share.device)?;
-        Ok(Member { share, device, threads: PoolThreads::start(threads, &format!("swae {}", share.device)) })
+        let name = format!("swae {}", share.device);
+        let threads = PoolThreads::start(self.threads_for(share, number), &name);
+        Ok(Member { share, device: self.device(share.device)?, threads })
     }
 
     /// A device, ready. A GPU that does not work is an error at first; later the cores take its
@@ -250,15 +252,23 @@ mod tests {
 
     #[test]
     fn a_rank_with_most_of_the_work_gets_most_of_the_cores() {
-        let threads = |at| pool(&Devices::Auto, of(16), &[70, 10], at).threads();
+        // This machine may have fewer cores than the node of the test.
+        let wanted = |pool: DevicePool| {
+            let threads = |member: &Member| pool.threads_for(member.share, pool.members.len());
+            pool.members.iter().map(threads).sum::<usize>()
+        };
+        let threads = |at| wanted(pool(&Devices::Auto, of(16), &[70, 10], at));
         assert_eq!((threads(0), threads(1)), (14, 2));
         let four = Devices::Cpu(Some(4));
-        let threads = |at| pool(&four, of(16), &[0, 1, 3], at).threads();
+        let threads = |at| wanted(pool(&four, of(16), &[0, 1, 3], at));
         assert_eq!((threads(0), threads(1), threads(2)), (1, 4, 12));
         // A rank that requests threads gets them.
         let two = Devices::Cpu(Some(2));
         let six = Threads { cores: 16, requested: Some(6) };
-        assert_eq!(pool(&two, six, &[70, 10], 1).threads(), 6);
+        assert_eq!(wanted(pool(&two, six, &[70, 10], 1)), 6);
+        // But no more than there are cores.
+        let many = Threads { cores: 16, requested: Some(1_000_000) };
+        assert_eq!(wanted(pool(&two, many, &[70, 10], 0)), 16);
     }
 
     #[test]

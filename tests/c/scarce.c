@@ -2,6 +2,7 @@
 // memory is missing, and succeeds when there is memory again. scarce FILE STEP_BYTES. Prints how many calls
 // succeeded, failed, and ended their child.
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIDE = 128, POINTS = SIDE * SIDE * SIDE, WAYS = 8 };
+enum { SIDE = 80, POINTS = SIDE * SIDE * SIDE, WAYS = 8 };
 
 static double *values, *decoded;
 static unsigned char *stream;
@@ -51,27 +52,51 @@ static void calls(int way, int status[2]) {
     else status[1] = status[0] ? 0 : swae_decompress(stream, length, NULL, &out, &message);
 }
 
+// A put without memory fails its step, and that alone: the number of calls that did otherwise.
+static int puts_without_memory(const char *path, int mode, const char *settings) {
+    swae_options options = {.size = sizeof options, .mode = mode, .bound = 1e-6, .threads = 1, .settings = settings};
+    swae_session *session;
+    swae_statistics statistics = {.size = sizeof statistics};
+    swae_field field = box(values);
+    int other = swae_open(MPI_COMM_WORLD, path, &options, &session) != SWAE_OK;
+    for (int step = 0; step < 3; ++step) {
+        other += swae_begin_step(session, step, step) != SWAE_OK;
+        const swae_status expected = step == 1 ? SWAE_ERROR_MEMORY : SWAE_OK;
+        malloc_trim(0);
+        if (expected) limit_to(address_space() + (1 << 20));
+        other += swae_put(session, &field) != expected;
+        limit_to(RLIM_INFINITY);
+        other += swae_end_step(session) != expected;
+    }
+    other += swae_get_statistics(session, &statistics) || statistics.steps != 2;
+    other += swae_close(session) != SWAE_OK;
+    if (other) printf("%s, mode %d: %d calls of a session gave another status\n", settings, mode, other);
+    return other;
+}
+
 int main(int argc, char **argv) {
     long succeeded = 0, failed = 0, ended = 0, wrong = 0;
     const size_t by = strtoull(argv[argc - 1], NULL, 10);
+    // What is freed goes back to the system, and nothing is kept for threads: a limit then leaves what it says.
+    mallopt(M_ARENA_MAX, 1), mallopt(M_MMAP_THRESHOLD, 1 << 17), mallopt(M_TRIM_THRESHOLD, 1 << 17);
     MPI_Init(NULL, NULL);
     // Shared, so that it is no part of what the limit leaves.
     const size_t size = POINTS * sizeof(double);
     values = mmap(NULL, 3 * size + 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     decoded = values + POINTS, stream = (unsigned char *)(decoded + POINTS);
     for (int i = 0; i < POINTS; ++i) values[i] = sin(0.1 * (i % SIDE)) * cos(0.05 * (i / SIDE % SIDE)) + 0.01 * (i / SIDE / SIDE);
-    swae_options options = {.size = sizeof options, .mode = SWAE_MODE_ABSOLUTE, .bound = 1e-6};
-    swae_session *session;
-    swae_field field = box(values);
-    if (swae_open(MPI_COMM_WORLD, argv[1], &options, &session)) return 2;
-    if (swae_begin_step(session, 0, 0) || swae_put(session, &field) || swae_end_step(session) || swae_close(session)) return 2;
+    wrong += puts_without_memory(argv[1], SWAE_MODE_RELATIVE, "");
+    wrong += puts_without_memory(argv[1], SWAE_MODE_ABSOLUTE, "storage = datasets");
+    // The last one writes streams, which are read below.
+    wrong += puts_without_memory(argv[1], SWAE_MODE_ABSOLUTE, "");
     if (swae_reader_open(argv[1], &reader)) return 2;
     for (int way = 0; way < WAYS; ++way) {
-        for (size_t more = 0; more < 10 * size; more += by) {
+        for (size_t more = 0; more < 8 * size; more += by) {
             fflush(stdout);
             const pid_t child = fork();
             if (child == 0) {
                 int status[2], again[2];
+                malloc_trim(0);
                 limit_to(address_space() + more);
                 calls(way, status);
                 limit_to(RLIM_INFINITY);

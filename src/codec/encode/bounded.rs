@@ -99,7 +99,9 @@ pub(crate) fn encode_observed<T: Element>(
 ) -> Result<(Vec<u8>, Report)> {
     let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
     threads::call(least_tiles(&boxes), || {
-        memory::room(memory_of_blocks::<T>(&boxes))?;
+        // A search for a PSNR keeps the best of its attempts beside the latest.
+        let attempts = if matches!(settings.bound, Bound::Psnr(_)) { 2 } else { 1 };
+        memory::room(memory_of_blocks::<T>(&boxes).saturating_mul(attempts))?;
         encode_here(views, settings, history, observer)
     })
 }

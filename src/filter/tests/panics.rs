@@ -33,14 +33,7 @@ fn host() {
     let nested = caught(|| caught(|| -> () { panic!("ours, inside") }));
     assert!(nested.unwrap().unwrap_err().contains("ours, inside"));
     assert_eq!(caught(|| 3), Ok(3));
-<<<<<<< HEAD
-    assert!(std::panic::catch_unwind(|| panic!("the program's own")).is_err());
-    let on_worker = || pool.install(|| panic!("the program's own, on a worker"));
-    let worker = std::panic::catch_unwind(std::panic::AssertUnwindSafe(on_worker));
-    assert!(worker.is_err());
-=======
     let own = || -> () { panic!("the program's own") };
     assert!(catch_unwind(own).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| pool.install(own))).is_err());
->>>>>>> abi
 }
