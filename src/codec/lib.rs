@@ -43,6 +43,8 @@ pub mod field;
 pub mod history;
 pub mod latent;
 mod legendre;
+mod mask;
+mod missing;
 pub mod model;
 mod model_id;
 pub mod models;
