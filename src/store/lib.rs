@@ -29,7 +29,7 @@ mod writer;
 pub use box_values::BoxValues;
 pub use decode::{Decoder, read_field};
 pub use error::{Error, Result};
-pub use reader::{Reader, Stored, find};
+pub use reader::{Reader, Stored, find, missing_value};
 pub use size::size_on_disk;
 pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, Payload, StepInfo};
 pub use writer::{Kept, Writer};

@@ -52,7 +52,12 @@ fn write_as<T: Element + H5Type>(
     let chunk = [nz, ny, nx].map(|n| n.clamp(1, CHUNK));
     let builder = step.new_dataset::<T>().shape((nz, ny, nx)).chunk(chunk);
     let builder = builder.add_filter(ID, &compression.to_cd_values()).obj_track_times(false);
-    let builder = if info.partial { builder.fill_value(nothing) } else { builder };
+    // The filter takes the dataset's fill value for the missing value.
+    let fill = if info.partial { Some(nothing) } else { compression.fill.map(T::from_f64) };
+    let builder = match fill {
+        Some(fill) => builder.fill_value(fill),
+        None => builder,
+    };
     let dataset = builder.create(&*info.name)?;
     set_attributes(&dataset, info)?;
     let values = in_grid_order::<T>(copies).ok_or("a field has values of two types")?;
