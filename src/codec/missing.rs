@@ -9,6 +9,7 @@
 
 use crate::blocks::{Block, EDGE, VALUES};
 use crate::element::Element;
+use crate::engine::Engine;
 use crate::mask::BlockMask;
 use crate::view::FieldView;
 use rayon::prelude::*;
@@ -53,16 +54,16 @@ impl Census {
     }
 
     fn add<T: Element>(&mut self, row: &[T], fill: Option<u64>) {
-        // Most rows hold numbers only, and the processor counts them by vectors.
-        let is_number = |v: &&T| v.to_f64().is_finite();
-        let numbers = row.iter().filter(is_number).count();
-        let filled = fill.map_or(0, |fill| row.iter().filter(|v| v.bits() == fill).count());
-        let finite = fill.is_some_and(|fill| T::of_bits(fill).to_f64().is_finite());
-        self.filled = self.filled.saturating_add(filled);
-        self.numbers =
-            self.numbers.saturating_add(if finite { numbers.saturating_sub(filled) } else { numbers });
-        if numbers < row.len() {
+        // Most rows hold numbers only.
+        let [finite, filled] = tally(Engine::best(), row, fill.unwrap_or_default());
+        if finite < row.len() {
             self.add_nan(row);
+        }
+        self.numbers = self.numbers.saturating_add(finite);
+        if let Some(fill) = fill {
+            self.filled = self.filled.saturating_add(filled);
+            let is_finite = T::of_bits(fill).to_f64().is_finite();
+            self.numbers = self.numbers.saturating_sub(if is_finite { filled } else { 0 });
         }
     }
 
@@ -93,6 +94,18 @@ impl Census {
         }
         // Of those that are as frequent, the one of fewest bits: the choice depends on no order.
         self.nan.iter().rev().max_by_key(|(_, count)| **count).map(|(bits, count)| (*bits, *count))
+    }
+}
+
+crate::engine::for_engines! {
+    /// How many values are finite, and how many have these bits.
+    fn tally<T: Element>(row: &[T], bits: u64) -> [usize; 2] {
+        let mut tally = [0usize; 2];
+        for v in row {
+            tally[0] = tally[0].wrapping_add(usize::from(v.to_f64().is_finite()));
+            tally[1] = tally[1].wrapping_add(usize::from(v.bits() == bits));
+        }
+        tally
     }
 }
 
