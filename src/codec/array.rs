@@ -244,7 +244,8 @@ fn coded<T: Element>(values: &[T], shape: &[usize], method: Method<'_>, series: 
         match method {
             Method::Bounded(mut settings) => {
                 if settings.bound.needs_range() && settings.range.is_none() {
-                    settings.range = Some(ValueRange::of(&FieldView::dense(values, [values.len(), 1, 1])?));
+                    let all = FieldView::dense(values, [values.len(), 1, 1])?;
+                    settings.range = Some(ValueRange::without(&all, settings.fill));
                 }
                 keep(&compress_bounded(&views, &settings, series.then_some(&mut history))?.0)?;
             }

@@ -86,19 +86,35 @@ impl BlockGrid {
     }
 }
 
-/// Where the true values of a block lie in it.
+/// Where the true values of a block lie in it, those that are missing left out.
 pub(crate) struct Places {
     count: [usize; 3],
+    /// Where some are missing: the others.
+    present: Option<Vec<u16>>,
 }
 
 impl Places {
     pub(crate) fn of(place: BlockBox) -> Self {
-        Self { count: place.count }
+        Self { count: place.count, present: None }
     }
 
-    /// Index in the block of the n-th true value.
+    /// Without the places for which `missing` says so.
+    pub(crate) fn without(place: BlockBox, missing: impl Fn(usize) -> bool) -> Self {
+        let present = place.values().map(|(i, _)| i).filter(|&i| !missing(i)).map(|i| i as u16);
+        Self { count: place.count, present: Some(present.collect()) }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.present.as_ref().map_or(self.count.iter().product(), Vec::len)
+    }
+
+    /// Index in the block of the n-th value.
     pub(crate) fn block(&self, n: u16) -> usize {
         let n = usize::from(n);
+        if let Some(present) = &self.present {
+            return usize::from(present[n]);
+        }
         let [nx, ny, _] = self.count;
         (n / (nx * ny) * EDGE + n / nx % ny) * EDGE + n % nx
     }

@@ -119,8 +119,15 @@ impl ValueRange {
 
     /// Of a box.
     pub fn of<T: Element>(view: &FieldView<'_, T>) -> Self {
+        Self::without(view, None)
+    }
+
+    /// Of a box whose missing points hold `fill`, where a fill value is stated.
+    pub fn without<T: Element>(view: &FieldView<'_, T>, fill: Option<f64>) -> Self {
         with_default_floats(|| {
-            let finite = view.values().map(Element::to_f64).filter(|v| v.is_finite());
+            let fill = fill.map(T::from_f64);
+            let present = view.values().filter(|v| fill.is_none_or(|fill| !v.same_bits(fill)));
+            let finite = present.map(Element::to_f64).filter(|v| v.is_finite());
             finite.fold(Self::EMPTY, |s, v| Self { min: s.min.min(v), max: s.max.max(v) })
         })
     }

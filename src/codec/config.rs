@@ -83,6 +83,10 @@ pub struct Compression {
     pub keyframe_interval: u32,
     /// What the slowest axis of an array is; of no meaning for boxes of a session.
     pub layout: Layout,
+    /// The value that missing points hold. Points that hold it are left out of value range and
+    /// bound, and come back to the bit. Without one, or where no point holds it, that is the most
+    /// frequent NaN.
+    pub fill: Option<f64>,
 }
 
 /// Within a relative bound of [`DEFAULT_BOUND`].
@@ -94,7 +98,8 @@ impl Default for Compression {
 
 impl From<Mode> for Compression {
     fn from(mode: Mode) -> Self {
-        Self { mode, model: None, keyframe_interval: DEFAULT_KEYFRAME_INTERVAL, layout: Layout::Grid }
+        let keyframe_interval = DEFAULT_KEYFRAME_INTERVAL;
+        Self { mode, model: None, keyframe_interval, layout: Layout::Grid, fill: None }
     }
 }
 
@@ -161,6 +166,26 @@ impl Compression {
         self
     }
 
+    /// With this value at missing points; NaN, or none, for the most frequent NaN.
+    #[must_use]
+    pub fn fill(mut self, value: impl Into<Option<f64>>) -> Self {
+        self.fill = value.into().filter(|value| !value.is_nan());
+        self
+    }
+
+    /// Whether its mode knows fill values.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for latents with one.
+    pub(crate) fn check_fill(&self) -> Result<()> {
+        match (self.mode, self.fill) {
+            (Mode::Latent(_), Some(_)) => Err(Error::Config(
+                "latents know no 'fill' value; state a bound, or let missing points be NaN".into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The error bound, where there is one.
     pub fn bound(&self) -> Option<Bound> {
         if let Mode::Bounded(bound) = self.mode { Some(bound) } else { None }
@@ -179,7 +204,8 @@ impl Compression {
     }
 
     /// The numbers that an HDF5 filter takes: version, mode (as [`ModeName`]), low and high half of
-    /// the bound's bits, layout. A filter's latents are those of the default model in binary16.
+    /// the bound's bits, layout. A filter's latents are those of the default model in binary16, and
+    /// the fill value is a property of the dataset.
     pub fn to_cd_values(&self) -> [u32; Self::CD_COUNT] {
         let bits = self.bound().map_or(0, |bound| bound.number().to_bits());
         let name = ModeName::of(self.mode);
@@ -311,11 +337,15 @@ pub struct Settings {
     /// What the slowest axis of an array is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// The value that missing points hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<f64>,
 }
 
 impl Settings {
     /// The keys, in the order of the fields.
-    pub const KEYS: [&'static str; 6] = ["mode", "bound", "latents", "model", "keyframe_interval", "layout"];
+    pub const KEYS: [&'static str; 7] =
+        ["mode", "bound", "latents", "model", "keyframe_interval", "layout", "fill"];
 
     /// Sets what a key says.
     ///
@@ -333,6 +363,7 @@ impl Settings {
                 self.keyframe_interval = Some(value.parse().map_err(|_| number("number of steps"))?);
             }
             "layout" => self.layout = Some(word(key, value)?),
+            "fill" => self.fill = Some(value.parse().map_err(|_| number("number"))?),
             _ => return Err(Error::Config(unknown_key(key, &Self::KEYS))),
         }
         Ok(())
@@ -360,6 +391,7 @@ impl Settings {
             model: later.model.or(self.model),
             keyframe_interval: later.keyframe_interval.or(self.keyframe_interval),
             layout: later.layout.or(self.layout),
+            fill: later.fill.or(self.fill),
         }
     }
 
@@ -388,12 +420,15 @@ impl Settings {
             ModeName::Psnr => bounded(Bound::Psnr)?,
             ModeName::Off => return Err(Error::Config("mode 'off' stores nothing".into())),
         };
-        Ok(Compression {
+        let compression = Compression {
             mode,
             model: self.model.clone(),
             keyframe_interval: self.keyframe_interval.unwrap_or(DEFAULT_KEYFRAME_INTERVAL).max(1),
             layout: self.layout.unwrap_or_default(),
-        })
+            fill: self.fill.filter(|fill| !fill.is_nan()),
+        };
+        compression.check_fill()?;
+        Ok(compression)
     }
 }
 
@@ -424,7 +459,7 @@ impl TryFrom<Settings> for Compression {
 
 impl From<Compression> for Settings {
     fn from(compression: Compression) -> Self {
-        let Compression { mode, model, keyframe_interval, layout } = compression;
+        let Compression { mode, model, keyframe_interval, layout, fill } = compression;
         Self {
             mode: Some(ModeName::of(mode)),
             bound: if let Mode::Bounded(bound) = mode { Some(bound.number()) } else { None },
@@ -432,6 +467,7 @@ impl From<Compression> for Settings {
             model,
             keyframe_interval: Some(keyframe_interval),
             layout: Some(layout),
+            fill,
         }
     }
 }
@@ -508,10 +544,13 @@ mod tests {
     #[test]
     fn settings_numbers_and_json_say_the_same() {
         for (mode, compression) in all() {
-            let compression = compression.layout(Layout::Series);
-            let text = format!("mode = {mode}\nbound = 1e-3; layout = 'series'");
+            let has_fill = mode != "latent";
+            let compression = compression.layout(Layout::Series).fill(has_fill.then_some(1e20));
+            let fill = if has_fill { "fill = 1e20" } else { "fill = nan" };
+            let text = format!("mode = {mode}\nbound = 1e-3; layout = 'series'; {fill}");
             assert_eq!(text.parse::<Compression>().unwrap(), compression);
-            assert_eq!(Compression::from_cd_values(&compression.to_cd_values()).unwrap(), compression);
+            let numbers = compression.to_cd_values();
+            assert_eq!(Compression::from_cd_values(&numbers).unwrap(), compression.clone().fill(None));
             let displayed = compression.to_string().parse::<Compression>().unwrap();
             assert_eq!(displayed.mode, compression.mode, "{compression}");
             let json = serde_json::to_string(&compression).unwrap();
@@ -544,6 +583,8 @@ mod tests {
             ("mod = rel", "unknown option 'mod'; did you mean 'mode'?"),
             ("xyzzy = 1", "unknown option 'xyzzy'; known: mode, bound"),
             ("mode = fast", "mode 'fast': unknown variant 'fast'"),
+            ("mode = abs; bound = 1; fill = none", "fill 'none' is not a number"),
+            ("mode = latent; fill = 1e20", "latents know no 'fill' value"),
             ("mode = raw; layout = list", "expected 'grid' or 'series'"),
             (
                 "mode = latent; latents = f8",

@@ -129,11 +129,11 @@ pub fn stream_of_symbols<T: Element>(
             InterFieldPrediction::new(inter_field, previous, field.iter().map(|(_, step)| &step.tiles[i]))
         });
         let references = References { previous, inter_field, mixing: mixing.as_ref() };
-        let tile = Tile::new(preamble.frame(Engine::best()?), entries.len(), references);
+        let tile = Tile::new(preamble.frame(Engine::best()?), entries.len(), references, None);
         let (latents, predictions) =
             latents(autoencoder.as_ref(), &tile, &preamble, &mut decisions, entries.len());
         let mut writer = Generator::new(&mut decisions);
-        decode_tile(tile, &entries, &mut writer, &predictions, Some(&mut windows), check);
+        decode_tile(tile, &entries, &mut writer, &predictions, T::default(), Some(&mut windows), check);
         let tile = [latents, writer.writer.finish()].concat();
         write_varint(tile.len() as u64, &mut lengths);
         bytes.extend(tile);
@@ -183,6 +183,7 @@ fn preamble<T>(
         tolerance,
         age: previous.map_or(0, |step| step.age.saturating_add(1)),
         models: models.chain(mixing.filter(|_| asked_mixing)).collect(),
+        missing: None,
         quantum,
         predictors,
         reference_checksum: previous.map_or(0, |step| step.checksum),

@@ -34,7 +34,7 @@ impl BuiltIn {
     fn try_load(&self) -> Result<&Arc<Model>> {
         if self.loaded.get().is_none() {
             // Weights are copied out of the file, and then into their layers.
-            memory::room(3 * self.bytes.len())?;
+            memory::room(self.bytes.len().saturating_mul(3))?;
         }
         Ok(self.load())
     }

@@ -14,6 +14,8 @@ pub(crate) enum Sides {
     None,
     /// A block towards lower coordinates.
     Low(u32),
+    /// One towards higher coordinates, where the lower one is missing.
+    High(u32),
     /// One on each side.
     Both(u32, u32),
 }
@@ -36,7 +38,7 @@ impl OrderEntry {
     pub(crate) fn neighbours(&self) -> impl Iterator<Item = usize> {
         let pair = |s| match s {
             Sides::None => [None, None],
-            Sides::Low(a) => [Some(a), None],
+            Sides::Low(a) | Sides::High(a) => [Some(a), None],
             Sides::Both(a, b) => [Some(a), Some(b)],
         };
         self.sides.map(pair).into_iter().flatten().flatten().map(|i| i as usize)
@@ -118,6 +120,7 @@ pub(crate) fn entries(pieces: &[[usize; 3]]) -> Vec<Entry> {
             order.sides = order.sides.map(|s| match s {
                 Sides::None => Sides::None,
                 Sides::Low(a) => Sides::Low(a + offset),
+                Sides::High(a) => Sides::High(a + offset),
                 Sides::Both(a, b) => Sides::Both(a + offset, b + offset),
             });
             let root = first.is_none();

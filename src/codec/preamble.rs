@@ -54,6 +54,8 @@ pub struct Preamble {
     pub age: u32,
     /// The models that predict.
     pub models: Vec<ModelId>,
+    /// What its missing points hold, where there are any.
+    pub missing: Option<Missing>,
     pub(crate) quantum: f64,
     /// Predictors that blocks may use.
     pub(crate) predictors: PredictorMask,
@@ -63,6 +65,15 @@ pub struct Preamble {
     pub(crate) inter_field: Option<InterField>,
 }
 
+/// The missing points of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The missing value: the bits of a value of the field's type.
+    pub bits: u64,
+    /// How many points hold it.
+    pub points: u64,
+}
+
 /// Predictors of a mask that a model makes.
 fn learned(predictors: PredictorMask) -> impl Iterator<Item = Predictor> {
     LEARNED.into_iter().filter(move |p| predictors.has(*p))
@@ -70,6 +81,7 @@ fn learned(predictors: PredictorMask) -> impl Iterator<Item = Predictor> {
 
 const RELATIVE: u8 = 1;
 const PREDICTED: u8 = 2;
+const MISSING: u8 = 4;
 
 impl Preamble {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -77,7 +89,8 @@ impl Preamble {
             Tolerance::Absolute(e) => (e, 0),
             Tolerance::PointwiseRelative(r) => (r, RELATIVE),
         };
-        out.push(relative | if self.age > 0 { PREDICTED } else { 0 });
+        let predicted = if self.age > 0 { PREDICTED } else { 0 };
+        out.push(relative | predicted | if self.missing.is_some() { MISSING } else { 0 });
         out.extend_from_slice(&upper_half(tolerance).to_le_bytes());
         if relative != 0 {
             out.extend_from_slice(&upper_half(self.quantum).to_le_bytes());
@@ -102,12 +115,16 @@ impl Preamble {
         if let Some(inter_field) = &self.inter_field {
             inter_field.write(out);
         }
+        if let Some(missing) = self.missing {
+            write_varint(missing.bits, out);
+            write_varint(missing.points, out);
+        }
     }
 
     pub(crate) fn read(reader: &mut ByteReader<'_>) -> Result<Self> {
         let damaged = |what: &str| Error::Stream(what.into());
         let [flags] = reader.array()?;
-        if flags & !(RELATIVE | PREDICTED) != 0 {
+        if flags & !(RELATIVE | PREDICTED | MISSING) != 0 {
             return Err(damaged("unknown flags"));
         }
         let tolerance = from_upper_half(u32::from_le_bytes(reader.array()?));
@@ -148,7 +165,11 @@ impl Preamble {
         }
         let has_inter_field = predictors.has(Predictor::InterField);
         let inter_field = has_inter_field.then(|| InterField::read(reader)).transpose()?;
-        Ok(Self { tolerance, age, models, quantum, predictors, reference_checksum, inter_field })
+        let missing = match flags & MISSING {
+            0 => None,
+            _ => Some(Missing { bits: reader.varint()?, points: reader.varint()? }),
+        };
+        Ok(Self { tolerance, age, models, missing, quantum, predictors, reference_checksum, inter_field })
     }
 
     /// Names of the fields of the same step that it is predicted from.

@@ -9,6 +9,9 @@ use crate::quantum::half_octaves;
 #[repr(C, align(64))]
 pub(crate) struct Residual {
     pub(crate) prediction: Block,
+    /// Coefficients of the truth, where missing points leave them open: those that suit the
+    /// prediction.
+    pub(crate) truth: Option<Box<Block>>,
     /// Truth − prediction, in quanta: single precision is enough to try steps with.
     pub(crate) residual: Block<f32>,
     /// Half a quantum, less what rounding to the field's type takes of it.
@@ -17,7 +20,7 @@ pub(crate) struct Residual {
 
 impl Residual {
     pub(crate) fn empty() -> Box<Self> {
-        Box::new(Self { prediction: [0.0; VALUES], residual: [0.0; VALUES], allowed: 0.5 })
+        Box::new(Self { prediction: [0.0; VALUES], truth: None, residual: [0.0; VALUES], allowed: 0.5 })
     }
 
     /// Subtracts the prediction from the truth.

@@ -33,6 +33,8 @@ pub struct BlockStatistics {
     pub constant: PredictorStatistics,
     /// Stored as they are.
     pub raw: PredictorStatistics,
+    /// Missing points, which are in no block that is counted if all of the block is missing.
+    pub missing: u64,
 }
 
 impl BlockStatistics {
@@ -66,6 +68,7 @@ impl BlockStatistics {
         let mine = self.predictors.iter_mut().chain([&mut self.constant, &mut self.raw]);
         let others = other.predictors.iter().chain([&other.constant, &other.raw]);
         mine.zip(others).for_each(|(mine, other)| mine.add(other));
+        self.missing = self.missing.saturating_add(other.missing);
         self
     }
 }

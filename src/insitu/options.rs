@@ -104,9 +104,11 @@ impl Options {
         let width = range.unwrap_or(ValueRange::EMPTY).width();
         let Some(compression) = &self.of(name).compression else { return Compression::raw() };
         match compression.bound() {
-            Some(Bound::Relative(e)) => Compression::absolute(e * width),
+            Some(Bound::Relative(e)) => Compression::absolute(e * width).fill(compression.fill),
             // No error above the one that all may have at this ratio.
-            Some(Bound::Psnr(db)) => Compression::absolute(width * 10f64.powf(-db / 20.0)),
+            Some(Bound::Psnr(db)) => {
+                Compression::absolute(width * 10f64.powf(-db / 20.0)).fill(compression.fill)
+            }
             _ => compression.clone(),
         }
     }
@@ -318,7 +320,8 @@ impl Settings {
 
 impl FieldSettings {
     /// The keys of a field.
-    pub const KEYS: [&'static str; 6] = ["mode", "bound", "latents", "keyframe_interval", "every", "levels"];
+    pub const KEYS: [&'static str; 7] =
+        ["mode", "bound", "latents", "keyframe_interval", "fill", "every", "levels"];
 
     /// Sets what one of the known keys says.
     fn set(&mut self, key: &str, value: &str, known: &[&str]) -> Result<()> {

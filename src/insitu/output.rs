@@ -101,13 +101,13 @@ impl Output {
             return;
         }
         let begun = Instant::now();
-        let needs = |name: &str| self.options.of(name).compression.as_ref().is_some_and(needs_range);
+        let compression = |name: &str| self.options.of(name).compression.as_ref();
         let union = |all: Vec<Ranges>| {
             let mut ranges = Ranges::new();
             all.into_iter().flatten().for_each(|(name, range)| widen(&mut ranges, name, range));
             Ok(ranges)
         };
-        let ranges = self.ranks().gathered(&step.own_ranges(needs), union);
+        let ranges = self.ranks().gathered(&step.own_ranges(compression), union);
         lock(&self.written).communication += begun.elapsed();
         match ranges {
             Ok(ranges) => step.ranges = ranges,

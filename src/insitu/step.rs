@@ -96,8 +96,9 @@ impl Step {
         values + self.copies.iter().map(Copied::bytes).sum::<usize>()
     }
 
-    /// This rank's ranges of the fields that need one, which wait for the end of the step.
-    pub(crate) fn own_ranges(&self, needs_range: impl Fn(&str) -> bool) -> Ranges {
+    /// This rank's ranges of the fields that need one, which wait for the end of the step; missing
+    /// values are left out. `compression` is that of a field.
+    pub(crate) fn own_ranges<'a>(&self, compression: impl Fn(&str) -> Option<&'a Compression>) -> Ranges {
         let copies = self
             .copies
             .iter()
@@ -107,10 +108,11 @@ impl Step {
             values.map(|field| (base_name(&put.info.name), field))
         });
         let mut ranges = Ranges::new();
-        for (name, field) in copies.chain(values).filter(|(name, _)| needs_range(name)) {
+        for (name, field) in copies.chain(values) {
+            let Some(compression) = compression(name).filter(|c| needs_range(c)) else { continue };
             let range = match field {
-                Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
-                Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::of(&v)),
+                Field::F32(a) => FieldView::of_array(a).map(|v| ValueRange::without(&v, compression.fill)),
+                Field::F64(a) => FieldView::of_array(a).map(|v| ValueRange::without(&v, compression.fill)),
             };
             // A copy is contiguous; whatever happens, the others wait for this rank in the
             // exchange.

@@ -7,8 +7,8 @@ use crate::error::{Error, Result, content};
 use crate::step::{BoxRow, Boxes, FieldInfo, StepInfo, boxes_of};
 use std::collections::BTreeSet;
 use std::path::Path;
-use swae_codec::stream::Stream;
-use swae_codec::{Compression, Field, Models};
+use swae_codec::stream::{Kind, Stream};
+use swae_codec::{Compression, Dtype, Element, Field, Models};
 
 /// Some boxes of a field, as the file holds them.
 #[derive(Clone, Debug)]
@@ -29,6 +29,17 @@ pub enum Stored {
         /// How the HDF5 filter coded them, where it did.
         compression: Option<Compression>,
     },
+}
+
+/// What the missing points of a field hold, in double precision: where its stream has any.
+pub fn missing_value(stored: &Stored) -> Option<f64> {
+    let Stored::Stream { stream, .. } = stored else { return None };
+    let Kind::Bounded(preamble) = &stream.header().kind else { return None };
+    let bits = preamble.missing?.bits;
+    Some(match stream.header().dtype {
+        Dtype::F32 => f32::of_bits(bits).to_f64(),
+        Dtype::F64 => f64::of_bits(bits),
+    })
 }
 
 impl Stored {

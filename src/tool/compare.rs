@@ -2,11 +2,13 @@
 
 use crate::Selection;
 use anyhow::{Context, Result, ensure};
+use ndarray::{Array3, Zip};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use swae_codec::Dtype;
 use swae_metrics::picture::{self, Row};
 use swae_metrics::quality::{Quality, middle_slice, quality};
-use swae_store::{NewFile, Reader, open, read_field};
+use swae_store::{NewFile, Reader, missing_value, open, read_field};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,6 +19,10 @@ pub struct Arguments {
     reconstruction: PathBuf,
     #[command(flatten)]
     selection: Selection,
+    /// The value that missing points of the original hold: they are left out, but for whether they
+    /// come back to the bit [default: what the reconstruction's streams state, and NaN]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    fill: Option<f64>,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -64,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn compare(arguments: &Arguments) -> Result<Vec<Comparison>> {
-    let Arguments { original, reconstruction, selection, png, png_fields, .. } = arguments;
+    let Arguments { original, reconstruction, selection, fill, png, png_fields, .. } = arguments;
     let (mut left, mut right) = (open(original)?, open(reconstruction)?);
     let pairs = pairs(left.as_ref(), right.as_ref(), selection);
     ensure!(
@@ -76,14 +82,21 @@ fn compare(arguments: &Arguments) -> Result<Vec<Comparison>> {
     let last = pairs.iter().map(|pair| pair.original.0).max();
     let (mut rows, mut out) = (Vec::new(), Vec::new());
     for Pair { original: (step, name), reconstruction: (other_step, other_name) } in pairs {
-        let original = read_field(left.as_mut(), step, &name)?.to_f64();
-        let reconstruction = read_field(right.as_mut(), other_step, &other_name)?.to_f64();
+        let original = read_field(left.as_mut(), step, &name)?;
+        let dtype = original.dtype();
+        let mut original = original.to_f64();
+        let mut reconstruction = read_field(right.as_mut(), other_step, &other_name)?.to_f64();
         ensure!(
             original.dim() == reconstruction.dim(),
             "field {name}: shapes {:?} and {:?} [z, y, x] differ",
             original.dim(),
             reconstruction.dim()
         );
+        let streams = right.read_streams(other_step, &other_name)?;
+        let stated = fill.map(|fill| if dtype == Dtype::F32 { f64::from(fill as f32) } else { fill });
+        for missing in streams.iter().filter_map(missing_value).chain(stated) {
+            leave_out(&mut original, &mut reconstruction, missing);
+        }
         let stored = right.steps()[other_step].fields.iter().find(|(info, _)| info.name == other_name);
         let (info, stored) = stored.context("a field that was found is gone")?;
         let is_drawn = png_fields.is_empty() || png_fields.contains(&name);
@@ -101,6 +114,19 @@ fn compare(arguments: &Arguments) -> Result<Vec<Comparison>> {
     }
     png.as_deref().map_or(Ok(()), |path| draw(path, &rows))?;
     Ok(out)
+}
+
+/// Makes points that are missing in the original NaN, and in the reconstruction, too, where it has
+/// them: metrics leave out what is not finite, and count what of it is lost.
+fn leave_out(original: &mut Array3<f64>, reconstruction: &mut Array3<f64>, missing: f64) {
+    Zip::from(original).and(reconstruction).for_each(|original, reconstruction| {
+        if original.to_bits() == missing.to_bits() {
+            if reconstruction.to_bits() == missing.to_bits() {
+                *reconstruction = f64::NAN;
+            }
+            *original = f64::NAN;
+        }
+    });
 }
 
 fn draw(path: &Path, rows: &[Row]) -> Result<()> {
@@ -179,6 +205,9 @@ fn print_line(c: &Comparison) {
         q.ssim
     );
     if q.non_finite > 0 {
-        println!("       {} values are not finite, {} of them lost", q.non_finite, q.non_finite_lost);
+        println!(
+            "       {} values are missing or not finite, {} of them lost",
+            q.non_finite, q.non_finite_lost
+        );
     }
 }

@@ -57,6 +57,10 @@ pub struct Arguments {
     /// Of a series: steps from one keyframe, which is predicted from no other step, to the next
     #[arg(long, default_value_t = config::DEFAULT_KEYFRAME_INTERVAL, value_name = "STEPS")]
     keyframe_interval: u32,
+    /// The value that missing points hold; they come back to the bit, and take no part in ranges and
+    /// bounds [default: the most frequent NaN]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    fill: Option<f64>,
     #[command(flatten)]
     predictors: PredictorFlags,
 }
@@ -67,6 +71,7 @@ impl Arguments {
             model: self.model.clone(),
             keyframe_interval: Some(self.keyframe_interval),
             layout: Some(self.layout.setting()),
+            fill: self.fill,
             ..self.mode.settings()
         };
         settings.set("latents", &self.latents)?;
@@ -163,6 +168,8 @@ impl Compressor<'_> {
         let bound = settings.bound;
         println!("{bound}: largest error {worst:.3} of the bound, every value verified");
         predictors::print(&statistics);
+        let points = steps.iter().flat_map(|views| views.iter()).map(|view| view.len() as u64).sum();
+        predictors::print_missing(statistics.missing, points);
         Ok(streams)
     }
 }

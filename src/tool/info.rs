@@ -15,8 +15,8 @@ pub struct Arguments {
     /// Prints JSON
     #[arg(long)]
     json: bool,
-    /// Also prints block statistics: which predictors were selected in fields within a bound, and the
-    /// bytes that their blocks took; decodes everything
+    /// Also prints block statistics: which predictors were selected in fields within a bound, the
+    /// bytes that their blocks took, and how many points are missing; decodes everything
     #[arg(long, conflicts_with = "json")]
     predictors: bool,
 }
@@ -41,6 +41,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let statistics = block_statistics(reader.as_mut())?;
         println!("selected predictors:");
         predictors::print(&statistics);
+        let fields = reader.steps().iter().flat_map(|step| &step.fields);
+        let points = fields.map(|(info, _)| info.shape.iter().product::<usize>() as u64).sum();
+        predictors::print_missing(statistics.missing, points);
     }
     Ok(())
 }

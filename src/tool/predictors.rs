@@ -22,6 +22,13 @@ impl PredictorFlags {
     }
 }
 
+/// Prints how many of so many points are missing, where any are.
+pub fn print_missing(missing: u64, points: u64) {
+    if missing > 0 {
+        println!("    missing {:.3} %", 100.0 * missing as f64 / points.max(1) as f64);
+    }
+}
+
 /// Prints a line for each predictor that was selected for any block: blocks, the bytes that they
 /// took, and those saved in comparison with the second best predictor.
 pub fn print(statistics: &BlockStatistics) {

@@ -9,7 +9,7 @@ use swae_codec::bound::Tolerance;
 use swae_codec::config::Mode;
 use swae_codec::stream::{Header, Kind};
 use swae_codec::{Bound, Compression, Field};
-use swae_store::{Decoder, Reader, Stored, open, open_damaged, plain};
+use swae_store::{Decoder, Reader, Stored, missing_value, open, open_damaged, plain};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,7 +55,7 @@ fn check(path: &Path) -> Result<()> {
 /// Compares all steps and fields with the original, value by value, and prints the largest errors.
 ///
 /// # Errors
-/// Where any value exceeds its bound or any NaN loses its bits, shapes differ, or a stream states no
+/// Where any value exceeds its bound, any NaN or missing value loses its bits, shapes differ, or a stream states no
 /// bound.
 fn compare(original: &Path, compressed: &Path) -> Result<()> {
     let mut reader = open(compressed)?;
@@ -158,10 +158,11 @@ fn verify_field(truth: &Array3<f64>, decoded: &Array3<f64>, stored: &[Stored]) -
     let mut all = Errors::default();
     for stored in stored {
         let tolerance = tolerance(stored)?;
+        let missing = missing_value(stored);
         for row in stored.rows() {
             let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
             let part = s![z, y, x];
-            let found = errors(truth.slice(part), decoded.slice(part), tolerance);
+            let found = errors(truth.slice(part), decoded.slice(part), tolerance, missing);
             all.largest = all.largest.max(found.largest);
             all.misses += found.misses;
         }
@@ -198,7 +199,12 @@ fn of_filter(compression: &Compression) -> Result<Tolerance> {
     }
 }
 
-fn errors(truth: ArrayView3<'_, f64>, decoded: ArrayView3<'_, f64>, tolerance: Tolerance) -> Errors {
+fn errors(
+    truth: ArrayView3<'_, f64>,
+    decoded: ArrayView3<'_, f64>,
+    tolerance: Tolerance,
+    missing: Option<f64>,
+) -> Errors {
     let mut all = Errors::default();
     Zip::from(truth).and(decoded).for_each(|&t, &d| {
         if t.to_bits() == d.to_bits() {
@@ -208,9 +214,14 @@ fn errors(truth: ArrayView3<'_, f64>, decoded: ArrayView3<'_, f64>, tolerance: T
             Tolerance::Absolute(e) => ((t - d).abs(), e),
             Tolerance::PointwiseRelative(r) => ((t - d).abs(), r * t.abs()),
         };
-        // NaN and −0 differ in their bits alone, and must keep them.
-        let is_kept = error <= allowed && t.is_finite() && !(t == 0.0 && t.is_sign_negative());
+        // NaN, −0 and missing values must keep their bits.
+        let is_missing = missing.is_some_and(|missing| t.to_bits() == missing.to_bits());
+        let is_exact = is_missing || !t.is_finite() || (t == 0.0 && t.is_sign_negative());
+        let is_kept = error <= allowed && !is_exact;
         all.misses += usize::from(!is_kept);
+        if is_missing {
+            return;
+        }
         all.largest = if error.is_nan() { f64::INFINITY } else { all.largest.max(error / allowed) };
     });
     all

@@ -62,3 +62,32 @@ def test_misuse_has_a_message(wave):
     payload[20] ^= 1
     with pytest.raises(swae.CorruptError, match="the checksum is wrong"):
         swae.decompress(payload)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_masked_array_comes_back_with_its_mask(wave, dtype):
+    mask = np.zeros(wave.shape, bool)
+    mask[3:20, 5:9] = mask[0, 0, 0] = True
+    data = np.where(mask, 1e30, wave).astype(dtype)
+    masked = np.ma.MaskedArray(data, mask)
+    b = swae.decompress(swae.compress(masked, rel=1e-4))
+    assert isinstance(b, np.ma.MaskedArray) and b.dtype == dtype
+    assert np.array_equal(b.mask, mask)
+    assert np.abs(b - masked).max() <= 1e-4 * np.ptp(wave[~mask])
+    assert len(swae.compress(masked, rel=1e-4)) < 1.2 * len(swae.compress(wave.astype(dtype), rel=1e-4)) + 200
+    plain = swae.decompress(swae.compress(np.ma.MaskedArray(wave), rel=1e-4))
+    assert not isinstance(plain, np.ma.MaskedArray)
+    with pytest.raises(TypeError, match="takes no fill"):
+        swae.compress(masked, rel=1e-4, fill=1e20)
+
+
+def test_a_fill_value_takes_no_part_in_the_value_range(wave):
+    missing = np.zeros(wave.shape, bool)
+    missing[:, :10] = True
+    filled = np.where(missing, 1e20, wave)
+    payload = swae.compress(filled, rel=1e-4, fill=1e20)
+    b = swae.decompress(payload)
+    assert np.all(b[missing] == 1e20)
+    assert np.abs(b - wave)[~missing].max() <= 1e-4 * np.ptp(wave[~missing])
+    with pytest.raises(swae.Error, match="latents know no 'fill' value"):
+        swae.compress(filled, latent=True, fill=1e20)

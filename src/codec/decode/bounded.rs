@@ -5,8 +5,9 @@ use super::tile::{DecodedBlock, decode as decode_tile};
 use crate::blocks::{BlockGrid, VALUES};
 use crate::element::Element;
 use crate::engine::Engine;
+use crate::entropy::mask;
 use crate::entropy::range_coder::Reader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::history::History;
 use crate::memory;
 use crate::models::Models;
@@ -68,6 +69,10 @@ pub(super) fn decode<T: Element>(
     let engine = Engine::best()?;
     let mut reader = ByteReader::new(payload);
     let preamble = Preamble::read(&mut reader)?;
+    let values = boxes.iter().map(|count| count.iter().product::<usize>() as u64);
+    if preamble.missing.is_some_and(|missing| missing.points > values.fold(0, u64::saturating_add)) {
+        return Err(Error::Stream("more points are missing than there are".into()));
+    }
     let tiles = tiles(boxes);
     let lengths = tiles.iter().map(|_| reader.size()).collect::<Result<Vec<_>>>()?;
     let bytes = lengths.into_iter().map(|n| reader.take(n, 1)).collect::<Result<Vec<_>>>()?;
@@ -87,14 +92,26 @@ pub(super) fn decode<T: Element>(
         if !wanted && !keeps_reference {
             return Ok(None);
         }
-        let entries = entries_of(&tiles[i]);
+        let mut entries = entries_of(&tiles[i]);
         let previous = previous.map(|step| &step.tiles[i]);
         let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
             InterFieldPrediction::new(inter_field, previous, fields.iter().map(|step| &step.tiles[i]))
         });
         let references = References { previous, inter_field, mixing: mixing.as_ref() };
-        let tile = Tile::new(preamble.frame(engine), entries.len(), references);
         let (mut bytes, mut from_latents) = (bytes[i], Vec::new());
+        let mut mask = None;
+        if preamble.missing.is_some() {
+            let mut reader = ByteReader::new(bytes);
+            let mut coded = Reader::new(reader.part()?);
+            let shapes: Vec<_> = tiles[i].iter().map(|piece| piece.count).collect();
+            let then = previous.and_then(|previous| previous.missing.as_deref());
+            mask = mask::code(&mut coded, &shapes, then, None);
+            bytes = reader.rest();
+        }
+        if let Some(mask) = &mask {
+            entries = mask.entries(&entries);
+        }
+        let tile = Tile::new(preamble.frame(engine), entries.len(), references, mask.map(Arc::new));
         if let Some(autoencoder) = &autoencoder {
             let mut reader = ByteReader::new(bytes);
             let latents = reader.part()?;
@@ -108,13 +125,17 @@ pub(super) fn decode<T: Element>(
                 savings::count(&mut statistics, block);
             }
         };
+        let missing = T::of_bits(preamble.missing.map_or(0, |missing| missing.bits));
         let mut reader = Reader::new(bytes);
-        let reference = decode_tile(tile, &entries, &mut reader, &from_latents, windows, observe);
+        let reference = decode_tile(tile, &entries, &mut reader, &from_latents, missing, windows, observe);
         Ok(Some(DecodedTile { reference: keeps_reference.then_some(reference), statistics }))
     };
     let decoded = threads::map(windows.iter_mut().enumerate().collect::<Vec<_>>(), tile);
     let decoded = decoded.into_iter().collect::<Result<Vec<_>>>()?;
-    let (mut statistics, mut references) = (BlockStatistics::default(), Vec::new());
+    let points = preamble.missing.map_or(0, |missing| missing.points);
+    let mut statistics = BlockStatistics::default();
+    statistics.missing = points;
+    let mut references = Vec::new();
     for tile in decoded.into_iter().flatten() {
         statistics = statistics.union(&tile.statistics);
         references.extend(tile.reference);

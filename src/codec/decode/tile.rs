@@ -46,13 +46,14 @@ pub(crate) struct DecodedBlock<'a, T> {
 
 /// Decodes the tile that `reader` reads: puts every block's values into the windows of its pieces,
 /// unless none is wanted, shows each block to `observe`, and gives what the next step may be
-/// predicted from.
-/// `latent_predictions` are the autoencoder's, by entry.
+/// predicted from. `latent_predictions` are the autoencoder's, by entry; `missing` is what missing
+/// points hold.
 pub(crate) fn decode<T: Element>(
     mut tile: Tile<'_, T>,
     entries: &[Entry],
     reader: &mut impl Coder,
     latent_predictions: &[Option<Box<Block>>],
+    missing: T,
     mut windows: Option<&mut [Window<'_, T>]>,
     mut observe: impl FnMut(&DecodedBlock<'_, T>),
 ) -> ReferenceTile<T> {
@@ -63,23 +64,31 @@ pub(crate) fn decode<T: Element>(
     let Workspace { coefficients, decoded, values } = &mut *workspace;
     let links = Links::possible(entries).then(|| Links::code(reader, Links::default(), entries.len()));
     for (number, entry) in entries.iter().enumerate() {
+        tile.prepare(entries, number);
+        if tile.is_missing(entry) {
+            if let Some(windows) = &mut windows {
+                values.fill(missing);
+                windows[entry.piece].put(entry.place, values);
+            }
+            tile.keep_missing(entry);
+            continue;
+        }
         let from_latents = latent_predictions.get(number).and_then(Option::as_deref);
         let entry = &match links {
             Some(links) => {
                 let linked = links.code_piece(reader, contexts.links(), entry.piece, [None; 3]);
-                Links::apply(linked, entry)
+                tile.entry(&entries[..number], &Links::apply(linked, entry))
             }
             None => *entry,
         };
         if let Some(windows) = &windows {
             windows[entry.piece].fetch(entry.place);
         }
-        tile.prepare(entries, number);
         let context = tile.context(entry, from_latents.is_some());
         let before = reader.spent();
         let symbols = code(reader, &mut contexts, &context, None);
         let bits = reader.spent() - before;
-        let places = Places::of(entry.place);
+        let places = tile.places(entry);
         match &symbols {
             Symbols::Coded(coded) => {
                 tile.reconstruct(entry, coded, from_latents, coefficients);
@@ -100,6 +109,9 @@ pub(crate) fn decode<T: Element>(
             }
         }
         if let Some(windows) = &mut windows {
+            if let Some(mask) = tile.missing(entry) {
+                (0..VALUES).filter(|&i| mask.has(i)).for_each(|i| values[i] = missing);
+            }
             windows[entry.piece].put(entry.place, values);
         }
         observe(&DecodedBlock {

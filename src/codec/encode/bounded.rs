@@ -10,11 +10,16 @@ use crate::blocks::{BlockGrid, VALUES};
 use crate::bound::{Bound, Tolerance, ValueRange};
 use crate::element::Element;
 use crate::engine::Engine;
+use crate::entropy::mask;
+use crate::entropy::range_coder::Writer;
 use crate::error::Result;
 use crate::history::History;
+use crate::mask::{Extent, Mask};
 use crate::memory;
+use crate::missing::{Census, stated};
 use crate::model::{Model, ModelId};
-use crate::preamble::{Preamble, with_quantum};
+use crate::order::Entry;
+use crate::preamble::{Missing, Preamble, with_quantum};
 use crate::predict::autoencoder::Autoencoder;
 use crate::predict::interfield::{InterField, InterFieldPrediction};
 use crate::predict::mixing::{MixingNetwork, is_mixing_model};
@@ -36,6 +41,9 @@ pub struct Bounded<'a> {
     pub bound: Bound,
     /// The range of the whole field, where the boxes are not all of it.
     pub range: Option<ValueRange>,
+    /// The value that missing points hold. Without one, or where no point holds it, they hold the
+    /// most frequent NaN.
+    pub fill: Option<f64>,
     /// What the mode decision chooses from.
     pub predictors: PredictorSet,
     /// An autoencoder, or a mixing network ([`crate::predict::mixing::is_mixing_model`]), for the
@@ -46,7 +54,7 @@ pub struct Bounded<'a> {
 impl Bounded<'_> {
     /// With all predictors that need no model.
     pub fn new(bound: Bound) -> Self {
-        Self { bound, range: None, predictors: PredictorSet::ALL, model: None }
+        Self { bound, range: None, fill: None, predictors: PredictorSet::ALL, model: None }
     }
 
     /// The range of the field, where the bound needs one.
@@ -55,7 +63,8 @@ impl Bounded<'_> {
         match self.range {
             Some(range) => range,
             None if needs_range => {
-                views.iter().map(ValueRange::of).fold(ValueRange::EMPTY, ValueRange::union)
+                let range = |view| ValueRange::without(view, self.fill);
+                views.iter().map(range).fold(ValueRange::EMPTY, ValueRange::union)
             }
             None => ValueRange::EMPTY,
         }
@@ -70,8 +79,9 @@ pub struct Report {
     pub tolerance: Tolerance,
     /// Largest error, in the tolerance's terms, of all values as a reader will decode them.
     pub max_error: f64,
-    /// Mean squared error.
+    /// Mean squared error of the finite values that are not missing.
     pub mse: f64,
+
     /// How blocks are coded.
     pub statistics: BlockStatistics,
 }
@@ -162,13 +172,20 @@ fn encode_boxes<T: Element>(
     let is_autoencoder = |m: &&Model| m.encoder.is_some() && predictors.has(Predictor::Autoencoder);
     let autoencoder = settings.model.filter(is_autoencoder);
     let constant = predictors.has_constant();
+    let fill = stated::<T>(settings.fill);
+    let census = Census::of(engine, views, fill);
+    let missing = census.missing(fill);
+    let tiles = tiles(&boxes);
     let work = Work {
         engine,
         views,
-        tiles: tiles(&boxes),
+        masks: masks(views, &tiles, missing, previous),
+        tiles,
+        missing: missing.map(|(bits, points)| Missing { bits, points: points as u64 }),
+        numbers: census.numbers,
         reference_fields: fields.collect(),
         boxes,
-        rules: Rules { constant, exact_constants: constant && is_constant(views) },
+        rules: Rules { constant, exact_constants: constant && is_constant(views, missing) },
         predictors,
         previous,
         keeps_reference,
@@ -216,7 +233,8 @@ pub(crate) fn plan<'a, T: Element>(
         && same_boxes
         && matches!(tolerance, Tolerance::Absolute(_))
         && quantum.is_normal();
-    fits.then_some(Planned { name, views, previous, quantum })
+    let fill = stated::<T>(settings.fill);
+    fits.then_some(Planned { name, views, previous, quantum, fill })
 }
 
 /// Boxes to be encoded.
@@ -225,6 +243,11 @@ struct Work<'a, T, O> {
     views: &'a [FieldView<'a, T>],
     boxes: Vec<[usize; 3]>,
     tiles: Vec<Vec<Piece>>,
+    missing: Option<Missing>,
+    /// The missing points of each tile, where there are any in the stream.
+    masks: Vec<TileMask>,
+    /// Finite values that are not missing.
+    numbers: usize,
     rules: Rules,
     predictors: PredictorSet,
     /// The previous step, if this one may be predicted from it.
@@ -253,6 +276,7 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
             tolerance,
             age: self.previous.map_or(0, |p| p.age + 1),
             models: autoencoder.map(|m| m.id()).into_iter().chain(mixing.map(|m| m.0)).collect(),
+            missing: self.missing,
             quantum,
             predictors: predictors
                 .without(Predictor::Autoencoder)
@@ -276,7 +300,10 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         preamble.write(&mut payload);
         encoded.iter().for_each(|tile| write_varint(tile.bytes.len() as u64, &mut payload));
         memory::reserve(&mut payload, encoded.iter().map(|tile| tile.bytes.len()).sum())?;
-        let (mut statistics, mut errors) = (BlockStatistics::default(), ErrorStatistics::default());
+        let points = self.missing.map_or(0, |missing| missing.points);
+        let mut statistics = BlockStatistics::default();
+        statistics.missing = points;
+        let mut errors = ErrorStatistics::default();
         let mut references = Vec::new();
         for tile in encoded {
             payload.extend_from_slice(&tile.bytes);
@@ -286,11 +313,10 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
                 references.push(tile.reference);
             }
         }
-        let values: usize = self.boxes.iter().map(|c| c.iter().product::<usize>()).sum();
         let report = Report {
             tolerance,
             max_error: errors.largest,
-            mse: errors.squares / values.max(1) as f64,
+            mse: errors.squares / self.numbers.max(1) as f64,
             statistics,
         };
         let (boxes, tiles) = (self.boxes.clone(), Arc::new(references));
@@ -300,7 +326,9 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
 
     /// How the field is predicted from others of its step, where that pays.
     fn inter_field(&self, quantum: f64) -> Option<InterField> {
-        interfield::fit(self.engine, self.views, &self.tiles, self.previous, &self.reference_fields, quantum)
+        let missing = self.missing.map(|missing| missing.bits);
+        let fields = &self.reference_fields;
+        interfield::fit(self.engine, self.views, &self.tiles, self.previous, fields, quantum, missing)
     }
 
     /// A tile; where there is an autoencoder, the latents stand in front of its bytes, and their
@@ -313,7 +341,10 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         mixing: Option<&MixingNetwork>,
     ) -> EncodedTile<T> {
         let pieces = &self.tiles[i];
+        let mask = self.masks.get(i);
+        let missing = mask.and_then(|mask| mask.points.clone());
         let entries = entries_of(pieces);
+        let entries = missing.as_ref().map_or(entries.clone(), |mask| mask.entries(&entries));
         let views: Vec<_> = pieces.iter().map(|p| self.views[p.of].part(p.start, p.count)).collect();
         let previous = self.previous.map(|p| &p.tiles[i]);
         let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
@@ -322,25 +353,68 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
             InterFieldPrediction::new(inter_field, previous, fields)
         });
         let references = References { previous, inter_field, mixing };
-        let tile = Tile::new(preamble.frame(self.engine), entries.len(), references);
+        let tile = Tile::new(preamble.frame(self.engine), entries.len(), references, missing.clone());
         let predict = |n: &Autoencoder| n.predictions(tile.engine, &entries, &views, preamble.quantum);
         let possible = network.filter(|_| preamble.quantum.is_normal());
-        let predictions = possible.map_or_else(Vec::new, predict);
+        let mut predictions = possible.map_or_else(Vec::new, predict);
+        // Networks know of no missing points.
+        if let Some(missing) = &missing {
+            let unknown = |entry: &Entry| missing.extent(entry.order.block as usize) != Extent::None;
+            predictions
+                .iter_mut()
+                .zip(&entries)
+                .filter(|(_, entry)| unknown(entry))
+                .for_each(|(p, _)| *p = None);
+        }
         let mut encoded = encode(tile, &entries, &views, self.rules, predictions, self.observer);
         if let Some(network) = network {
-            let latents = network.write(&encoded.codes);
-            let mut whole = Vec::new();
-            write_varint(latents.len() as u64, &mut whole);
-            whole.extend_from_slice(&latents);
-            whole.append(&mut encoded.bytes);
-            encoded.bytes = whole;
+            encoded.bytes = behind(&network.write(&encoded.codes), &encoded.bytes);
+        }
+        if let Some(mask) = mask {
+            encoded.bytes = behind(&mask.bytes, &encoded.bytes);
         }
         encoded
     }
 }
 
-/// Whether all values of all boxes are the same.
-fn is_constant<T: Element>(views: &[FieldView<'_, T>]) -> bool {
-    let mut values = views.iter().flat_map(|v| v.values());
+/// Bytes behind others and their length.
+fn behind(first: &[u8], then: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_varint(first.len() as u64, &mut out);
+    out.extend_from_slice(first);
+    out.extend_from_slice(then);
+    out
+}
+
+/// The missing points of a tile.
+struct TileMask {
+    points: Option<Arc<Mask>>,
+    bytes: Vec<u8>,
+}
+
+/// The masks of tiles; none at all where no point is missing.
+fn masks<T: Element>(
+    views: &[FieldView<'_, T>],
+    tiles: &[Vec<Piece>],
+    missing: Option<(u64, usize)>,
+    previous: Option<&ReferenceStep<T>>,
+) -> Vec<TileMask> {
+    let Some((missing, _)) = missing else { return Vec::new() };
+    let mask = |(i, pieces): (usize, &Vec<Piece>)| {
+        let parts: Vec<_> = pieces.iter().map(|p| views[p.of].part(p.start, p.count)).collect();
+        let shapes: Vec<_> = pieces.iter().map(|p| p.count).collect();
+        let points = Mask::of(&entries_of(pieces), &parts, missing).map(Arc::new);
+        let then = previous.and_then(|previous| previous.tiles[i].missing.as_deref());
+        let mut writer = Writer::new();
+        mask::code(&mut writer, &shapes, then, points.as_deref());
+        TileMask { points, bytes: writer.finish() }
+    };
+    threads::map(tiles.iter().enumerate().collect::<Vec<_>>(), mask)
+}
+
+/// Whether all values of all boxes that are not missing are the same.
+fn is_constant<T: Element>(views: &[FieldView<'_, T>], missing: Option<(u64, usize)>) -> bool {
+    let is_missing = |v: &T| missing.is_some_and(|(bits, _)| v.bits() == bits);
+    let mut values = views.iter().flat_map(|v| v.values()).filter(|v| !is_missing(v));
     values.next().is_some_and(|first| values.all(|v| v.same_bits(first)))
 }

@@ -6,6 +6,7 @@
 //! gained (`quantise`), and some coefficients are then moved so that fewer values miss it
 //! (`refine`). Every value of the result is verified (`verify`).
 
+use super::continuation::{Continuation, expected_sizes};
 use super::quantise::{QuantisationTrial, QuantisedBlock, TrialErrors};
 use super::refine::Refinement;
 use super::source::Source;
@@ -44,6 +45,7 @@ const MARGIN_BITS: f32 = 2.0;
 pub(super) struct Workspace {
     /// The truth's coefficients.
     pub(super) transformed: Block,
+    continuation: Continuation,
     /// The best prediction so far, and the candidate.
     best: Box<Residual>,
     candidate: Box<Residual>,
@@ -56,6 +58,7 @@ impl Workspace {
     pub(super) fn new() -> Self {
         Self {
             transformed: [0.0; VALUES],
+            continuation: Continuation::empty(),
             best: Residual::empty(),
             candidate: Residual::empty(),
             errors: TrialErrors::empty(),
@@ -98,6 +101,8 @@ pub(super) struct BlockEncoder<'a, T> {
     pub(super) entry: &'a Entry,
     pub(super) context: &'a BlockContext<'a>,
     pub(super) source: &'a Source<T>,
+    /// Where the values lie that are coded.
+    pub(super) places: &'a Places,
 }
 
 impl<T: Element> BlockEncoder<'_, T> {
@@ -110,8 +115,8 @@ impl<T: Element> BlockEncoder<'_, T> {
         rules: Rules,
         from_latents: Option<&LatentPrediction>,
     ) -> Decision {
-        let Self { tile, context, source, .. } = self;
-        let bits = source.values[0].bits();
+        let Self { tile, context, source, places, .. } = self;
+        let bits = source.values[places.block(0)].bits();
         let constant = source.constant && rules.constant;
         if constant && (rules.exact_constants || context.constant == bits) {
             return Decision::exact(Symbols::Constant(bits));
@@ -139,7 +144,6 @@ impl<T: Element> BlockEncoder<'_, T> {
             return Decision::exact(Symbols::Constant(bits));
         }
         best.unwrap_or_else(|| {
-            let places = Places::of(self.entry.place);
             let value = |i: u16| source.values[places.block(i)].bits();
             Decision::exact(Symbols::Raw((0..context.values as u16).map(value).collect()))
         })
@@ -152,9 +156,10 @@ impl<T: Element> BlockEncoder<'_, T> {
         workspace: &mut Workspace,
         from_latents: Option<&LatentPrediction>,
     ) -> Option<(Candidate, QuantisationTrial)> {
-        let Self { tile, entry, context, source } = self;
+        let Self { tile, entry, context, source, .. } = self;
         let quantum = tile.frame.quantum;
         forward(tile.engine, &source.block, &mut workspace.transformed);
+        self.prepare_continuation(workspace);
         let start = match tile.frame.tolerance {
             Tolerance::Absolute(_) => context.step_exponent,
             Tolerance::PointwiseRelative(r) => {
@@ -175,7 +180,7 @@ impl<T: Element> BlockEncoder<'_, T> {
             if context.spatial {
                 tile.add_spatial(entry, Predictor::Autoencoder, &mut workspace.candidate.prediction);
             }
-            workspace.candidate.compare::<T>(tile.engine, &workspace.transformed, quantum);
+            self.compare(workspace);
             let trial = self.try_step(&workspace.candidate, &mut workspace.errors, start);
             let trial = self.search_step(&workspace.candidate, &mut workspace.errors, trial);
             let saved = others - trial.cost - from_latents.cost();
@@ -197,7 +202,8 @@ impl<T: Element> BlockEncoder<'_, T> {
                 Tolerance::PointwiseRelative(_) => refinement.clear(),
             }
             let (prediction, moves) = (&best.prediction, &refinement.moves);
-            quantised.set(tile.engine, quantum, transformed, prediction, moves, trial.step_exponent);
+            let truth = best.truth.as_deref().unwrap_or(transformed);
+            quantised.set(tile.engine, quantum, truth, prediction, moves, trial.step_exponent);
         }
         selected
     }
@@ -231,7 +237,7 @@ impl<T: Element> BlockEncoder<'_, T> {
                 if let Some(bits) = offset {
                     prediction[0] = T::of_bits(bits).to_f64();
                 }
-                workspace.candidate.compare::<T>(tile.engine, &workspace.transformed, tile.frame.quantum);
+                self.compare(workspace);
                 let selection = selection_bits(contexts, context, predictor, spatial);
                 let rough = selection + workspace.candidate.rough_bits(tile.engine, context.step_exponent);
                 // A trial takes ten times as long as a rough estimate; a candidate that is far
@@ -259,6 +265,41 @@ impl<T: Element> BlockEncoder<'_, T> {
             }
         }
         best.map(|(_, candidate, trial)| (candidate, trial))
+    }
+
+    /// What fills the missing points of the block.
+    fn prepare_continuation(&self, workspace: &mut Workspace) {
+        let Self { tile, entry, context, places, .. } = self;
+        let Workspace { transformed, continuation, best, candidate, errors, .. } = workspace;
+        errors.present = None;
+        (best.truth, candidate.truth) = (None, None);
+        if tile.missing(entry).is_none() {
+            return;
+        }
+        let mut expected = [0.0; VALUES];
+        context.neighbours.expected(tile.engine, 1.0, &mut expected);
+        let size = transformed[1..].iter().map(|c| c * c).sum::<f64>().sqrt() / tile.frame.quantum;
+        let degrees = if context.neighbours.is_some() { context.degrees + 2 } else { usize::MAX };
+        let expected = expected_sizes(&expected, size, degrees);
+        let present = (0..places.len() as u16).map(|i| places.block(i));
+        continuation.set(tile.engine, present.clone(), &expected);
+        let mut is_present = Box::new([0.0; VALUES]);
+        present.for_each(|i| is_present[i] = 1.0);
+        errors.present = Some(is_present);
+    }
+
+    /// Compares the truth with the candidate's prediction.
+    fn compare(&self, workspace: &mut Workspace) {
+        let Self { tile, source, .. } = self;
+        let Workspace { transformed, continuation, candidate, errors, .. } = workspace;
+        if errors.present.is_some() {
+            let mut truth = candidate.truth.take().unwrap_or_else(|| Box::new([0.0; VALUES]));
+            continuation.complete(tile.engine, &source.block, &candidate.prediction, &mut truth);
+            candidate.compare::<T>(tile.engine, &truth, tile.frame.quantum);
+            candidate.truth = Some(truth);
+        } else {
+            candidate.compare::<T>(tile.engine, transformed, tile.frame.quantum);
+        }
     }
 
     /// The first coefficient itself, where nothing predicts it and a residual would be far too

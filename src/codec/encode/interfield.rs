@@ -5,7 +5,7 @@
 //! squares say what remains of a field's change, and the logarithm of that what it saves.
 //! Reweighted least squares then fit the weights.
 
-use crate::blocks::{VALUES, gather};
+use crate::blocks::{VALUES, gather, values};
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::legendre::{SCAN, forward};
@@ -41,7 +41,8 @@ struct Spots {
 }
 
 impl Spots {
-    fn of(engine: Engine, tiles: &[Vec<Piece>]) -> Self {
+    /// Blocks of which `is_whole` says that no value is missing.
+    fn of(engine: Engine, tiles: &[Vec<Piece>], is_whole: impl Fn(&Piece, &Entry) -> bool) -> Self {
         let entries =
             |(i, tile): (usize, &Vec<Piece>)| entries_of(tile).into_iter().map(move |entry| (i, entry));
         let mut of: Vec<_> =
@@ -49,7 +50,9 @@ impl Spots {
         let all = of.len();
         let every = all.div_ceil(LOOKED_AT).max(1);
         of = of.into_iter().step_by(every).collect();
-        Self { engine, share: all as f64 / of.len().max(1) as f64, of }
+        let share = all as f64 / of.len().max(1) as f64;
+        of.retain(|(tile, entry)| is_whole(&tiles[*tile][entry.piece], entry));
+        Self { engine, share, of }
     }
 
     fn len(&self) -> usize {
@@ -85,6 +88,18 @@ impl Spots {
         }
         out
     }
+}
+
+/// Whether all values of a block are numbers, and none is missing.
+fn is_whole<T: Element>(
+    views: &[FieldView<'_, T>],
+    missing: Option<u64>,
+    piece: &Piece,
+    entry: &Entry,
+) -> bool {
+    let mut block = [T::default(); VALUES];
+    values(&views[piece.of].part(piece.start, piece.count), entry.place, &mut block);
+    block.iter().all(|v| v.to_f64().is_finite() && Some(v.bits()) != missing)
 }
 
 fn finite(v: f64) -> f64 {
@@ -206,6 +221,8 @@ pub(crate) struct Planned<'a, T> {
     pub(crate) views: &'a [FieldView<'a, T>],
     pub(crate) previous: &'a ReferenceStep<T>,
     pub(crate) quantum: f64,
+    /// The stated fill value as bits.
+    pub(crate) fill: Option<u64>,
 }
 
 /// The reference fields of each field, greatest gain first; no field is predicted from itself,
@@ -216,7 +233,9 @@ pub(crate) fn choose_reference_fields<T: Element>(
     tiles: &[Vec<Piece>],
 ) -> Vec<Vec<usize>> {
     let mut chosen = vec![Vec::new(); fields.len()];
-    let spots = Spots::of(engine, tiles);
+    let is_whole =
+        |piece: &Piece, entry: &Entry| fields.iter().all(|f| is_whole(f.views, f.fill, piece, entry));
+    let spots = Spots::of(engine, tiles, is_whole);
     if fields.len() < 2 || spots.of.len() < FEWEST {
         return chosen;
     }
@@ -279,9 +298,10 @@ pub(crate) fn fit<T: Element>(
     previous: Option<&ReferenceStep<T>>,
     reference_fields: &[(&str, &ReferenceStep<T>)],
     quantum: f64,
+    missing: Option<u64>,
 ) -> Option<InterField> {
     let previous = previous.filter(|_| !reference_fields.is_empty() && quantum.is_normal())?;
-    let spots = Spots::of(engine, tiles);
+    let spots = Spots::of(engine, tiles, |piece, entry| is_whole(views, missing, piece, entry));
     if spots.of.len() < FEWEST {
         return None;
     }

@@ -64,11 +64,21 @@ pub(super) fn price(misses: usize) -> Option<f32> {
 pub(super) struct TrialErrors {
     pub(super) coefficients: Block<f32>,
     pub(super) values: Block<f32>,
+    /// Where points are missing, 0, and else 1.
+    pub(super) present: Option<Box<Block<f32>>>,
 }
 
 impl TrialErrors {
     pub(super) fn empty() -> Box<Self> {
-        Box::new(Self { coefficients: [0.0; VALUES], values: [0.0; VALUES] })
+        Box::new(Self { coefficients: [0.0; VALUES], values: [0.0; VALUES], present: None })
+    }
+
+    /// Makes the errors of values of those of coefficients; missing points have none.
+    pub(super) fn evaluate(&mut self, engine: Engine) {
+        inverse(engine, &self.coefficients, &mut self.values);
+        if let Some(present) = &self.present {
+            self.values.iter_mut().zip(&present[..]).for_each(|(v, present)| *v *= present);
+        }
     }
 }
 
@@ -94,7 +104,7 @@ impl QuantisationTrial {
         mut self,
         engine: Engine,
         residual: &Residual,
-        TrialErrors { coefficients, values }: &mut TrialErrors,
+        errors: &mut TrialErrors,
     ) -> Self {
         let rms = 2.0 * self.rms;
         self.misses = if rms < QUIET {
@@ -102,8 +112,8 @@ impl QuantisationTrial {
         } else if rms > LOUD {
             MANY + 1
         } else {
-            inverse(engine, coefficients, values);
-            misses(engine, values, residual.allowed) as usize
+            errors.evaluate(engine);
+            misses(engine, &errors.values, residual.allowed) as usize
         };
         // Far too many lead downwards, wherever the search began.
         let many =
@@ -120,11 +130,11 @@ impl QuantisationTrial {
         truth: &Block,
         tolerance: f64,
         bits: f32,
-        TrialErrors { coefficients, values }: &mut TrialErrors,
+        errors: &mut TrialErrors,
     ) -> Self {
-        inverse(engine, coefficients, values);
+        errors.evaluate(engine);
         let off = |(error, v): &(&f32, &f64)| f64::from(error.abs()) > tolerance * v.abs();
-        let misses = values.iter().zip(truth).filter(off).count();
+        let misses = errors.values.iter().zip(truth).filter(off).count();
         self.misses = misses.min(MANY);
         self.cost += misses as f32 * bits;
         self

@@ -10,7 +10,7 @@
 use super::quantise::{NONZERO, OCTAVE, QuantisationTrial, TrialErrors, misses, price};
 use crate::blocks::{Block, VALUES};
 use crate::engine::Engine;
-use crate::legendre::{DEGREE, forward, inverse};
+use crate::legendre::{DEGREE, forward};
 use crate::quantum::half_octaves;
 use crate::residual::{Residual, octaves};
 
@@ -68,15 +68,15 @@ impl Refinement {
         let Some(mut cost) = price(trial.misses).filter(|_| trial.misses > 0) else { return };
         let (scale, step) =
             (half_octaves(-trial.step_exponent) as f32, half_octaves(trial.step_exponent) as f32);
-        let TrialErrors { coefficients, values } = errors;
-        start(engine, &residual.residual, scale, step, &mut self.steps, coefficients);
+        start(engine, &residual.residual, scale, step, &mut self.steps, &mut errors.coefficients);
         self.best = self.steps;
-        inverse(engine, coefficients, values);
+        errors.evaluate(engine);
         let (mut missing, mut bits) = (trial.misses, 0.0);
         for _ in 0..ROUNDS {
-            slopes(engine, values, residual.allowed, &mut self.slopes);
+            slopes(engine, &errors.values, residual.allowed, &mut self.slopes);
             forward(engine, &self.slopes, &mut self.gradient);
             let degrees = trial.degrees as u32;
+            let coefficients = &mut errors.coefficients;
             changes(engine, &self.steps, coefficients, &self.gradient, step, degrees, &mut self.changes);
             let mut moved = false;
             for _ in 0..MOVES.min(1 + missing / 4) {
@@ -95,8 +95,8 @@ impl Refinement {
             if !moved {
                 break;
             }
-            inverse(engine, coefficients, values);
-            missing = misses(engine, values, residual.allowed) as usize;
+            errors.evaluate(engine);
+            missing = misses(engine, &errors.values, residual.allowed) as usize;
             if let Some(now) = price(missing).map(|price| price + bits).filter(|now| *now < cost) {
                 cost = now;
                 self.best = self.steps;

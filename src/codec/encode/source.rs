@@ -3,6 +3,8 @@
 use crate::blocks::{Block, Places, VALUES, pad_block, values};
 use crate::element::Element;
 use crate::engine::Engine;
+use crate::mask::BlockMask;
+use crate::missing::continue_over;
 use crate::order::Entry;
 use crate::view::FieldView;
 
@@ -11,9 +13,9 @@ use crate::view::FieldView;
 pub(super) struct Source<T> {
     /// True values.
     pub(super) values: [T; VALUES],
-    /// The same with their padding, special values smoothed over.
+    /// The same with their padding, special values smoothed over, and missing ones continued.
     pub(super) block: Block,
-    /// Whether there is no padding.
+    /// Whether there is no padding, and none is missing.
     pub(super) whole: bool,
     pub(super) constant: bool,
     /// Whether any value is special.
@@ -28,23 +30,37 @@ impl<T: Element> Source<T> {
         Self { values, block, whole: true, constant: false, special: false, finite: true }
     }
 
-    pub(super) fn read(&mut self, view: &FieldView<'_, T>, entry: &Entry, engine: Engine) {
+    /// Reads a block, of which the points of `missing` are.
+    pub(super) fn read(
+        &mut self,
+        view: &FieldView<'_, T>,
+        entry: &Entry,
+        missing: Option<&BlockMask>,
+        engine: Engine,
+    ) {
         let place = entry.place;
         values(view, place, &mut self.values);
         let values = &self.values;
-        let places = Places::of(place);
-        let n = place.len();
+        let places = match missing {
+            Some(missing) => Places::without(place, |i| missing.has(i)),
+            None => Places::of(place),
+        };
+        let n = places.len();
         self.whole = n == VALUES;
         let Flags { constant, special } = if self.whole {
             flags(engine, values)
         } else {
             let all = || (0..n as u16).map(|i| values[places.block(i)]);
-            Flags { constant: all().all(|v| v.same_bits(values[0])), special: all().any(Element::is_special) }
+            let first = all().next().unwrap_or_default();
+            Flags { constant: all().all(|v| v.same_bits(first)), special: all().any(Element::is_special) }
         };
         (self.constant, self.special) = (constant, special);
         widen(engine, values, &mut self.block);
         if self.special {
             smooth(&mut self.block, &places, n);
+        }
+        if let Some(missing) = missing {
+            continue_over(&mut self.block, place.count, missing);
         }
         if !self.whole {
             pad_block(&mut self.block, place.count);

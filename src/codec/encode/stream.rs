@@ -33,13 +33,14 @@ impl<'a> Method<'a> {
     ///
     /// # Errors
     /// [`Error::Bound`] for a bound that means nothing, [`Error::Model`] in latent mode without a
-    /// model.
+    /// model, [`Error::Config`] in latent mode with a fill value.
     pub fn new(compression: &Compression, model: Option<&'a Model>) -> Result<Self> {
+        compression.check_fill()?;
         match compression.mode {
             Mode::Raw => Ok(Self::Raw),
             Mode::Bounded(bound) => {
                 bound.check()?;
-                Ok(Self::Bounded(Bounded { model, ..Bounded::new(bound) }))
+                Ok(Self::Bounded(Bounded { model, fill: compression.fill, ..Bounded::new(bound) }))
             }
             Mode::Latent(coding) => match model {
                 Some(model) => Ok(Self::Latent { model, coding }),

@@ -51,7 +51,10 @@ pub(crate) fn encode<T: Element>(
     let links = Links::possible(entries).then(|| {
         let quantum = 2.0 * tile.frame.quantum;
         let corner = |entry: &Entry| {
-            source.read(&pieces[entry.piece], entry, tile.engine);
+            if tile.is_missing(entry) {
+                return [0.0; spatial::CORNER];
+            }
+            source.read(&pieces[entry.piece], entry, tile.missing(entry), tile.engine);
             forward(tile.engine, &source.block, &mut workspace.transformed);
             spatial::corner(tile.engine, &workspace.transformed).map(|c| c / quantum)
         };
@@ -61,22 +64,27 @@ pub(crate) fn encode<T: Element>(
         Links::code(&mut writer, *links, entries.len());
     }
     for (number, entry) in entries.iter().enumerate() {
+        tile.prepare(entries, number);
+        if tile.is_missing(entry) {
+            tile.keep_missing(entry);
+            continue;
+        }
         let entry = &match &links {
             Some((links, linked)) => {
                 let linked = linked[entry.piece];
                 links.code_piece(&mut writer, contexts.links(), entry.piece, linked);
-                Links::apply(linked, entry)
+                tile.entry(&entries[..number], &Links::apply(linked, entry))
             }
             None => *entry,
         };
-        source.read(&pieces[entry.piece], entry, tile.engine);
+        source.read(&pieces[entry.piece], entry, tile.missing(entry), tile.engine);
         if let Some(next) = entries.get(number + 1) {
             fetch(&pieces[next.piece], next.place);
         }
-        tile.prepare(entries, number);
+        let places = tile.places(entry);
         let context = tile.context(entry, false);
         let from_latents = latent_predictions.get(number).and_then(Option::as_ref);
-        let block = BlockEncoder { tile: &tile, entry, context: &context, source: &source };
+        let block = BlockEncoder { tile: &tile, entry, context: &context, source: &source, places: &places };
         let decision = block.decide(&mut contexts, &mut workspace, rules, from_latents);
         let has_latents = matches!(&decision.symbols,
             Symbols::Coded(coded) if coded.predictor == Predictor::Autoencoder);

@@ -2,7 +2,7 @@
 
 use super::decide::{BlockEncoder, Candidate};
 use super::quantise::QuantisedBlock;
-use crate::blocks::{Block, Places, VALUES};
+use crate::blocks::{Block, VALUES};
 use crate::bound::Tolerance;
 use crate::element::Element;
 use crate::entropy::symbols::Coded;
@@ -86,8 +86,8 @@ impl<T: Element> BlockEncoder<'_, T> {
         out: &mut Coded,
         errors: &mut ErrorStatistics,
     ) {
-        let Self { tile, entry, context, source } = self;
-        let at = Places::of(entry.place).block(i);
+        let Self { tile, context, source, places, .. } = self;
+        let at = places.block(i);
         let decoded = quantised.decoded[at];
         let value = source.values[at];
         let truth = value.to_f64();

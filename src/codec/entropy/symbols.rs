@@ -100,6 +100,11 @@ impl<'a> NeighbourStatistics<'a> {
         self.count = self.count.saturating_add(1);
     }
 
+    /// Whether there are any.
+    pub(crate) fn is_some(&self) -> bool {
+        self.count > 0 || self.previous.is_some()
+    }
+
     /// The levels of the first `coded` coefficients: of the mean of the neighbours, or of that and
     /// the previous step.
     fn levels(&self, engine: Engine, step_exponent: i32, coded: usize) -> [u8; VALUES] {

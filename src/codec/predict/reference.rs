@@ -3,6 +3,7 @@
 use super::Predictor;
 use crate::blocks::{Block, VALUES};
 use crate::entropy::symbols::Magnitudes;
+use crate::mask::{Extent, Mask};
 use std::sync::Arc;
 
 /// What is kept of a block for those after it: in its tile, and in the next step.
@@ -28,6 +29,8 @@ pub(crate) struct ReferenceTile<T> {
     pub(crate) magnitudes: Vec<Magnitudes>,
     pub(crate) states: Vec<BlockState>,
     pub(crate) quantum: f64,
+    /// Its missing points.
+    pub(crate) missing: Option<Arc<Mask>>,
 }
 
 /// A block's coefficients in those of its tile.
@@ -46,6 +49,11 @@ impl<T> ReferenceTile<T> {
     /// Whether there are two steps.
     pub(crate) fn has_two_steps(&self) -> bool {
         self.before.is_some()
+    }
+
+    /// Whether a block is wholly missing: its coefficients are what its neighbours made likely.
+    pub(crate) fn is_missing(&self, block: usize) -> bool {
+        self.missing.as_ref().is_some_and(|mask| mask.extent(block) == Extent::All)
     }
 
     /// The step before the latest, or the latest where there is none.

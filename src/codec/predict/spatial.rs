@@ -100,6 +100,7 @@ pub(crate) fn predict(engine: Engine, entry: &OrderEntry, corner: impl Fn(usize)
         match side {
             Sides::None => {}
             Sides::Low(low) => gather(engine, &BEYOND[level], axis, 1.0, &corner(low as usize), &mut sum),
+            Sides::High(high) => gather(engine, &BEYOND[level], axis, -1.0, &corner(high as usize), &mut sum),
             Sides::Both(low, high) => {
                 gather(engine, &BETWEEN[level], axis, 1.0, &corner(low as usize), &mut sum);
                 gather(engine, &BETWEEN[level], axis, -1.0, &corner(high as usize), &mut sum);

@@ -16,6 +16,8 @@ use crate::element::Element;
 use crate::engine::{Engine, LANES};
 use crate::entropy::symbols::{BlockContext, Coded, Magnitudes, NeighbourStatistics, Symbols, coded_degrees};
 use crate::legendre::{SCAN, forward};
+use crate::mask::{BlockMask, Extent, Mask};
+use crate::missing::continue_over;
 use crate::order::{Entry, Sides};
 use crate::quantum::half_octaves;
 use std::array::from_fn;
@@ -55,6 +57,8 @@ pub(crate) struct Tile<'a, T> {
     coefficients: Vec<T>,
     magnitudes: Vec<Magnitudes>,
     states: Vec<BlockState>,
+    /// Its missing points.
+    missing: Option<Arc<Mask>>,
     /// The last value of a constant block, as bits.
     constant: u64,
     mixing: Option<&'a MixingNetwork>,
@@ -71,7 +75,12 @@ impl<T> ReferenceTile<T> {
 }
 
 impl<'a, T: Element> Tile<'a, T> {
-    pub(crate) fn new(frame: Frame, blocks: usize, references: References<'a, T>) -> Self {
+    pub(crate) fn new(
+        frame: Frame,
+        blocks: usize,
+        references: References<'a, T>,
+        missing: Option<Arc<Mask>>,
+    ) -> Self {
         let previous = references.previous.filter(|p| p.states.len() == blocks);
         let mixing = references.mixing.filter(|_| previous.is_some_and(ReferenceTile::allows_mixing));
         let state = BlockState { step_exponent: FIRST_STEP_EXPONENT, ..BlockState::default() };
@@ -83,11 +92,41 @@ impl<'a, T: Element> Tile<'a, T> {
             coefficients: vec![T::default(); blocks.saturating_mul(VALUES)],
             magnitudes: vec![[0; VALUES]; blocks],
             states: vec![state; blocks],
+            missing,
             constant: 0,
             mixing,
             mixed: vec![None; if mixing.is_some() { blocks } else { 0 }],
             workspace: vec![CandidatePredictions::EMPTY; if mixing.is_some() { LANES } else { 0 }],
         }
+    }
+
+    /// Whether an entry's block is wholly missing: then it has no symbols.
+    pub(crate) fn is_missing(&self, entry: &Entry) -> bool {
+        self.extent(entry) == Extent::All
+    }
+
+    fn extent(&self, entry: &Entry) -> Extent {
+        self.missing.as_ref().map_or(Extent::None, |mask| mask.extent(entry.order.block as usize))
+    }
+
+    /// The missing points of a block of which some is missing.
+    pub(crate) fn missing(&self, entry: &Entry) -> Option<&BlockMask> {
+        let mask = self.missing.as_ref().filter(|_| self.extent(entry) == Extent::Part);
+        mask.map(|mask| mask.block(entry.order.block as usize))
+    }
+
+    /// Where the values of an entry's block lie in it.
+    pub(crate) fn places(&self, entry: &Entry) -> Places {
+        match self.missing(entry) {
+            Some(missing) => Places::without(entry.place, |i| missing.has(i)),
+            None => Places::of(entry.place),
+        }
+    }
+
+    /// An entry as its tile codes it, which comes after those `before`: no neighbour of it is wholly
+    /// missing.
+    pub(crate) fn entry(&self, before: &[Entry], entry: &Entry) -> Entry {
+        self.missing.as_ref().map_or(*entry, |mask| mask.entry(before, entry))
     }
 
     /// Predictors that this block can use; those with latents apart.
@@ -112,7 +151,9 @@ impl<'a, T: Element> Tile<'a, T> {
         if is_list || before.is_some_and(|before| same_pass(before, entry)) {
             return;
         }
-        let mut left = entries[number..].iter().take_while(|e| same_pass(e, entry)).peekable();
+        let pass = entries[number..].iter().take_while(|e| same_pass(e, entry));
+        let present: Vec<&Entry> = pass.filter(|e| !self.is_missing(e)).collect();
+        let mut left = present.into_iter().peekable();
         let mut workspace = std::mem::take(&mut self.workspace);
         while left.peek().is_some() {
             let (mut blocks, mut inputs) = (Vec::new(), Vec::new());
@@ -193,8 +234,8 @@ impl<'a, T: Element> Tile<'a, T> {
             with_spatial += usize::from(state.spatial);
         }
         let neighbours = count;
-        if let Some(previous) = self.previous {
-            let at = entry.order.block as usize;
+        let at = entry.order.block as usize;
+        if let Some(previous) = self.previous.filter(|previous| !previous.is_missing(at)) {
             let state = &previous.states[at];
             degrees += i32::from(state.degrees);
             step_exponent += i32::from(state.step_exponent);
@@ -215,7 +256,7 @@ impl<'a, T: Element> Tile<'a, T> {
             _ => (2 * step_exponent + n).div_euclid(2 * n),
         };
         BlockContext {
-            values: entry.place.len(),
+            values: entry.place.len() - self.missing(entry).map_or(0, BlockMask::len),
             width: 8 * T::DTYPE.size() as u32,
             mantissa: T::DTYPE.mantissa_bits(),
             kept,
@@ -257,6 +298,7 @@ impl<'a, T: Element> Tile<'a, T> {
         let sides = entry.order.sides.map(|s| match s {
             Sides::None => [None; 2],
             Sides::Low(a) => [Some(changes(a)), None],
+            Sides::High(b) => [None, Some(changes(b))],
             Sides::Both(a, b) => [Some(changes(a)), Some(changes(b))],
         });
         ContextFeatures {
@@ -393,17 +435,39 @@ impl<'a, T: Element> Tile<'a, T> {
         }
     }
 
+    /// Keeps a block that is wholly missing for the next step: as its neighbours, and the previous
+    /// step, make it likely.
+    pub(crate) fn keep_missing(&mut self, entry: &Entry) {
+        let has_previous = self.previous.is_some() && self.frame.predictors.has(Predictor::Previous);
+        let likely = Coded {
+            predictor: if has_previous { Predictor::Previous } else { Predictor::Intra },
+            spatial: Self::has_spatial(entry),
+            ..Coded::default()
+        };
+        let mut coefficients = [0.0; VALUES];
+        self.reconstruct(entry, &likely, None, &mut coefficients);
+        self.keep_finite(entry, &coefficients);
+    }
+
     /// The coefficients of a block that is stored as it is, so that its neighbours can be predicted
     /// from it.
     fn keep_raw(&mut self, entry: &Entry, bits: &[u64]) {
-        let places = Places::of(entry.place);
+        let places = self.places(entry);
         let mut block = [0.0; VALUES];
         for (i, &bits) in bits.iter().enumerate() {
             block[places.block(i as u16)] = T::of_bits(bits).to_f64();
         }
+        if let Some(missing) = self.missing(entry) {
+            continue_over(&mut block, entry.place.count, missing);
+        }
         pad_block(&mut block, entry.place.count);
         let mut coefficients = [0.0; VALUES];
         forward(self.engine, &block, &mut coefficients);
+        self.keep_finite(entry, &coefficients);
+    }
+
+    /// Keeps coefficients, unless one of them is not finite in the field's type.
+    fn keep_finite(&mut self, entry: &Entry, coefficients: &Block) {
         let kept = coefficients.map(T::from_f64);
         if kept.iter().all(|c| c.to_f64().is_finite()) {
             *block_of_mut(&mut self.coefficients, entry.order.block as usize) = kept;
@@ -418,6 +482,7 @@ impl<'a, T: Element> Tile<'a, T> {
             magnitudes: self.magnitudes,
             states: self.states,
             quantum: self.frame.quantum,
+            missing: self.missing,
         }
     }
 }

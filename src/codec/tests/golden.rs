@@ -28,6 +28,18 @@ fn wave(count: [usize; 3], t: f64) -> Array3<f64> {
     })
 }
 
+/// A field without values in a ball that moves, and at a few points.
+fn excised(array: &Array3<f64>, t: f64, fill: f64) -> Array3<f64> {
+    let mut out = array.clone();
+    for ((z, y, x), v) in out.indexed_iter_mut() {
+        let [dx, dy, dz] = [x as f64 - 6.0 - t, y as f64 - 5.0, z as f64 - 8.0];
+        if dx * dx + dy * dy + dz * dz < 60.0 || (7 * x + 11 * y + 13 * z) % 97 == 5 {
+            *v = fill;
+        }
+    }
+    out
+}
+
 /// Streams, each a step of a series where there are several, and their name.
 type Named = (&'static str, Vec<Vec<u8>>);
 
@@ -78,6 +90,21 @@ fn streams() -> Vec<Named> {
         let mode = Method::Latent { model: &model, coding };
         vec![compress_box(&FieldView::of_array(&smooth).unwrap(), mode).unwrap()]
     };
+    let mut missing_history = History::new(4);
+    let missing_step = |t: usize, history: &mut History| {
+        let array = excised(&wave([40, 24, 16], 0.3 * t as f64), 2.0 * t as f64, f64::NAN);
+        let view = [FieldView::of_array(&array).unwrap()];
+        compress_bounded(&view, &bounded(Bound::Absolute(1e-4)), Some(history)).unwrap().0
+    };
+    let missing_f32 = || {
+        let array = excised(&wave([21, 17, 13], 0.0), 3.0, 1e20).mapv(|v| v as f32);
+        let settings = Bounded { fill: Some(1e20), ..bounded(Bound::PointwiseRelative(1e-3)) };
+        vec![compress_box(&FieldView::of_array(&array).unwrap(), Method::Bounded(settings)).unwrap()]
+    };
+    let filled = Bounded { fill: Some(-999.0), ..bounded(Bound::Absolute(1e-4)) };
+    let with_holes = excised(&whole, 0.0, -999.0);
+    let view = FieldView::of_array(&with_holes).unwrap();
+    let holed: Vec<_> = (0..32).map(|i| view.part([i % 4 * 8, i / 4 % 4 * 8, i / 16 * 8], [8; 3])).collect();
     let rough = wave([16, 16, 16], 0.0).mapv(|v| (9.0 * v).sin());
     let predictors = PredictorSet::ALL.without("intra").unwrap();
     let network = Bounded { model: Some(&model), predictors, ..bounded(Bound::Relative(0.1)) };
@@ -105,6 +132,11 @@ fn streams() -> Vec<Named> {
         ("mixed-boxes", boxes(&mixed, Method::Bounded(bounded(Bound::Absolute(1e-4))))),
         ("no-boxes", boxes(&[], Method::Bounded(bounded(Bound::Absolute(1e-4))))),
         ("tiles", one(&tiles, &bounded(Bound::Relative(1e-4)))),
+        ("missing", one(&excised(&smooth, 0.0, f64::NAN), &bounded(Bound::Relative(1e-4)))),
+        ("missing-fill-f32", missing_f32()),
+        ("missing-series", (0..5).map(|t| missing_step(t, &mut missing_history)).collect()),
+        ("missing-boxes", boxes(&holed, Method::Bounded(filled))),
+        ("missing-all", one(&Array3::from_elem((9, 9, 9), f64::NAN), &bounded(Bound::Relative(1e-3)))),
         ("latent-f16", latent(LatentCoding::F16)),
         ("latent-u8", latent(LatentCoding::U8)),
         ("raw", vec![compress_box(&FieldView::of_array(&falling).unwrap(), Method::Raw).unwrap()]),
@@ -165,7 +197,7 @@ fn streams_of_every_released_version_decode_to_the_values_that_they_held() {
     let network = streams().into_iter().find(|(name, _)| *name == "network").unwrap().1;
     let Kind::Bounded(preamble) = header(&network[0]).unwrap().kind else { panic!("it has a bound") };
     assert_eq!(preamble.models, [Models::built_in().by_name("gr-16").unwrap().id()]);
-    check("v1", 16, streams, values);
+    check("v1", 21, streams, values);
 }
 
 /// Steps of two fields, the second predicted from the first.

@@ -81,7 +81,10 @@ mod tests {
             (&[("mod", "rel")], "unknown option 'mod'; did you mean 'mode'?"),
             (&[("mode", "raw"), ("thread", "1")], "did you mean 'threads'?"),
             (&[("mode", "raw"), ("plugin_name", "swae")], "did you mean 'pluginname'?"),
-            (&[("xyzzy", "1")], "known: mode, bound, latents, model, keyframe_interval, layout, threads"),
+            (
+                &[("xyzzy", "1")],
+                "known: mode, bound, latents, model, keyframe_interval, layout, fill, threads",
+            ),
             (&[("mode", "raw"), ("keyframe_interval", "2")], "an array's first step is its keyframe"),
             (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),
             (&[("mode", "latent"), ("model", "gr-17")], "no model named 'gr-17'"),

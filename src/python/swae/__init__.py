@@ -35,6 +35,19 @@ __all__ = [
 ]
 
 
+#: The NaN that masked points hold in a stream, by the type of the values: no computation makes it.
+_MASKED = {"float32": np.uint32(0x7FD5_3A4D), "float64": np.uint64(0x7FFC_5357_4145_4D41)}
+
+
+def _filled(array: np.ma.MaskedArray) -> np.ndarray:
+    """The data of a masked array, with that NaN at masked points."""
+    data = np.array(array.data, order="C")
+    if data.dtype.name in _MASKED:
+        mask = _MASKED[data.dtype.name]
+        data.view(mask.dtype)[np.ma.getmaskarray(array)] = mask
+    return data
+
+
 class Variable:
     """A field over its steps: an array [step, z, y, x] that is decoded where it is indexed."""
 
@@ -221,6 +234,7 @@ def compress(
     model: str | None = None,
     latents: str | None = None,
     layout: str = "grid",
+    fill: float | None = None,
     threads: int = 0,
 ) -> bytes:
     """Compresses an array of float32 or float64, of any rank.
@@ -231,7 +245,15 @@ def compress(
     Without any it is ``rel=1e-4``.
     ``model`` names a built-in model or a model file, ``latents`` says how latents are stored (f16, f32
     or u8). With ``layout="series"`` the first axis is time. ``threads`` 0 means all cores.
+
+    Points that hold ``fill`` are missing: they come back to the bit, and take no part in ranges and
+    bounds. Without it, NaN are missing. Of a masked array (``numpy.ma``) the masked points are
+    missing: ``decompress`` gives the mask back, but not the data under it.
     """
+    if isinstance(array, np.ma.MaskedArray):
+        if fill is not None:
+            raise TypeError("the masked points of a masked array are missing; compress takes no fill then")
+        array = _filled(array)
     given = {"abs": abs, "rel": rel, "pwrel": pwrel, "psnr": psnr, "latent": True if latent else None}
     chosen = [(mode, value) for mode, value in given.items() if value is not None]
     if len(chosen) > 1:
@@ -239,6 +261,7 @@ def compress(
     mode, value = chosen[0] if chosen else (None, None)
     bound = None if latent or value is None else repr(float(value))
     settings = {"mode": mode, "bound": bound, "model": model, "latents": latents, "layout": layout}
+    settings["fill"] = None if fill is None else repr(float(fill))
     said = [(key, value) for key, value in settings.items() if value is not None]
     return bytes(_swae.compress(np.asarray(array, order="C"), said, threads))
 
@@ -246,6 +269,11 @@ def compress(
 def decompress(payload: bytes, *, threads: int = 0) -> np.ndarray:
     """Decompresses an array, within its bound.
 
-    Raises CorruptError for damaged or other bytes, VersionError for those of a later library.
+    Raises CorruptError for damaged or other bytes, VersionError for those of a later library. An
+    array that was compressed as a masked one comes back as one (``numpy.ma``), unless nothing in it
+    was masked.
     """
-    return _swae.decompress(bytes(payload), threads)
+    array = _swae.decompress(bytes(payload), threads)
+    mask = _MASKED.get(array.dtype.name)
+    masked = None if mask is None else array.view(mask.dtype) == mask
+    return array if masked is None or not masked.any() else np.ma.MaskedArray(array, masked)

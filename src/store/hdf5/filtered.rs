@@ -58,7 +58,7 @@ pub(super) fn write(
     Ok(dataset.storage_size())
 }
 
-fn create<T: H5Type>(
+fn create<T: Element + H5Type>(
     step: &Group,
     info: &FieldInfo,
     compression: &Compression,
@@ -68,7 +68,12 @@ fn create<T: H5Type>(
     let chunk = [nz, ny, nx].map(|n| n.clamp(1, CHUNK));
     let builder = step.new_dataset::<T>().shape((nz, ny, nx)).chunk(chunk);
     let builder = builder.add_filter(ID, &compression.to_cd_values()).obj_track_times(false);
-    let builder = if info.partial { builder.fill_value(nothing) } else { builder };
+    // The filter takes the dataset's fill value for the missing value.
+    let fill = if info.partial { Some(nothing) } else { compression.fill.map(T::from_f64) };
+    let builder = match fill {
+        Some(fill) => builder.fill_value(fill),
+        None => builder,
+    };
     let name = escaped(&info.name);
     let dataset = builder.char_encoding(encoding(&name)).create(&*name)?;
     set_attributes(&dataset, info)?;
