@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use swae_codec::encode::{Bounded, compress_bounded};
 use swae_codec::history::History;
 use swae_codec::{Bound, Dtype, FieldView};
@@ -13,6 +14,16 @@ const SHAPE: [usize; 3] = [24, 20, 16];
 const FIELDS: [&str; 2] = ["E/x", "chi"];
 /// Every third step is a keyframe.
 const STEPS: usize = 6;
+
+/// One test at a time: a program that another test starts while this one has a file open inherits it,
+/// and HDF5's lock on it.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A folder of a test that runs alone.
+fn folder() -> (tempfile::TempDir, MutexGuard<'static, ()>) {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    (tempfile::tempdir().unwrap(), alone)
+}
 
 /// The stream of each field of each step.
 fn streams() -> Vec<[Vec<u8>; 2]> {
@@ -96,7 +107,7 @@ fn stored(path: &Path) -> Vec<(i64, String, Vec<u8>)> {
 
 #[test]
 fn a_flipped_byte_costs_a_field_its_steps_up_to_the_next_keyframe_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _alone) = folder();
     let streams = streams();
     for name in ["a.h5", "a.bp"] {
         let path = dir.path().join(name);
@@ -138,7 +149,7 @@ fn a_flipped_byte_costs_a_field_its_steps_up_to_the_next_keyframe_and_nothing_el
 
 #[test]
 fn a_series_in_a_swae_file_keeps_what_can_be_decoded() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _alone) = folder();
     let path = dir.path().join("a.swae");
     let series: Vec<_> = streams().into_iter().map(|[stream, _]| stream).collect();
     plain::write_swae(&path, &series, None).unwrap();
@@ -161,7 +172,7 @@ fn a_series_in_a_swae_file_keeps_what_can_be_decoded() {
 
 #[test]
 fn steps_before_a_lost_end_are_kept() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _alone) = folder();
     let streams = streams();
     for name in ["a.h5", "a.bp"] {
         let path = dir.path().join(name);
@@ -189,7 +200,7 @@ fn steps_before_a_lost_end_are_kept() {
 
 #[test]
 fn what_cannot_be_repaired_is_an_error_that_writes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _alone) = folder();
     let path = dir.path().join("a.swae");
     let [stream, _] = streams().remove(0);
     plain::write_swae(&path, std::slice::from_ref(&stream), None).unwrap();
@@ -210,7 +221,7 @@ fn what_cannot_be_repaired_is_an_error_that_writes_nothing() {
 
 #[test]
 fn names_in_a_file_lead_nowhere_else() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _alone) = folder();
     let folder = dir.path().join("inside");
     fs::create_dir(&folder).unwrap();
     write(&folder.join("a.h5"), &streams());
@@ -234,7 +245,7 @@ fn names_in_a_file_lead_nowhere_else() {
 
 #[test]
 fn a_write_that_fails_leaves_the_good_output() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, _alone) = folder();
     let streams = streams();
     write(&dir.path().join("a.h5"), &streams);
     damage(&dir.path().join("a.h5"), &streams[2][1]);

@@ -96,6 +96,30 @@ impl Decoder {
         self.fill(reader, index, parts, out)
     }
 
+    /// Reads and decodes all boxes of a field of a step, for the errors alone. It takes the memory of
+    /// a stream's boxes and not that of the grid, of which they may be a small part.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::read_field`].
+    pub fn check(&mut self, reader: &mut dyn Reader, index: usize, field: &str) -> Result<()> {
+        let info = find(reader, index, field)?;
+        let Parts { info, streams, .. } = Parts::read(reader, index, info, None)?;
+        let key = |rows: &[BoxRow]| StreamKey::new(&info.name, rows);
+        let wanted: Vec<_> = streams.iter().map(|(rows, stream)| (key(rows), stream.header())).collect();
+        let histories = self.cache.histories(reader, index, &wanted, self.remembers)?;
+        for ((rows, stream), history) in streams.iter().zip(histories) {
+            let mut history = history.unwrap_or_default();
+            decompress_boxes(stream, reader.models(), Some(&mut history))?;
+            if self.remembers {
+                self.cache.add(key(rows), history);
+            }
+        }
+        if !self.remembers {
+            self.cache.clear();
+        }
+        Ok(())
+    }
+
     /// Which predictors were selected for the blocks of a field of a step.
     ///
     /// # Errors

@@ -25,12 +25,14 @@ mod reader;
 mod references;
 mod size;
 mod step;
+mod vti;
 pub mod vtk;
 mod writer;
 
 pub use box_values::BoxValues;
 pub use decode::{Decoder, read_field};
 pub use error::{Cause, Error, Result};
+pub use free_space::check_writable;
 pub use names::{check_name, escaped, split_level, with_level};
 pub use new_file::{NewFile, write_file};
 pub use reader::{Lost, Reader, Stored, find, missing_value};
@@ -76,18 +78,6 @@ pub fn create_alone(path: &Path) -> Result<Box<dyn Writer>> {
         Kind::Adios2 => Err(no_adios2()),
         Kind::Plain => Err(unknown_ending(path)),
     }
-}
-
-/// Whether [`create`] can write, before it replaces a file: one that is there is only opened, and
-/// the disk must have space for a step. One rank calls it.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn check_writable(path: &Path) -> Result<()> {
-    if path.is_file() {
-        std::fs::OpenOptions::new().write(true).open(path).map_err(|e| error::io(path, e))?;
-    }
-    free_space::reserve(path, &[]).map_err(|e| error::io(path, e))
 }
 
 /// What [`append`] keeps of a file: the steps before the one of this number. One rank calls it

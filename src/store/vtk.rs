@@ -2,23 +2,20 @@
 //! (`.vtm`), steps in time (`.pvd`).
 //!
 //! The values are appended behind the XML as they are. Points are VTK's points, so a grid of n
-//! points has n − 1 cells.
+//! points has n − 1 cells. `vti.rs` reads image data.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use crate::error::{Cause, Error, Result, content, io};
+use crate::error::{Error, Result};
 use crate::new_file::{write_file, write_new};
 use crate::size::points;
 use crate::step::FieldInfo;
-use ndarray::Array3;
-use quick_xml::Reader;
 use quick_xml::escape::escape;
-use quick_xml::events::{BytesStart, Event};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
-use std::str::FromStr;
-use swae_codec::{Dtype, Element, Field};
-use vtkio::model::{Attribute, DataSet, Extent, Vtk};
+use swae_codec::{Dtype, Field};
+
+pub use crate::vti::read_vti;
 
 /// A box of points of a grid, `[x, y, z]`: the first one, and how many.
 pub type Place = ([usize; 3], [usize; 3]);
@@ -172,143 +169,6 @@ pub fn write_pvd(path: &Path, steps: &[(f64, String)]) -> Result<()> {
     )
 }
 
-/// Reads the scalar point data of a `.vti` file.
-///
-/// # Errors
-/// [`Error::Content`] where there are none.
-pub fn read_vti(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
-    let bytes = std::fs::read(path).map_err(|e| io(path, e))?;
-    let ours = find(&bytes, b"<AppendedData encoding=\"raw\">").map(|at| {
-        let (xml, rest) = bytes.split_at(at);
-        let data = find(rest, b"_").and_then(|at| rest.get(at.checked_add(1)?..)).unwrap_or_default();
-        read_appended(&String::from_utf8_lossy(xml), data)
-    });
-    match ours {
-        Some(Ok(fields)) if fields.is_empty() => Err(content(path, "it holds no scalar field of floats")),
-        Some(fields) => fields.map_err(|reason| content(path, reason)),
-        None => read_other(path),
-    }
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|w| w == what)
-}
-
-/// One piece of image data whose values are appended as they are, which [`vtkio`] does not read.
-fn read_appended(xml: &str, data: &[u8]) -> std::result::Result<Vec<(FieldInfo, Field)>, String> {
-    let mut piece = AppendedPiece { data, spacing: [1.0; 3], ..AppendedPiece::default() };
-    let mut reader = Reader::from_str(xml);
-    loop {
-        match reader.read_event().map_err(|e| e.to_string())? {
-            Event::Start(tag) | Event::Empty(tag) => piece.read(&tag)?,
-            Event::End(tag) => piece.in_point_data &= tag.name().as_ref() != b"PointData",
-            Event::Eof => return Ok(piece.fields),
-            _ => {}
-        }
-    }
-}
-
-/// What was read of a piece of image data.
-#[derive(Default)]
-struct AppendedPiece<'a> {
-    /// What is behind the XML.
-    data: &'a [u8],
-    /// Whether the length before each array is a UInt64.
-    wide: bool,
-    in_point_data: bool,
-    shape: [usize; 3],
-    origin: [f64; 3],
-    spacing: [f64; 3],
-    fields: Vec<(FieldInfo, Field)>,
-}
-
-impl AppendedPiece<'_> {
-    fn read(&mut self, tag: &BytesStart<'_>) -> std::result::Result<(), String> {
-        match tag.name().as_ref() {
-            b"VTKFile" => {
-                self.wide = attribute(tag, "header_type")? == "UInt64";
-                if attribute(tag, "byte_order")? != "LittleEndian"
-                    || !attribute(tag, "compressor")?.is_empty()
-                {
-                    return Err("its values are big-endian or compressed, and appended raw".into());
-                }
-            }
-            b"ImageData" => {
-                self.origin = parsed(&attribute(tag, "Origin")?)?;
-                self.spacing = parsed(&attribute(tag, "Spacing")?)?;
-            }
-            b"Piece" if !self.fields.is_empty() => return Err("it has several pieces".into()),
-            b"Piece" => {
-                let [x0, x1, y0, y1, z0, z1] = parsed::<i64, 6>(&attribute(tag, "Extent")?)?;
-                self.shape = shape_of([(x0, x1), (y0, y1), (z0, z1)])?;
-            }
-            b"PointData" => self.in_point_data = true,
-            b"DataArray" if self.in_point_data => self.read_array(tag)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// A scalar array of floats; others are passed over.
-    fn read_array(&mut self, tag: &BytesStart<'_>) -> std::result::Result<(), String> {
-        let dtype = match &*attribute(tag, "type")? {
-            "Float32" => Dtype::F32,
-            "Float64" => Dtype::F64,
-            _ => return Ok(()),
-        };
-        if !matches!(&*attribute(tag, "NumberOfComponents")?, "" | "1") {
-            return Ok(());
-        }
-        let size = points(self.shape).checked_mul(dtype.size()).ok_or("it holds too many values")?;
-        let begin = attribute(tag, "offset")?.parse::<usize>().ok();
-        let begin = begin.and_then(|at| at.checked_add(if self.wide { 8 } else { 4 }));
-        let bytes = begin.and_then(|at| self.data.get(at..at.checked_add(size)?));
-        let bytes = bytes.ok_or("it ends before its values do")?;
-        let [nx, ny, nz] = self.shape;
-        let field = match dtype {
-            Dtype::F32 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F32),
-            Dtype::F64 => Array3::from_shape_vec((nz, ny, nx), values(bytes)).map(Field::F64),
-        };
-        let info = FieldInfo {
-            name: attribute(tag, "Name")?,
-            dtype,
-            shape: self.shape,
-            origin: self.origin,
-            spacing: self.spacing,
-            encoding: "vti".into(),
-            partial: false,
-        };
-        self.fields.push((info, field.map_err(|e| e.to_string())?));
-        Ok(())
-    }
-}
-
-/// Points between the first and the last one along x, y, z; none where an axis ends before it
-/// begins.
-fn shape_of(ends: [(i64, i64); 3]) -> std::result::Result<[usize; 3], String> {
-    let count = |(first, last): (i64, i64)| last.checked_sub(first)?.checked_add(1)?.max(0).try_into().ok();
-    let shape = ends.map(|axis| count(axis).unwrap_or(usize::MAX));
-    swae_codec::view::check_shape(shape).map_err(|e| e.to_string())?;
-    Ok(shape)
-}
-
-/// An attribute of a tag, empty where there is none.
-fn attribute(tag: &BytesStart<'_>, name: &str) -> std::result::Result<String, String> {
-    let found = tag.try_get_attribute(name).map_err(|e| e.to_string())?;
-    let text = found.map(|a| a.unescape_value().map(|v| v.into_owned())).transpose();
-    Ok(text.map_err(|e| e.to_string())?.unwrap_or_default())
-}
-
-/// The `N` numbers of a text.
-fn parsed<T: FromStr, const N: usize>(text: &str) -> std::result::Result<[T; N], String> {
-    let all: Vec<T> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-    all.try_into().map_err(|_| format!("'{text}' are not {N} numbers"))
-}
-
-fn values<T: Element>(bytes: &[u8]) -> Vec<T> {
-    bytes.chunks_exact(T::DTYPE.size()).map(T::read_le).collect()
-}
-
 /// A name as an attribute: white space in it would be read as blanks, and other control characters
 /// are not allowed.
 fn named(name: &str) -> String {
@@ -318,51 +178,4 @@ fn named(name: &str) -> String {
         c => escape(c.encode_utf8(&mut [0; 4]) as &str).into_owned(),
     };
     name.chars().map(character).collect()
-}
-
-/// In all the other ways in which values can be written.
-fn read_other(path: &Path) -> Result<Vec<(FieldInfo, Field)>> {
-    // The library takes a damaged file at its word in places, and panics.
-    let read = std::panic::catch_unwind(|| read_pieces(path));
-    let fields =
-        read.unwrap_or_else(|_| Err("it is damaged".into())).map_err(|cause| content(path, cause))?;
-    if fields.is_empty() { Err(content(path, "it holds no scalar field of floats")) } else { Ok(fields) }
-}
-
-fn read_pieces(path: &Path) -> std::result::Result<Vec<(FieldInfo, Field)>, Cause> {
-    let vtk = Vtk::import(path).map_err(|e| e.to_string())?;
-    let DataSet::ImageData { origin, spacing, pieces, .. } = vtk.data else {
-        return Err("it holds no image data".into());
-    };
-    let mut fields = Vec::new();
-    for piece in pieces {
-        let piece = piece.load_piece_data(Some(path)).map_err(|e| e.to_string())?;
-        let shape = match piece.extent {
-            Extent::Dims(dims) => dims.map(|n| n as usize),
-            Extent::Ranges(ranges) => shape_of(ranges.map(|r| (i64::from(*r.start()), i64::from(*r.end()))))?,
-        };
-        let [nx, ny, nz] = shape;
-        for attribute in piece.data.point {
-            let Attribute::DataArray(array) = attribute else { continue };
-            let field = if let Some(v) = array.data.clone().into_vec::<f32>() {
-                Array3::from_shape_vec((nz, ny, nx), v).map(Field::F32)
-            } else if let Some(v) = array.data.clone().into_vec::<f64>() {
-                Array3::from_shape_vec((nz, ny, nx), v).map(Field::F64)
-            } else {
-                continue;
-            };
-            let field = field?;
-            let info = FieldInfo {
-                name: array.name,
-                dtype: field.dtype(),
-                shape,
-                origin: origin.map(f64::from),
-                spacing: spacing.map(f64::from),
-                encoding: "vti".into(),
-                partial: false,
-            };
-            fields.push((info, field));
-        }
-    }
-    Ok(fields)
 }

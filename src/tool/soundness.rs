@@ -22,8 +22,8 @@ pub fn examine(reader: &mut dyn Reader) -> Soundness {
         let step = reader.steps()[index].clone();
         let mut fields = BTreeSet::new();
         for (info, _) in step.fields {
-            match decoder.read_field(reader, index, &info.name, None) {
-                Ok(_) => drop(fields.insert(info.name)),
+            match decoder.check(reader, index, &info.name) {
+                Ok(()) => drop(fields.insert(info.name)),
                 Err(e) => damaged.push(format!("step {}, field {}: {e}", step.step, info.name)),
             }
         }

@@ -46,6 +46,7 @@ fn read_everything(path: &Path) -> bool {
             let region = info.shape.map(|n| n / 3..n - n / 4);
             let _ = Decoder::default().read_field(reader.as_mut(), index, &info.name, Some(region));
             let _ = Decoder::default().block_statistics(reader.as_mut(), index, &info.name);
+            let _ = Decoder::default().check(reader.as_mut(), index, &info.name);
             let _ = info.raw_bytes();
         }
     }
@@ -244,6 +245,7 @@ fn a_field_that_is_larger_than_any_memory_is_an_error_of_memory() {
     let mut reader = swae_store::open(&path).unwrap();
     let error = swae_store::read_field(reader.as_mut(), 0, "chi").unwrap_err();
     assert!(matches!(error, swae_store::Error::Codec(swae_codec::Error::Memory(_))), "{error}");
+    Decoder::default().check(reader.as_mut(), 0, "chi").unwrap();
     let part = Decoder::default().read_field(reader.as_mut(), 0, "chi", Some([0..16, 0..8, 0..20])).unwrap();
     assert_eq!(part.to_f64().iter().filter(|v| v.is_nan()).count(), 16 * 8 * 4);
 }
