@@ -154,18 +154,19 @@ fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install -q cargo-fuzz --version 0.13.2 --locked
 	for target in $(FUZZ_TARGETS); do
 	    echo "== fuzzing $$target"
-	    mkdir -p build/fuzz/found/$$target
-	    $(FUZZ) $$target build/fuzz/found/$$target fuzz/seeds/$$target -- -print_final_stats=1 -max_len=65536 \
-	        -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=2048 >build/fuzz.log 2>&1 ||
+	    mkdir -p build/fuzz/found/$$target fuzz/seeds/$$target
+	    $(FUZZ) $$target build/fuzz/found/$$target fuzz/seeds/$$target -- -print_final_stats=1 -len_control=0 \
+	        -max_len=16384 -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=2048 >build/fuzz.log 2>&1 ||
 	        { tail -40 build/fuzz.log; exit 1; }
 	    sed -n 's/^stat::number_of_executed_units: */inputs tried: /p' build/fuzz.log
 	done
 
 seeds:
 	@for target in $(FUZZ_TARGETS); do
-	    mkdir -p build/fuzz/least/$$target
-	    $(FUZZ) $$target build/fuzz/least/$$target build/fuzz/found/$$target fuzz/seeds/$$target -- -merge=1 -max_len=4096
-	    rm -rf fuzz/seeds/$$target && cp -r build/fuzz/least/$$target fuzz/seeds/$$target
+	    rm -rf build/fuzz/least
+	    mkdir -p build/fuzz/least build/fuzz/found/$$target fuzz/seeds/$$target
+	    $(FUZZ) $$target build/fuzz/least build/fuzz/found/$$target fuzz/seeds/$$target -- -set_cover_merge=1 -max_len=900
+	    rm -r fuzz/seeds/$$target && cp -r build/fuzz/least fuzz/seeds/$$target
 	done
 	$(MAKE) --no-print-directory fuzz-calls
 

@@ -54,7 +54,7 @@ struct Input {
     steps: Vec<Step>,
 }
 
-fuzz_target!(|input: Input| { if input.double { decode::<f64>(&input) } else { decode::<f32>(&input) } });
+fuzz_target!(|input: Input| if input.double { decode::<f64>(&input) } else { decode::<f32>(&input) });
 
 fn decode<T: Element>(input: &Input) {
     let models = Models::built_in();

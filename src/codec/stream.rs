@@ -170,6 +170,9 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
     Stream::open(bytes).map(|stream| stream.header)
 }
 
+/// Boxes without values that any stream may have.
+const EMPTY_BOXES: usize = 1 << 16;
+
 fn shapes(reader: &mut ByteReader<'_>) -> Result<Vec<[usize; 3]>> {
     let impossible = || Error::Stream("impossible shapes".into());
     let boxes = reader.size()?;
@@ -182,10 +185,13 @@ fn shapes(reader: &mut ByteReader<'_>) -> Result<Vec<[usize; 3]>> {
     };
     let shapes = if same_shape {
         let shape = if boxes > 0 { shape()? } else { [0; 3] };
-        // Every box takes some bits of the stream, one with values no less than a part of a tile;
-        // many of nothing at all would take memory alone.
-        let most = if shape.contains(&0) { 1 << 12 } else { TILE_BLOCKS };
-        if boxes > left.saturating_mul(most) {
+        // A tile takes a byte of the stream at least. Boxes of nothing take none, but memory.
+        let most = if shape.contains(&0) {
+            left.saturating_add(EMPTY_BOXES)
+        } else {
+            left.saturating_mul(TILE_BLOCKS)
+        };
+        if boxes > most {
             return Err(impossible());
         }
         memory::collect(boxes, std::iter::repeat_n(shape, boxes))?

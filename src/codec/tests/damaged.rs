@@ -35,3 +35,25 @@ fn what_once_crashed_gives_fields_of_its_shapes_or_an_error() {
         assert_eq!(regions.is_ok(), statistics.is_ok(), "{name}");
     }
 }
+
+/// A stream of so many boxes without values.
+fn empty_boxes(mut count: u64) -> Vec<u8> {
+    let mut bytes = b"SWAE\x01\0\0\0".to_vec();
+    while count >= 0x80 {
+        bytes.push(count as u8 | 0x80);
+        count >>= 7;
+    }
+    bytes.extend_from_slice(&[count as u8, 0, 0, 0, 0]);
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_few_bytes_declare_many_empty_boxes_but_not_any_number() {
+    let many = Stream::open(empty_boxes(1 << 16)).unwrap();
+    let fields = decompress_boxes(&many, &Models::built_in(), None).unwrap();
+    assert_eq!(fields.len(), 1 << 16);
+    for count in [1 << 17, 1 << 28, 1 << 40, u64::MAX] {
+        assert!(Stream::open(empty_boxes(count)).is_err(), "{count} boxes");
+    }
+}
