@@ -7,6 +7,7 @@
 //! was when the last step was complete. The reader checks that before ADIOS2 opens the files, and
 //! keeps from it what a run that was killed has left half written.
 
+mod group;
 mod handle;
 mod index;
 mod reader;
