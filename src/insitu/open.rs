@@ -95,8 +95,8 @@ fn file(ranks: &Ranks, path: &Path, options: &Options, written: &Mutex<Written>)
         return Ok(File::Continued(path.into()));
     }
     // SAFETY: the duplicate lives as long as the output, and the writer is dropped before it.
-    let made = unsafe { swae_store::create(path, ranks.as_raw()) }.map_err(Error::from);
-    Ok(File::Open(ranks.validated(made)?))
+    let made = unsafe { swae_store::create(path, ranks.as_raw(), options.storage) };
+    Ok(File::Open(ranks.validated(made.map_err(Error::from))?))
 }
 
 fn prepare(path: &Path, options: &Options, node: &Ranks) -> Result<Prepared> {

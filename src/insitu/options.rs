@@ -13,6 +13,7 @@ use swae_codec::config::{
     self, DEFAULT_MODEL, LatentCoding, Mode, ModeName, Settings as CompressionSettings, unknown_key,
 };
 use swae_codec::{Bound, Compression};
+pub use swae_store::Storage;
 use toml::{Table, Value};
 
 /// What goes on while the simulation computes.
@@ -28,18 +29,6 @@ pub enum Asynchronous {
     /// Steps are also written in the background, by a thread that calls MPI and HDF5 or ADIOS2.
     /// Where MPI does not allow that (`MPI_THREAD_MULTIPLE`), as [`Asynchronous::Encode`].
     Write,
-}
-
-/// What is stored of fields in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// Streams of boxes: the smallest, and steps are predicted from previous ones.
-    #[default]
-    Streams,
-    /// Ordinary datasets behind the HDF5 filter, which every HDF5 program opens that finds the
-    /// filter.
-    Datasets,
 }
 
 /// What is done with a field.

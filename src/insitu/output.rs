@@ -24,6 +24,8 @@ pub(crate) enum File {
     Open(Box<dyn Writer>),
     /// It is there, and its steps before the next one are kept.
     Continued(PathBuf),
+    /// It is made anew: no step of it is whole.
+    Anew(PathBuf),
     Closed,
 }
 
@@ -148,7 +150,13 @@ impl Output {
         let all = |holds: bool| ranks.reduced_min(i64::from(holds)) == 1;
         let done = writer.write_step(step.number, step.time, &parts, &self.models, &all).map_err(Error::from);
         lock(&self.written).last_step = Some(step.number);
-        let stored = ranks.validated(done)?;
+        let stored = match ranks.validated(done) {
+            Ok(stored) => stored,
+            Err(e) => {
+                self.reopen_later();
+                return Err(e);
+            }
+        };
         // One rank's note for readers; the step is whole without it, so no other rank waits for it.
         if let Err(e) = writer.finalise() {
             log::warn!("{e}");
@@ -177,13 +185,32 @@ impl Output {
         }
     }
 
+    /// Lets go of a file to which no step can be added after one has failed; the next step opens it
+    /// again.
+    fn reopen_later(&mut self) {
+        let is_empty = lock(&self.written).steps == 0 && !self.options.append;
+        let File::Open(writer) = std::mem::replace(&mut self.file, File::Closed) else { return };
+        let path = writer.path().to_owned();
+        self.file = match writer.after_failure() {
+            Some(writer) => File::Open(writer),
+            None if is_empty => File::Anew(path),
+            None => File::Continued(path),
+        };
+    }
+
     /// Opens a file that is continued, now that its next step is known. Collective.
     fn continue_file(&mut self, step: i64) -> Result<()> {
-        let File::Continued(path) = &self.file else { return Ok(()) };
-        let ranks = &self.communicators.ranks;
-        let kept = ranks.broadcast(|| Ok(swae_store::kept(path, step)?))?;
-        // SAFETY: the communicator is our own, and dropped after the writer.
-        let made = unsafe { swae_store::append(path, ranks.as_raw(), &kept) };
+        let (ranks, storage) = (&self.communicators.ranks, self.options.storage);
+        let made = match &self.file {
+            File::Open(_) | File::Closed => return Ok(()),
+            File::Continued(path) => {
+                let kept = ranks.broadcast(|| Ok(swae_store::kept(path, step)?))?;
+                // SAFETY: the communicator is our own, and dropped after the writer.
+                unsafe { swae_store::append(path, ranks.as_raw(), &kept, storage) }
+            }
+            // SAFETY: as above.
+            File::Anew(path) => unsafe { swae_store::create(path, ranks.as_raw(), storage) },
+        };
         self.file = File::Open(ranks.validated(made.map_err(Error::from))?);
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! keeps from it what a run that was killed has left half written.
 
 mod copy;
+mod group;
 mod handle;
 mod index;
 mod reader;

@@ -1,7 +1,7 @@
 //! Whether a file can be written, and a step fits on the disk.
 //!
-//! HDF5 and ADIOS2 do not survive a disk that fills while they write: HDF5 crashes when MPI ends,
-//! and a rank of ADIOS2 waits for ever. So the free space is checked before they are called.
+//! A disk that fills while a step is written costs the step, and parallel HDF5 does not survive it:
+//! the other ranks wait for ever, or it crashes when MPI ends. So the free space is checked before.
 
 use crate::error::{Result, io as io_error};
 use crate::step::FieldPart;

@@ -38,7 +38,7 @@ pub use new_file::{NewFile, write_file};
 pub use reader::{Lost, Reader, Stored, find, missing_value};
 pub use size::size_on_disk;
 pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, Payload, StepInfo};
-pub use writer::{Kept, Writer};
+pub use writer::{Kept, Storage, Writer};
 
 use mpi_sys::MPI_Comm;
 use std::path::Path;
@@ -50,10 +50,10 @@ use std::path::Path;
 ///
 /// # Safety
 /// `comm` is a valid communicator that outlives the writer.
-pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
+pub unsafe fn create(path: &Path, comm: MPI_Comm, storage: Storage) -> Result<Box<dyn Writer>> {
     match Kind::of(path)? {
         // SAFETY: the caller's promise.
-        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, Some(comm))? })),
+        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, Some(comm), storage)? })),
         #[cfg(feature = "adios2")]
         // SAFETY: the caller's promise.
         Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::create(path, Some(comm))? })),
@@ -67,10 +67,10 @@ pub unsafe fn create(path: &Path, comm: MPI_Comm) -> Result<Box<dyn Writer>> {
 ///
 /// # Errors
 /// Those of [`create`].
-pub fn create_alone(path: &Path) -> Result<Box<dyn Writer>> {
+pub fn create_alone(path: &Path, storage: Storage) -> Result<Box<dyn Writer>> {
     match Kind::of(path)? {
         // SAFETY: there is no communicator.
-        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, None)? })),
+        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::create(path, None, storage)? })),
         #[cfg(feature = "adios2")]
         // SAFETY: there is no communicator.
         Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::create(path, None)? })),
@@ -119,10 +119,10 @@ pub fn kept(path: &Path, before: i64) -> Result<Kept> {
 ///
 /// # Safety
 /// `comm` is a valid communicator that outlives the writer.
-pub unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Box<dyn Writer>> {
+pub unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept, storage: Storage) -> Result<Box<dyn Writer>> {
     match Kind::of(path)? {
         // SAFETY: the caller's promise.
-        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::append(path, comm, kept)? })),
+        Kind::Hdf5 => Ok(Box::new(unsafe { hdf5::Hdf5Writer::append(path, comm, kept, storage)? })),
         #[cfg(feature = "adios2")]
         // SAFETY: the caller's promise.
         Kind::Adios2 => Ok(Box::new(unsafe { adios2::Adios2Writer::append(path, comm, kept)? })),

@@ -10,6 +10,18 @@ use std::path::Path;
 use std::sync::Arc;
 use swae_codec::Model;
 
+/// What is stored of fields in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// Streams of boxes: the smallest, and steps are predicted from previous ones.
+    #[default]
+    Streams,
+    /// Ordinary datasets behind the HDF5 filter, which every HDF5 program opens that finds the
+    /// filter; HDF5 only.
+    Datasets,
+}
+
 /// A file that takes steps. Every call is collective over the communicator with which the file was
 /// created.
 pub trait Writer: Send {
@@ -39,6 +51,10 @@ pub trait Writer: Send {
     fn check_free_space(&self, fields: &[FieldPart<'_>]) -> Result<()> {
         free_space::reserve(self.path(), fields).map_err(|e| io(self.path(), e))
     }
+
+    /// Called on all ranks where a step has failed on one. Gives the writer back where steps can
+    /// follow; else it lets go of the file, which is then continued behind the steps that are whole.
+    fn after_failure(self: Box<Self>) -> Option<Box<dyn Writer>>;
 
     /// Called when all ranks have written the step: notes what a reader can check the file against.
     ///
@@ -86,4 +102,16 @@ pub(crate) unsafe fn is_first(comm: MPI_Comm) -> bool {
     // SAFETY: the caller's promise.
     unsafe { mpi_sys::MPI_Comm_rank(comm, &mut rank) };
     rank == 0
+}
+
+/// Gives all ranks the numbers of the first one. Collective.
+///
+/// # Safety
+/// `comm` is a valid communicator, and all ranks pass as many numbers.
+pub(crate) unsafe fn broadcast(comm: MPI_Comm, numbers: &mut [u64]) {
+    // SAFETY: the caller's promise; a step has fewer numbers than an int counts.
+    unsafe {
+        let (data, count) = (numbers.as_mut_ptr().cast(), numbers.len() as i32);
+        mpi_sys::MPI_Bcast(data, count, mpi_sys::RSMPI_UINT64_T, 0, comm);
+    }
 }

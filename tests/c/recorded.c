@@ -70,6 +70,7 @@ int fsync(int fd) {
     note_file("sync", fd, 0, "", 0);
     return done;
 }
+int fdatasync(int fd) { return fsync(fd); }
 
 int rename(const char *from, const char *to) {
     // The new name takes the place of the bytes.

@@ -1,7 +1,9 @@
 //! Steps into a BP5 output, all ranks together.
 //!
-//! ADIOS2 moves the bytes; `swae.sizes` and the list of steps are written here.
+//! ADIOS2 moves the bytes of the ranks that [write](super::group) for the others; `swae.sizes` and
+//! the list of steps are written here.
 
+use super::group::{Group, Part};
 use super::index::{self, FORMATS, INDEX};
 use super::{SIZES, handle::Handle};
 use crate::error::{Result, io};
@@ -12,16 +14,32 @@ use adios2_sys::*;
 use mpi_sys::MPI_Comm;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
 use swae_codec::model::ModelId;
 use swae_codec::stream::FORMAT_VERSION;
 use swae_codec::{Model, Models};
 
+/// One rank of an output.
 pub(crate) struct Adios2Writer {
+    path: PathBuf,
+    /// What this rank writes; dropped before the communicator that it uses.
+    engine: Option<Engine>,
+    /// None where one process writes alone.
+    group: Option<Group>,
+}
+
+// SAFETY: communicators and ADIOS2's objects are handles, which one thread at a time uses.
+unsafe impl Send for Adios2Writer {}
+
+/// An engine, on a rank that writes.
+struct Engine {
     handle: Handle,
+    /// Whether this is the first rank of all.
     first_rank: bool,
+    /// Whether this rank writes the data of models.
+    has_models: bool,
     known: BTreeMap<String, FieldInfo>,
     models: Vec<ModelId>,
 }
@@ -34,13 +52,15 @@ impl Adios2Writer {
     pub(crate) unsafe fn create(path: &Path, comm: Option<MPI_Comm>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let writer = unsafe { Self::open(path, comm, adios2_mode_adios2_mode_write, &[])? };
-        writer.handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
-        writer.handle.attribute(
-            "stream_format_version",
-            adios2_type_adios2_type_uint16_t,
-            ptr::from_ref(&FORMAT_VERSION).cast(),
-            0,
-        )?;
+        if let Some(Engine { handle, .. }) = &writer.engine {
+            handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
+            handle.attribute(
+                "stream_format_version",
+                adios2_type_adios2_type_uint16_t,
+                ptr::from_ref(&FORMAT_VERSION).cast(),
+                0,
+            )?;
+        }
         Ok(writer)
     }
 
@@ -51,17 +71,18 @@ impl Adios2Writer {
     pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
         let after = [("AppendAfterSteps", kept.steps.to_string())];
         // SAFETY: the caller's promise.
-        let writer = unsafe { Self::open(path, Some(comm), adios2_mode_adios2_mode_append, &after)? };
-        // What has been said of a field is said once a file.
-        let known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
-        let writer = Self { known, ..writer };
+        let mut writer = unsafe { Self::open(path, Some(comm), adios2_mode_adios2_mode_append, &after)? };
+        if let Some(engine) = &mut writer.engine {
+            // What has been said of a field is said once a file.
+            engine.known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
+        }
         // What is dropped need not be there any more.
         writer.finalise()?;
         Ok(writer)
     }
 
     /// # Safety
-    /// `comm` is a valid communicator that outlives the writer.
+    /// `comm`, where given, is a valid communicator that outlives the writer.
     unsafe fn open(
         path: &Path,
         comm: Option<MPI_Comm>,
@@ -69,17 +90,38 @@ impl Adios2Writer {
         parameters: &[(&str, String)],
     ) -> Result<Self> {
         // SAFETY: the caller's promise.
-        let (first_rank, handle) =
-            unsafe { (comm.is_none_or(|comm| is_first(comm)), Handle::new(path, comm, mode, parameters)?) };
-        Ok(Self { handle, first_rank, known: BTreeMap::new(), models: Vec::new() })
+        let (first_rank, group) = match comm {
+            Some(comm) => unsafe { (is_first(comm), Some(Group::of(comm))) },
+            None => (true, None),
+        };
+        let path = PathBuf::from(path);
+        let ranks = group.as_ref().map_or(1, Group::writer_count);
+        let has_models = group.as_ref().is_none_or(Group::writes_data_first);
+        let writers = group.as_ref().and_then(Group::writers);
+        if group.is_some() && writers.is_none() {
+            return Ok(Self { path, engine: None, group });
+        }
+        // Each rank of the engine has a file of its own, so that none waits for another before its
+        // data are written, and the first one gathers all metadata before it writes any.
+        let own = [
+            ("AggregationType", "EveryoneWrites".to_owned()),
+            ("NumAggregators", ranks.to_string()),
+            ("UseSelectiveMetadataAggregation", "false".to_owned()),
+        ];
+        // SAFETY: the group outlives the engine.
+        let handle = unsafe { Handle::new(&path, writers, mode, &[&own[..], parameters].concat())? };
+        let engine = Engine { handle, first_rank, has_models, known: BTreeMap::new(), models: Vec::new() };
+        Ok(Self { path, engine: Some(engine), group })
     }
+}
 
+impl Engine {
     fn write_model(&self, model: &Model) -> Result<()> {
         let id = model.id();
         self.handle.text_attribute(&format!("models/{id}/name"), &model.metadata.name)?;
         let json = serde_json::to_string(&model.metadata).map_err(|e| self.handle.error(e.to_string()))?;
         self.handle.text_attribute(&format!("models/{id}/metadata"), &json)?;
-        if !Models::is_built_in(id) && self.first_rank {
+        if !Models::is_built_in(id) && self.has_models {
             let bytes = model.decoder_only().to_bytes();
             let size = [bytes.len()];
             let dims: [&[usize]; 3] = [&size, &[0], &size];
@@ -107,11 +149,13 @@ impl Adios2Writer {
         triple("spacing_xyz", adios2_type_adios2_type_double, info.spacing.as_ptr().cast())
     }
 
+    /// Puts a step's fields: the parts of all ranks that this one writes for, by rank and field.
     fn write_inside_step(
         &mut self,
         step: i64,
         time: f64,
         fields: &[FieldPart<'_>],
+        parts: &[Vec<Part<'_>>],
         models: &[Arc<Model>],
     ) -> Result<()> {
         for model in models {
@@ -129,38 +173,63 @@ impl Adios2Writer {
                 self.handle.put(moment, ptr::from_ref(&time).cast())?;
             }
         }
-        fields.iter().try_for_each(|part| self.write_field(part))
+        for (index, field) in fields.iter().enumerate() {
+            self.make_known(field.info)?;
+            parts.iter().try_for_each(|of_rank| self.put_part(field, &of_rank[index]))?;
+        }
+        Ok(())
     }
 
-    fn write_field(&mut self, part: &FieldPart<'_>) -> Result<()> {
-        let name = &part.info.name;
-        match self.known.get(name) {
+    /// Says what a field is, where that has not been said.
+    fn make_known(&mut self, info: &FieldInfo) -> Result<()> {
+        match self.known.get(&info.name) {
             None => {
-                self.describe(part.info)?;
-                self.known.insert(name.clone(), part.info.clone());
+                self.describe(info)?;
+                self.known.insert(info.name.clone(), info.clone());
+                Ok(())
             }
-            Some(known) if known != part.info => {
-                return Err(self.handle.error(format!(
-                    "field {name} changed its shape, type, grid or encoding after the first step; \
-                     BP5 keeps them once a file"
-                )));
-            }
-            Some(_) => {}
+            Some(known) if known != info => Err(self.handle.error(format!(
+                "field {} changed its shape, type, grid or encoding after the first step; BP5 keeps them \
+                 once a file",
+                info.name
+            ))),
+            Some(_) => Ok(()),
         }
-        let name = escaped(name);
-        let offset = part.boxes.first().map_or(0, |b| b.offset as usize);
-        let dims: [&[usize]; 3] = [&[part.all_bytes as usize], &[offset], &[part.streams().len()]];
+    }
+
+    fn put_part(&self, field: &FieldPart<'_>, part: &Part<'_>) -> Result<()> {
+        let name = escaped(&field.info.name);
+        let dims: [&[usize]; 3] = [&[field.all_bytes as usize], &[part.offset], &[part.streams.len()]];
         self.handle.put_array(
             &format!("{name}/stream"),
             adios2_type_adios2_type_uint8_t,
             dims,
-            part.streams(),
+            &part.streams,
         )?;
-        let table = BoxRow::to_table(&part.boxes);
-        let width = BoxRow::COLUMNS;
-        let dims: [&[usize]; 3] =
-            [&[part.all_boxes, width], &[part.first_box, 0], &[part.boxes.len(), width]];
-        self.handle.put_array(&format!("{name}/boxes"), adios2_type_adios2_type_uint64_t, dims, &table)
+        let (width, rows) = (BoxRow::COLUMNS, part.boxes());
+        let dims: [&[usize]; 3] = [&[field.all_boxes, width], &[part.first_box, 0], &[rows, width]];
+        self.handle.put_array(&format!("{name}/boxes"), adios2_type_adios2_type_uint64_t, dims, &part.table)
+    }
+
+    fn begin_step(&self) -> Result<()> {
+        let mut status = 0;
+        let append = adios2_step_mode_adios2_step_mode_append;
+        // SAFETY: the engine is open for writing.
+        let code =
+            unsafe { self.handle.library.adios2_begin_step(self.handle.engine, append, -1.0, &mut status) };
+        self.handle.check(code, "begin a step")
+    }
+
+    /// Ends a step, whatever became of it: the other ranks of the engine wait for this one's
+    /// metadata.
+    fn end_step(&self) -> Result<()> {
+        let ended = self.handle.end_step();
+        // The first rank writes when all have met. Any other one has failed to write its data, and
+        // has not met them: a step without data, of which nobody will read, sets them free.
+        if ended.is_err() && !self.first_rank {
+            _ = self.begin_step().and_then(|()| self.handle.end_step());
+        }
+        ended
     }
 }
 
@@ -193,28 +262,33 @@ impl Writer for Adios2Writer {
         models: &[Arc<Model>],
         _: &dyn Fn(bool) -> bool,
     ) -> Result<u64> {
-        let mut status = 0;
-        let append = adios2_step_mode_adios2_step_mode_append;
-        // SAFETY: the engine is open for writing.
-        let code =
-            unsafe { self.handle.library.adios2_begin_step(self.handle.engine, append, -1.0, &mut status) };
-        self.handle.check(code, "begin a step")?;
-        let written = self.write_inside_step(step, time, fields, models);
-        // The step is ended in any case: ending is collective, and no rank may be left waiting.
-        let ended = self.handle.end_step();
-        written.and(ended)?;
+        let parts = match &self.group {
+            Some(group) => group.gather(fields),
+            None => vec![fields.iter().map(Part::of).collect()],
+        };
+        if let Some(engine) = &mut self.engine {
+            engine.begin_step()?;
+            let written = engine.write_inside_step(step, time, fields, &parts, models);
+            let ended = engine.end_step();
+            written.and(ended)?;
+        }
         Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
     }
 
     fn path(&self) -> &Path {
-        &self.handle.path
+        &self.path
+    }
+
+    /// The engine may have lost what it says once a file with the step. It is left as it is: to be
+    /// closed it would write again, and wait for other ranks, or end the program.
+    fn after_failure(mut self: Box<Self>) -> Option<Box<dyn Writer>> {
+        std::mem::forget(self.engine.take());
+        None
     }
 
     fn finalise(&self) -> Result<()> {
-        if !self.first_rank {
-            return Ok(());
-        }
-        let path = &self.handle.path;
+        let Some(Engine { handle, first_rank: true, .. }) = &self.engine else { return Ok(()) };
+        let path = &self.path;
         let note = || -> std::io::Result<()> {
             let mut sizes = BTreeMap::new();
             for entry in fs::read_dir(path)? {
@@ -226,13 +300,19 @@ impl Writer for Adios2Writer {
             sizes.remove("profiling.json");
             write_sizes(path, &sizes)
         };
-        note().map_err(|e| self.handle.error(e.to_string()))
+        note().map_err(|e| handle.error(e.to_string()))
     }
 
     fn close(mut self: Box<Self>) -> Result<()> {
-        let engine = std::mem::replace(&mut self.handle.engine, ptr::null_mut());
+        let Some(Engine { mut handle, .. }) = self.engine.take() else { return Ok(()) };
+        let engine = std::mem::replace(&mut handle.engine, ptr::null_mut());
         // SAFETY: the engine is open, and forgotten here.
-        let code = unsafe { self.handle.library.adios2_close(engine) };
-        self.handle.check(code, "close the file")
+        let code = unsafe { handle.library.adios2_close(engine) };
+        let closed = handle.check(code, "close the file");
+        if closed.is_err() {
+            // As above.
+            std::mem::forget(handle);
+        }
+        closed
     }
 }

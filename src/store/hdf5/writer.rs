@@ -1,8 +1,13 @@
 //! Steps into an HDF5 file, all ranks together.
 //!
-//! Creating groups and attributes is collective; the bytes go out independently, each rank its own.
-//! What fails on one rank is kept until the others have done what all do together, because they
-//! would wait.
+//! Parallel HDF5 does not return on the other ranks where a write of its own fails on one. So where
+//! streams are stored, the first rank alone has the file open in HDF5: it makes groups, attributes
+//! and datasets, and tells the others where in the file their bytes go. Each rank writes its own
+//! there, without HDF5. What fails stays on its rank until all ranks hear of it.
+//!
+//! Ordinary datasets are written by parallel HDF5, which collects chunks from the ranks. What fails
+//! on one rank is kept there until the others have done what all do together, because they would
+//! wait.
 
 use super::attributes::{set, set_array, text};
 use super::filtered::{self, Access};
@@ -10,11 +15,20 @@ use super::layout::{LAST, MODELS, STEPS, create_file, encoding, step_name};
 use crate::error::{Result, io};
 use crate::names::escaped;
 use crate::step::{BoxRow, FieldPart, Payload};
-use crate::writer::{Kept, Writer, is_first};
-use hdf5::{Dataset, File, FileBuilder, Group, ObjectReference1};
-use hdf5_sys::{h5f, h5o, h5p};
+use crate::writer::{Kept, Storage, Writer, broadcast, is_first};
+use hdf5::dataset::AllocTime;
+use hdf5::{Dataset, File, FileBuilder, Group, H5Type, ObjectReference1};
+use hdf5_sys::{h5d, h5f, h5o, h5p};
 use mpi_sys::MPI_Comm;
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::dup2;
+use std::ffi::c_void;
+use std::fs;
+use std::mem::ManuallyDrop;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::ptr;
 use std::sync::Arc;
 use swae_codec::model::ModelId;
 use swae_codec::{Model, Models};
@@ -26,12 +40,26 @@ pub(crate) struct Hdf5Writer {
     /// The chain of steps; a file of an older version has none. It is dropped before the file,
     /// which would not close.
     chain: Option<Chain>,
-    file: File,
+    /// The file; where streams are stored, on the first rank alone.
+    file: Option<File>,
+    /// The same file, for this rank's bytes.
+    bytes: Option<fs::File>,
     path: PathBuf,
     models: Vec<ModelId>,
     /// Whether this rank counts what all have written together.
     first: bool,
-    access: Access,
+    storage: Storage,
+    /// None where one process writes alone.
+    comm: Option<MPI_Comm>,
+}
+
+// SAFETY: a communicator is a handle, which a writer's one thread at a time passes to MPI.
+unsafe impl Send for Hdf5Writer {}
+
+/// The step that HDF5 has made, and where in the file the streams and boxes of each field go.
+struct Made {
+    group: Group,
+    places: Vec<u64>,
 }
 
 /// The end of the chain of steps.
@@ -68,33 +96,26 @@ impl Hdf5Writer {
     ///
     /// # Safety
     /// `comm`, where given, is a valid communicator that outlives the writer.
-    pub(crate) unsafe fn create(path: &Path, comm: Option<MPI_Comm>) -> Result<Self> {
+    pub(crate) unsafe fn create(path: &Path, comm: Option<MPI_Comm>, storage: Storage) -> Result<Self> {
         filtered::register();
-        let make = || -> hdf5::Result<Self> {
-            let mut builder = FileBuilder::new();
-            if let Some(comm) = comm {
-                builder.with_fapl(|p| p.mpio(comm, None));
-            }
+        let make = |mut builder: FileBuilder| -> hdf5::Result<(Option<Chain>, File)> {
             let file = create_file(&mut builder, path)?;
-            // SAFETY: the caller's promise.
-            let first = comm.is_none_or(|comm| unsafe { is_first(comm) });
-            let chain = Some(Chain { ends: file.dataset(LAST)?, next: 0, step: None });
-            let access = if comm.is_some() { Access::Collective } else { Access::Alone };
-            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first, access })
+            Ok((Some(Chain { ends: file.dataset(LAST)?, next: 0, step: None }), file))
         };
-        make().map_err(|e| io(path, e))
+        // SAFETY: the caller's promise.
+        unsafe { Self::of(path, comm, storage, make) }
     }
 
     /// Continues a file, behind the steps that are kept.
     ///
     /// # Safety
     /// `comm` is a valid communicator that outlives the writer.
-    pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept) -> Result<Self> {
+    pub(crate) unsafe fn append(path: &Path, comm: MPI_Comm, kept: &Kept, storage: Storage) -> Result<Self> {
         filtered::register();
         // SAFETY: the caller's promise.
         let first = unsafe { is_first(comm) };
-        let open = || -> hdf5::Result<Self> {
-            let file = FileBuilder::new().with_fapl(|p| p.mpio(comm, None).libver_v18()).open_rw(path)?;
+        let open = |mut builder: FileBuilder| -> hdf5::Result<(Option<Chain>, File)> {
+            let file = builder.with_fapl(|p| p.libver_v18()).open_rw(path)?;
             let steps = file.group(STEPS)?;
             let (mut chain, mut ended) = (None, Ok(()));
             // Files of earlier versions have no chain.
@@ -103,24 +124,64 @@ impl Hdf5Writer {
                 (chain, ended) = (Some(shortened), written);
             }
             // The chain is shortened before steps are removed.
-            file.flush()?;
+            flush(&file, path, storage)?;
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
-            file.flush()?;
+            flush(&file, path, storage)?;
             // Not before: the other ranks would wait.
             ended?;
-            let access = Access::Collective;
-            Ok(Self { chain, file, path: path.into(), models: Vec::new(), first, access })
+            Ok((chain, file))
         };
-        open().map_err(|e| io(path, e))
+        // SAFETY: the caller's promise.
+        unsafe { Self::of(path, Some(comm), storage, open) }
+    }
+
+    /// A writer of the file that `open` gives, on the ranks that have it open.
+    ///
+    /// # Safety
+    /// `comm`, where given, is a valid communicator that outlives the writer.
+    unsafe fn of(
+        path: &Path,
+        comm: Option<MPI_Comm>,
+        storage: Storage,
+        open: impl FnOnce(FileBuilder) -> hdf5::Result<(Option<Chain>, File)>,
+    ) -> Result<Self> {
+        // SAFETY: the caller's promise.
+        let first = comm.is_none_or(|comm| unsafe { is_first(comm) });
+        let mut builder = FileBuilder::new();
+        let opened = match storage {
+            Storage::Datasets => {
+                if let Some(comm) = comm {
+                    builder.with_fapl(|p| p.mpio(comm, None));
+                }
+                Some(open(builder))
+            }
+            // Without MPI: HDF5 crashes when MPI ends where a file of it could not be flushed. And
+            // without a lock: other programs may look at the steps that are there.
+            Storage::Streams if first => {
+                #[cfg(hdf5_file_locking)]
+                builder.with_fapl(|p| p.file_locking(false));
+                Some(open(builder))
+            }
+            Storage::Streams => None,
+        };
+        let (chain, file) = opened.transpose().map_err(|e| io(path, e))?.unzip();
+        let (chain, bytes) = (chain.flatten(), None);
+        Ok(Self { chain, file, bytes, path: path.into(), models: Vec::new(), first, storage, comm })
+    }
+
+    /// The file of a rank that has it open in HDF5.
+    fn file(&self) -> hdf5::Result<&File> {
+        self.file.as_ref().ok_or_else(|| "this rank does not have the file open".into())
     }
 
     fn write_model(&self, model: &Model, alone: &mut hdf5::Result<()>) -> hdf5::Result<()> {
         let name = format!("{MODELS}/{}", model.id());
-        if self.file.link_exists(&name) {
+        let file = self.file()?;
+        if file.link_exists(&name) {
             // A file that is continued.
             return Ok(());
         }
-        let group = create_group(&self.file, &name)?;
+        let group = create_group(file, &name)?;
         set(&group, "name", &text::<64>(&model.metadata.name))?;
         let mut metadata = model.metadata.clone();
         let mut json = serde_json::to_string(&metadata).map_err(|e| e.to_string())?;
@@ -139,19 +200,10 @@ impl Hdf5Writer {
         Ok(())
     }
 
-    /// Gives the bytes that this rank counts.
-    fn write_field(
-        &self,
-        steps: &Group,
-        part: &FieldPart<'_>,
-        alone: &mut hdf5::Result<()>,
-    ) -> hdf5::Result<u64> {
-        if let Payload::Values { copies, compression } = &part.payload {
-            let all = filtered::write(steps, part.info, copies, compression, self.access)?;
-            return Ok(if self.first { all } else { 0 });
-        }
+    /// Makes the group of a field of streams; gives where its streams and its table of boxes go.
+    fn make_field(step: &Group, part: &FieldPart<'_>) -> hdf5::Result<[u64; 2]> {
         let info = part.info;
-        let group = create_group(steps, &escaped(&info.name))?;
+        let group = create_group(step, &escaped(&info.name))?;
         set(&group, "dtype", &text::<16>(info.dtype.name()))?;
         set_array(&group, "shape_xyz", &info.shape.map(|n| n as u64))?;
         set_array(&group, "origin_xyz", &info.origin)?;
@@ -162,21 +214,29 @@ impl Hdf5Writer {
         }
         set(&group, "raw_bytes", &info.raw_bytes())?;
         set(&group, "stored_bytes", &part.all_bytes)?;
-        let stream = group.new_dataset::<u8>().shape(part.all_bytes as usize).create("stream")?;
-        let boxes = group.new_dataset::<u64>().shape((part.all_boxes, BoxRow::COLUMNS)).create("boxes")?;
-        if let Some(first) = part.boxes.first() {
-            let offset = first.offset as usize;
-            let bytes = part.streams();
-            note(alone, stream.write_slice(bytes, offset..offset + bytes.len()));
-            let rows = part.first_box..part.first_box + part.boxes.len();
-            let table = ndarray::Array2::from_shape_vec(
-                (part.boxes.len(), BoxRow::COLUMNS),
-                BoxRow::to_table(&part.boxes),
-            )
-            .map_err(|e| e.to_string())?;
-            note(alone, boxes.write_slice(&table, (rows, ..)));
+        let stream = space::<u8>(&group, "stream", vec![part.all_bytes as usize])?;
+        let boxes = space::<u64>(&group, "boxes", vec![part.all_boxes, BoxRow::COLUMNS])?;
+        Ok([stream, boxes])
+    }
+
+    /// Writes this rank's bytes of all fields where they go.
+    fn write_bytes(&mut self, fields: &[FieldPart<'_>], places: &[u64]) -> std::io::Result<()> {
+        if fields.iter().all(|part| part.boxes.is_empty()) {
+            return Ok(());
         }
-        Ok(part.streams().len() as u64)
+        if self.bytes.is_none() {
+            self.bytes = Some(fs::OpenOptions::new().write(true).open(&self.path)?);
+        }
+        let Some(file) = &self.bytes else { return Ok(()) };
+        for (part, place) in fields.iter().zip(places.chunks_exact(2)) {
+            let Some(first) = part.boxes.first() else { continue };
+            file.write_all_at(part.streams(), place[0] + first.offset)?;
+            let table: Vec<u8> = BoxRow::to_table(&part.boxes).iter().flat_map(|n| n.to_ne_bytes()).collect();
+            let row = (BoxRow::COLUMNS * size_of::<u64>()) as u64;
+            file.write_all_at(&table, place[1] + part.first_box as u64 * row)?;
+        }
+        // Before the step gets its name.
+        file.sync_data()
     }
 
     /// Makes the file as long as its first block will say, which may be the only block of the step
@@ -185,10 +245,10 @@ impl Hdf5Writer {
         if !self.first {
             return Ok(());
         }
+        let file = self.file()?;
         // How large its image would be: other calls do not give the size of a file that MPI writes.
         // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
-        let size =
-            hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(self.file.id(), std::ptr::null_mut(), 0) });
+        let size = hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) });
         let size = u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is")?;
         let grow = || -> std::io::Result<()> {
             let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
@@ -201,32 +261,109 @@ impl Hdf5Writer {
 }
 
 impl Hdf5Writer {
-    /// Writes the group of a step, without a name: it gets one when it is whole on all ranks, so
-    /// that a program that is killed leaves what was there before. Gives the bytes that this rank
-    /// counts.
-    fn write_group(
+    /// Makes the group of a step, without a name: it gets one when it is whole on all ranks, so that
+    /// a program that is killed leaves what was there before.
+    fn make_group(
         &self,
         step: i64,
         time: f64,
-        fields: &[FieldPart<'_>],
         models: &[Arc<Model>],
         alone: &mut hdf5::Result<()>,
-    ) -> hdf5::Result<(Group, u64)> {
+    ) -> hdf5::Result<Group> {
         for model in models.iter().filter(|m| !self.models.contains(&m.id())) {
             self.write_model(model, alone)?;
         }
-        let group = self.file.create_group_builder().obj_track_times(false).create(None)?;
+        let group = self.file()?.create_group_builder().obj_track_times(false).create(None)?;
         set(&group, "step", &step)?;
         set(&group, "time", &time)?;
         if let Some(previous) = self.chain.as_ref().and_then(|chain| chain.step) {
             set(&group, "previous", &previous)?;
         }
-        let mut stored = 0;
+        Ok(group)
+    }
+
+    /// Makes a step of streams; the first rank alone does.
+    fn make_step(
+        &self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+    ) -> hdf5::Result<Made> {
+        let mut alone = Ok(());
+        let group = self.make_group(step, time, models, &mut alone)?;
+        alone?;
+        let mut places = Vec::new();
         for part in fields {
-            stored += self.write_field(&group, part, alone)?;
+            places.extend(Self::make_field(&group, part)?);
         }
         set(&group, "complete", &1u8)?;
-        Ok((group, stored))
+        Ok(Made { group, places })
+    }
+
+    /// Writes a step of streams; gives the bytes that this rank counts.
+    fn write_streams(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+        all: &dyn Fn(bool) -> bool,
+    ) -> hdf5::Result<u64> {
+        let made = self.first.then(|| self.make_step(step, time, fields, models));
+        // Whether there are places, and they.
+        let mut message = vec![0; 1 + 2 * fields.len()];
+        if let Some(Ok(made)) = &made {
+            message[0] = 1;
+            message[1..].copy_from_slice(&made.places);
+        }
+        if let Some(comm) = self.comm {
+            // SAFETY: the writer's communicator is valid, and all ranks have as many fields.
+            unsafe { broadcast(comm, &mut message) };
+        }
+        let made = made.transpose()?;
+        if message[0] == 0 {
+            return Ok(0);
+        }
+        let written = self.write_bytes(fields, &message[1..]).map_err(|e| hdf5::Error::from(e.to_string()));
+        if all(written.is_ok())
+            && let Some(made) = made
+        {
+            let mut alone = Ok(());
+            self.publish(&made.group, step, &mut alone)?;
+            alone?;
+        }
+        written?;
+        Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
+    }
+
+    /// Writes a step of datasets; gives the bytes that this rank counts.
+    fn write_datasets(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+        all: &dyn Fn(bool) -> bool,
+    ) -> hdf5::Result<u64> {
+        let mut alone = Ok(());
+        let group = self.make_group(step, time, models, &mut alone)?;
+        let mut stored = 0;
+        let access = if self.comm.is_some() { Access::Collective } else { Access::Alone };
+        for part in fields {
+            let Payload::Values { copies, compression } = &part.payload else {
+                return Err("streams in a file of datasets".into());
+            };
+            stored += filtered::write(&group, part.info, copies, compression, access)?;
+        }
+        set(&group, "complete", &1u8)?;
+        // Before the file is flushed: where that fails on one rank, as on a disk that is gone, HDF5
+        // does not return on the others.
+        if all(alone.is_ok()) {
+            self.publish(&group, step, &mut alone)?;
+        }
+        alone?;
+        Ok(if self.first { stored } else { 0 })
     }
 
     /// Shows a whole step to readers: flushes it, makes it the end of the chain, and names it.
@@ -234,7 +371,11 @@ impl Hdf5Writer {
         if let Err(e) = self.reserve() {
             log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
         }
-        note(alone, self.file.flush());
+        note(alone, flush(self.file()?, &self.path, self.storage));
+        // Nobody waits for a rank that has the file open alone.
+        if self.storage == Storage::Streams && alone.is_err() {
+            return Ok(());
+        }
         if let Some(chain) = &mut self.chain {
             let reference = group.reference(".")?;
             if self.first {
@@ -242,8 +383,9 @@ impl Hdf5Writer {
             }
             (chain.next, chain.step) = (1 - chain.next, Some(reference));
         }
-        name_group(&self.file, group, &format!("{STEPS}/{}", step_name(step)))?;
-        note(alone, self.file.flush());
+        let file = self.file()?;
+        name_group(file, group, &format!("{STEPS}/{}", step_name(step)))?;
+        note(alone, flush(file, &self.path, self.storage));
         Ok(())
     }
 }
@@ -257,20 +399,11 @@ impl Writer for Hdf5Writer {
         models: &[Arc<Model>],
         all: &dyn Fn(bool) -> bool,
     ) -> Result<u64> {
-        // What fails on this rank alone is kept until the others have done what all do together:
-        // they would wait.
-        let mut alone = Ok(());
-        let mut write = || -> hdf5::Result<u64> {
-            let (group, stored) = self.write_group(step, time, fields, models, &mut alone)?;
-            // Before the file is flushed: where that fails on one rank, as on a disk that is gone,
-            // HDF5 does not return on the others.
-            if !all(alone.is_ok()) {
-                return Ok(0);
-            }
-            self.publish(&group, step, &mut alone)?;
-            Ok(stored)
+        let written = match self.storage {
+            Storage::Streams => self.write_streams(step, time, fields, models, all),
+            Storage::Datasets => self.write_datasets(step, time, fields, models, all),
         };
-        let stored = write().and_then(|stored| alone.map(|()| stored)).map_err(|e| io(&self.path, e))?;
+        let stored = written.map_err(|e| io(&self.path, e))?;
         self.models.extend(models.iter().map(|m| m.id()));
         Ok(stored)
     }
@@ -279,9 +412,78 @@ impl Writer for Hdf5Writer {
         &self.path
     }
 
+    fn after_failure(self: Box<Self>) -> Option<Box<dyn Writer>> {
+        Some(self)
+    }
+
     fn close(mut self: Box<Self>) -> Result<()> {
+        self.let_go().map_err(|e| io(&self.path, e))
+    }
+}
+
+impl Drop for Hdf5Writer {
+    fn drop(&mut self) {
+        if let Err(e) = self.let_go() {
+            log::warn!("{}: {e}", self.path.display());
+        }
+    }
+}
+
+impl Hdf5Writer {
+    /// Closes the file. What HDF5 cannot write of it goes nowhere: HDF5 crashes when the program
+    /// ends where a file could not be closed.
+    fn let_go(&mut self) -> hdf5::Result<()> {
         self.chain = None;
-        self.file.close().map_err(|e| io(&self.path, e))
+        let Some(file) = self.file.take() else { return Ok(()) };
+        if self.storage == Storage::Datasets {
+            return file.close();
+        }
+        let flushed = flush(&file, &self.path, self.storage);
+        if flushed.is_err() {
+            divert(&file);
+        }
+        flushed.and(file.close())
+    }
+}
+
+/// Brings what HDF5 has of a file to the disk. MPI does it by itself.
+fn flush(file: &File, path: &Path, storage: Storage) -> hdf5::Result<()> {
+    file.flush()?;
+    match storage {
+        Storage::Streams => {
+            let synced = fs::File::open(path).and_then(|file| file.sync_data());
+            synced.map_err(|e| e.to_string().into())
+        }
+        Storage::Datasets => Ok(()),
+    }
+}
+
+/// Lets what HDF5 writes to a file, and no rank of MPI does, go to memory that is forgotten.
+fn divert(file: &File) {
+    let Ok(nowhere) = memfd_create("swae", MemfdFlags::CLOEXEC) else { return };
+    let mut handle: *mut c_void = ptr::null_mut();
+    // SAFETY: the identifier is valid; HDF5's default driver gives a pointer to its descriptor, which
+    // it keeps.
+    let mut own = unsafe {
+        let asked = hdf5::sync::sync(|| h5f::H5Fget_vfd_handle(file.id(), h5p::H5P_DEFAULT, &raw mut handle));
+        if asked < 0 || handle.is_null() {
+            return;
+        }
+        ManuallyDrop::new(OwnedFd::from_raw_fd(*handle.cast::<RawFd>()))
+    };
+    _ = dup2(&nowhere, &mut own);
+}
+
+/// Makes a dataset whose bytes are written without HDF5; gives where they go.
+fn space<T: H5Type>(group: &Group, name: &str, shape: Vec<usize>) -> hdf5::Result<u64> {
+    let is_empty = shape.contains(&0);
+    let dataset = group.new_dataset::<T>().alloc_time(Some(AllocTime::Early)).shape(shape).create(name)?;
+    // SAFETY: the identifier is valid.
+    let place = hdf5::sync::sync(|| unsafe { h5d::H5Dget_offset(dataset.id()) });
+    if place == u64::MAX && !is_empty {
+        Err(format!("HDF5 has no space for {name}").into())
+    } else {
+        Ok(place)
     }
 }
 

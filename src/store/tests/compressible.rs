@@ -6,7 +6,9 @@ mod inputs;
 use inputs::info;
 use ndarray::Array3;
 use swae_codec::{Compression, FieldView};
-use swae_store::{BoxRow, BoxValues, Decoder, FieldPart, Payload, create_alone, kept, open, read_field};
+use swae_store::{
+    BoxRow, BoxValues, Decoder, FieldPart, Payload, Storage, create_alone, kept, open, read_field,
+};
 
 #[test]
 fn a_constant_field_behind_the_filter_is_read_and_its_file_continued() {
@@ -24,7 +26,7 @@ fn a_constant_field_behind_the_filter_is_read_and_its_file_continued() {
         boxes: vec![BoxRow { start: [0; 3], count: shape, offset: 0, length: 0 }],
         payload: Payload::Values { copies: &copies, compression: Compression::absolute(1e-3) },
     };
-    let mut writer = create_alone(&path).unwrap();
+    let mut writer = create_alone(&path, Storage::Datasets).unwrap();
     writer.write_step(0, 0.0, &[part], &[], &|fits| fits).unwrap();
     writer.close().unwrap();
     assert!(std::fs::metadata(&path).unwrap().len() < (8 * values.len() as u64) / 1000);

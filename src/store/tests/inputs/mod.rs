@@ -5,7 +5,7 @@ use swae_codec::bound::Bound;
 use swae_codec::encode::{Bounded, compress_bounded};
 use swae_codec::history::History;
 use swae_codec::{Dtype, FieldView};
-use swae_store::{BoxRow, FieldInfo, FieldPart, Payload, create_alone};
+use swae_store::{BoxRow, FieldInfo, FieldPart, Payload, Storage, create_alone};
 
 /// Points of a field.
 pub const SHAPE: [usize; 3] = [16, 8, 16];
@@ -57,7 +57,7 @@ pub fn run(names: &[&str], steps: usize) -> Run {
 impl Run {
     /// Writes a file of steps 0, 10, 20, …
     pub fn write(&self, path: &Path) {
-        let mut writer = create_alone(path).unwrap();
+        let mut writer = create_alone(path, Storage::Streams).unwrap();
         for (number, streams) in self.steps.iter().enumerate() {
             let bytes: Vec<_> = streams.iter().map(|boxes| boxes.concat()).collect();
             let part = |((info, boxes), bytes): ((_, &[Vec<u8>; 2]), &'_ Vec<u8>)| {
