@@ -39,11 +39,17 @@ pub fn with_limit<R>(threads: usize, job: impl FnOnce() -> R) -> R {
 /// are some, else on threads that begin and end with it.
 pub(crate) fn call<R: Send>(tasks: usize, job: impl FnOnce() -> R + Send) -> R {
     let limit = LIMIT.get();
-    if limit == 1 || rayon::current_thread_index().is_some() {
+    if tasks <= 1 || limit == 1 || rayon::current_thread_index().is_some() {
         return with_default_floats(job);
     }
     let limit = if limit == 0 { default_count() } else { limit };
     Threads::start(limit.min(tasks), "swae").run(job)
+}
+
+/// How many threads the job that this thread runs has.
+pub(crate) fn count() -> usize {
+    let is_alone = LIMIT.get() == 1 || rayon::current_thread_index().is_none();
+    if is_alone { 1 } else { rayon::current_num_threads() }
 }
 
 /// Threads where no number is given: the variable that rayon's programs obey, else all cores.
@@ -144,8 +150,10 @@ mod tests {
         assert_eq!(with_limit(7, || with_limit(1, count)), None);
         if cores() > 1 {
             assert!(with_limit(2, count).is_some());
-            assert_eq!(call(1, rayon::current_thread_index), None);
+            assert_eq!(call(2, super::count), 2);
         }
+        assert_eq!(call(1, rayon::current_thread_index), None);
+        assert_eq!(super::count(), 1);
         assert_eq!(LIMIT.get(), 0);
     }
 

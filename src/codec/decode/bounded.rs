@@ -45,7 +45,7 @@ struct DecodedTile<T> {
 /// history, of all of them, and a slice for each row of the regions.
 fn memory_of_tiles<T: Element>(boxes: &[[usize; 3]], regions: &[Region], keeps_reference: bool) -> usize {
     let blocks = boxes.iter().map(|&count| BlockGrid::new(count).len()).fold(0, usize::saturating_add);
-    let tiles = if keeps_reference { usize::MAX } else { threads::cores() };
+    let tiles = if keeps_reference { usize::MAX } else { threads::count() };
     let blocks = blocks.min(tiles.saturating_mul(TILE_BLOCKS));
     let rows = regions.iter().map(|[_, y, z]| y.len().saturating_mul(z.len()));
     let rows = rows.fold(0, usize::saturating_add).saturating_mul(size_of::<&mut [T]>());
