@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
         const int status = swae_end_step(s);
         printf("%d %d %d %s\n", rank, step, status, status ? swae_last_error(s) : ""), fflush(stdout);
     }
-    const int closed = opened ? opened : swae_close(s);
+    const int closed = opened ? opened : (int)swae_close(s);
     printf("%d closed %d %s\n", rank, closed, closed ? swae_last_error(s) : ""), fflush(stdout);
     MPI_Finalize();
     return 0;

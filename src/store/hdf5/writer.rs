@@ -241,22 +241,26 @@ impl Hdf5Writer {
 
     /// Makes the file as long as its first block will say, which may be the only block of the step
     /// that is written: HDF5 opens no file that is shorter.
-    fn reserve(&self) -> hdf5::Result<()> {
-        if !self.first {
-            return Ok(());
-        }
-        let file = self.file()?;
-        // How large its image would be: other calls do not give the size of a file that MPI writes.
-        // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
-        let size = hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) });
-        let size = u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is")?;
+    fn reserve(&self) {
         let grow = || -> std::io::Result<()> {
+            let file = self.file().map_err(|e| std::io::Error::other(e.to_string()))?;
+            // How large its image would be: other calls do not give the size of a file that MPI
+            // writes.
+            // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
+            let size =
+                hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) });
+            let unknown = |_| std::io::Error::other("HDF5 does not say how long the file is");
+            let size = u64::try_from(size).map_err(unknown)?;
             let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
             // Even where another rank's write has made it as long: that may be in its node's memory
             // alone.
             if file.metadata()?.len() <= size { file.set_len(size) } else { Ok(()) }
         };
-        grow().map_err(|e| e.to_string().into())
+        if self.first
+            && let Err(e) = grow()
+        {
+            log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
+        }
     }
 }
 
@@ -368,9 +372,7 @@ impl Hdf5Writer {
 
     /// Shows a whole step to readers: flushes it, makes it the end of the chain, and names it.
     fn publish(&mut self, group: &Group, step: i64, alone: &mut hdf5::Result<()>) -> hdf5::Result<()> {
-        if let Err(e) = self.reserve() {
-            log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
-        }
+        self.reserve();
         note(alone, flush(self.file()?, &self.path, self.storage));
         // Nobody waits for a rank that has the file open alone.
         if self.storage == Storage::Streams && alone.is_err() {
@@ -385,6 +387,8 @@ impl Hdf5Writer {
         }
         let file = self.file()?;
         name_group(file, group, &format!("{STEPS}/{}", step_name(step)))?;
+        // The name may have taken more space.
+        self.reserve();
         note(alone, flush(file, &self.path, self.storage));
         Ok(())
     }
