@@ -13,7 +13,8 @@ use swae_codec::Model;
 /// A file that takes steps. Every call is collective over the communicator with which the file was
 /// created.
 pub trait Writer: Send {
-    /// Writes a step whole, and gives how many of its bytes this rank counts. `all` says whether
+    /// Writes a step whole, so that it survives a loss of power, and gives how many of its bytes
+    /// this rank counts. `all` says whether
     /// something holds on all ranks; each rank calls it as often as the others. Where a rank fails,
     /// readers see nothing of the step, though other ranks may return without an error.
     ///
@@ -38,14 +39,6 @@ pub trait Writer: Send {
     /// [`Error::Io`](crate::Error::Io).
     fn check_free_space(&self, fields: &[FieldPart<'_>]) -> Result<()> {
         free_space::reserve(self.path(), fields).map_err(|e| io(self.path(), &e))
-    }
-
-    /// Called when all ranks have written the step: notes what a reader can check the file against.
-    ///
-    /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
-    fn finalise(&self) -> Result<()> {
-        Ok(())
     }
 
     /// Closes the file; what was written is safe when it returns.

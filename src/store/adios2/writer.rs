@@ -1,9 +1,11 @@
 //! Steps into a BP5 output, all ranks together.
 //!
-//! ADIOS2 moves the bytes; `swae.sizes` and the list of steps are written here.
+//! ADIOS2 moves the bytes; `swae.sizes` is written here. It lists a step when all that belongs to
+//! the step is on the disk, and readers see what it lists.
 
 use super::index::{self, FORMATS, INDEX};
 use super::{SIZES, handle::Handle};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::step::{BoxRow, FieldInfo, FieldPart};
 use crate::writer::{Kept, Writer, is_first};
@@ -38,6 +40,11 @@ impl Adios2Writer {
             ptr::from_ref(&FORMAT_VERSION).cast(),
             0,
         )?;
+        // In place of what an earlier output of this name had.
+        writer.publish()?;
+        if writer.first_rank {
+            durable::sync_name(path).map_err(|e| writer.handle.error(e.to_string()))?;
+        }
         Ok(writer)
     }
 
@@ -53,7 +60,7 @@ impl Adios2Writer {
         let known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
         let writer = Self { known, ..writer };
         // What is dropped need not be there any more.
-        writer.finalise()?;
+        writer.publish()?;
         Ok(writer)
     }
 
@@ -177,36 +184,18 @@ pub(crate) fn forget(path: &Path, steps: usize) -> Result<()> {
 fn write_sizes(path: &Path, sizes: &BTreeMap<String, u64>) -> std::io::Result<()> {
     let new = path.join(format!("{SIZES}.new"));
     fs::write(&new, serde_json::to_string_pretty(sizes)?)?;
-    fs::rename(new, path.join(SIZES))
+    durable::sync(&new)?;
+    fs::rename(new, path.join(SIZES))?;
+    durable::sync(path)
 }
 
-impl Writer for Adios2Writer {
-    fn write_step(
-        &mut self,
-        step: i64,
-        time: f64,
-        fields: &[FieldPart<'_>],
-        models: &[Arc<Model>],
-        _: &dyn Fn(bool) -> bool,
-    ) -> Result<u64> {
-        let mut status = 0;
-        let append = adios2_step_mode_adios2_step_mode_append;
-        // SAFETY: the engine is open for writing.
-        let code =
-            unsafe { self.handle.library.adios2_begin_step(self.handle.engine, append, -1.0, &mut status) };
-        self.handle.check(code, "begin a step")?;
-        let written = self.write_inside_step(step, time, fields, models);
-        // The step is ended in any case: ending is collective, and no rank may be left waiting.
-        let ended = self.handle.end_step();
-        written.and(ended)?;
-        Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
+impl Adios2Writer {
+    fn sync(&self) -> Result<()> {
+        durable::sync_open_files(&self.handle.path).map_err(|e| self.handle.error(e.to_string()))
     }
 
-    fn path(&self) -> &Path {
-        &self.handle.path
-    }
-
-    fn finalise(&self) -> Result<()> {
+    /// Shows to readers what all ranks have written and flushed; one rank does it.
+    fn publish(&self) -> Result<()> {
         if !self.first_rank {
             return Ok(());
         }
@@ -223,6 +212,38 @@ impl Writer for Adios2Writer {
             write_sizes(path, &sizes)
         };
         note().map_err(|e| self.handle.error(e.to_string()))
+    }
+}
+
+impl Writer for Adios2Writer {
+    fn write_step(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+        all: &dyn Fn(bool) -> bool,
+    ) -> Result<u64> {
+        let mut status = 0;
+        let append = adios2_step_mode_adios2_step_mode_append;
+        // SAFETY: the engine is open for writing.
+        let code =
+            unsafe { self.handle.library.adios2_begin_step(self.handle.engine, append, -1.0, &mut status) };
+        self.handle.check(code, "begin a step")?;
+        let written = self.write_inside_step(step, time, fields, models);
+        // The step is ended in any case: ending is collective, and no rank may be left waiting.
+        let ended = self.handle.end_step();
+        let done = written.and(ended).and_then(|()| self.sync());
+        // Every rank has flushed its part before the step is shown.
+        if all(done.is_ok()) {
+            self.publish()?;
+        }
+        done?;
+        Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
+    }
+
+    fn path(&self) -> &Path {
+        &self.handle.path
     }
 
     fn close(mut self: Box<Self>) -> Result<()> {

@@ -7,6 +7,7 @@
 use super::attributes::{set, set_array, text};
 use super::filtered;
 use super::layout::{LAST, MODELS, STEPS, create_file, step_name};
+use crate::durable;
 use crate::error::{Result, io};
 use crate::step::{BoxRow, FieldPart, Payload};
 use crate::writer::{Kept, Writer, is_first};
@@ -71,6 +72,9 @@ impl Hdf5Writer {
             let file = create_file(builder.with_fapl(|p| p.mpio(comm, None)), path)?;
             // SAFETY: the caller's promise.
             let first = unsafe { is_first(comm) };
+            if first {
+                durable::sync_name(path).map_err(|e| e.to_string())?;
+            }
             let chain = Some(Chain { ends: file.dataset(LAST)?, next: 0, step: None });
             Ok(Self { chain, file, path: path.into(), models: Vec::new(), first })
         };
@@ -170,25 +174,37 @@ impl Hdf5Writer {
         Ok(part.streams().len() as u64)
     }
 
-    /// Makes the file as long as its first block will say, which may be the only block of the step
-    /// that is written: HDF5 opens no file that is shorter.
-    fn reserve(&self) -> hdf5::Result<()> {
-        if !self.first {
-            return Ok(());
-        }
+    /// Where the file ends for HDF5.
+    fn end(&self) -> hdf5::Result<u64> {
         // How large its image would be: other calls do not give the size of a file that MPI writes.
         // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
         let size =
             hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(self.file.id(), std::ptr::null_mut(), 0) });
-        let size = u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is")?;
-        let grow = || -> std::io::Result<()> {
-            let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
-            // Even where another rank's write has made it as long: that may be in its node's memory
-            // alone.
-            if file.metadata()?.len() <= size { file.set_len(size) } else { Ok(()) }
-        };
-        grow().map_err(|e| e.to_string().into())
+        u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is".into())
     }
+
+    /// Makes the file as long as its first block will say, and flushes that, because this may be
+    /// the only block that a kill or a loss of power leaves: HDF5 opens no file that is shorter.
+    /// `flushed` is a length that it has already. One rank does it.
+    fn reserve(&self, flushed: u64) {
+        let grow = || match self.end().map_err(|e| e.to_string())? {
+            end if end <= flushed => Ok(()),
+            end => lengthen(&self.path, end).map_err(|e| e.to_string()),
+        };
+        if let Err(e) = if self.first { grow() } else { Ok(()) } {
+            log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
+        }
+    }
+}
+
+/// Gives a file a length that is on the disk.
+fn lengthen(path: &Path, end: u64) -> std::io::Result<()> {
+    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+    // Even where another rank's write has made it as long: that may be in its node's memory alone.
+    if file.metadata()?.len() <= end {
+        file.set_len(end)?;
+    }
+    file.sync_all()
 }
 
 impl Hdf5Writer {
@@ -222,10 +238,9 @@ impl Hdf5Writer {
 
     /// Shows a whole step to readers: flushes it, makes it the end of the chain, and names it.
     fn publish(&mut self, group: &Group, step: i64, alone: &mut hdf5::Result<()>) -> hdf5::Result<()> {
-        if let Err(e) = self.reserve() {
-            log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
-        }
+        self.reserve(0);
         note(alone, self.file.flush());
+        let flushed = if self.first { self.end().unwrap_or(0) } else { 0 };
         if let Some(chain) = &mut self.chain {
             let reference = group.reference(".")?;
             if self.first {
@@ -234,6 +249,8 @@ impl Hdf5Writer {
             (chain.next, chain.step) = (1 - chain.next, Some(reference));
         }
         name_group(&self.file, group, &format!("{STEPS}/{}", step_name(step)))?;
+        // The list of steps may have moved to the end.
+        self.reserve(flushed);
         note(alone, self.file.flush());
         Ok(())
     }
