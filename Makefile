@@ -3,12 +3,13 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build install python examples demo check circles test fuzz seeds bench overhead evaluate header ptx fit train-data train-scaling clean
+.PHONY: help build install python examples demo check circles test trust fuzz seeds bench overhead evaluate header ptx fit train-data train-scaling clean
 
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
 	echo 'make check   formatting, import circles, header, lints, codec tests: before each commit (minutes)'
 	echo 'make test    sets up everything, runs every test (half an hour the first time)'
+	echo 'make trust   what the tests tried, counted (ten minutes; TRUST=long: an hour)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make install PREFIX=/usr/local   libraries, headers, CMake package, pkg-config file, tool'
 	echo 'make python  the Python package, as a wheel in build/wheels'
@@ -107,6 +108,24 @@ test: circles
 	cargo test --release --workspace $$SWAE_FEATURES 2>&1 | tee build/test.log
 	cargo test --release -q -p swae-codec --no-default-features --test without_models 2>&1 | tee -a build/test.log
 	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
+
+# The table of docs/trust.md: what tests tried, as they count it themselves, and what `make fuzz` did. TRUST=long tries more.
+TRUSTED := a_file_has_one_writer a_file_that_cannot_be_written_is_left_alone \
+    a_file_that_changes_while_it_is_read_is_an_error a_killed_run_keeps_its_steps a_power_loss_keeps_flushed_steps \
+    bad_input_gets_an_error_and_loses_nothing many_ranks_boxes_and_fields_are_no_trouble \
+    steps_go_on_while_the_program_computes the_bound_holds_for_any_input the_bound_holds_in_files
+trust: export TRUST ?= short
+trust: export CARGO_TERM_COLOR = never
+trust: examples
+	@. setup/env.sh
+	tests=(); for test in $(TRUSTED); do tests+=(--test $$test); done
+	ignored=; [ "$$TRUST" != long ] || ignored=--include-ignored
+	failed=0
+	cargo test --release --no-fail-fast -p swae-tests "$${tests[@]}" -- --show-output $$ignored >build/trust.log 2>&1 || failed=1
+	grep -E '^(test |test result)' build/trust.log
+	shopt -s nullglob
+	python3 setup/trust.py build/trust.log build/fuzz-*.log
+	exit $$failed
 
 # docs/performance.md's tables of bounded mode: build/bench/*.json has every single result.
 bench: examples

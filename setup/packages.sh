@@ -19,7 +19,6 @@ if [ "$want" = all ]; then
     has h5dump || need hdf5-tools
     has gfortran || need gfortran
     has unzip || need unzip
-    has pkill || need procps # a test kills ranks by their name
     has slurmctld || [ -x /usr/sbin/slurmctld ] || need slurm-wlm # the tests run jobs
     has munged || [ -x /usr/sbin/munged ] || need munge
     need libzstd-dev # SZ3, beside which `make bench` measures

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use swae_codec::Field;
 use swae_store::plain;
-use swae_tests::{collision, compile, decode, example, mpirun, swae};
+use swae_tests::{Tried, collision, compile, decode, example, mpirun, swae, tried};
 
 /// `(status, message)` of each rank for each case of the program; the last one of a case counts.
 fn said(out: &str) -> BTreeMap<String, [(i32, String); 2]> {
@@ -113,6 +113,7 @@ fn every_misuse_of_the_c_abi_has_a_status_and_a_message_and_the_session_goes_on(
             }
         }
         assert!(ran.success, "{}", ran.err);
+        tried(Tried::InputsTried, expected.len());
 
         let steps = decode(&dir.path().join(file));
         assert_eq!(steps.len(), 3, "{file} holds the good steps and no other");
@@ -138,6 +139,7 @@ fn a_truncated_or_foreign_file_is_an_error_that_names_it() {
         let said = swae(dir.path(), &["decompress", "cut.h5", "-o", "cut.npy"]);
         assert!(!said.success && said.err.contains("cut.h5"), "{part} bytes: {}", said.err);
         assert!(!said.err.contains("panicked"), "{part} bytes: {}", said.err);
+        tried(Tried::InputsTried, 1);
     }
     // Every file of the BP5 output, cut in half, and the folder without it.
     for entry in fs::read_dir(dir.path().join("a.bp")).unwrap() {
@@ -153,6 +155,7 @@ fn a_truncated_or_foreign_file_is_an_error_that_names_it() {
             let expected =
                 format!("a.bp: its file {} is cut short", path.file_name().unwrap().to_string_lossy());
             assert!(!said.success && said.err.contains(&expected), "{}: {}", path.display(), said.err);
+            tried(Tried::InputsTried, 1);
         }
         fs::write(&path, whole).unwrap();
     }

@@ -2,6 +2,16 @@
 //!
 //! The programs are those of `make examples` and `cargo build --release`: what a user has.
 
+mod job;
+mod random;
+pub mod recorded;
+pub mod steps;
+mod trust;
+
+pub use job::Job;
+pub use random::random;
+pub use trust::{Tried, times, tried};
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

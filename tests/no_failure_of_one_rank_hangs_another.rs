@@ -82,7 +82,9 @@ fn every_write_fails_once(file: &str, calls: &str, setting: (&'static str, &str)
     let path = dir.path().join(file);
     let remove = || _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
     let log = dir.path().join("log");
-    let variables = |pairs: &[(&'static str, String)]| [&[("FAIL_CALLS", calls.to_owned())], pairs].concat();
+    let variables = |pairs: &[(&'static str, String)]| {
+        [&[("FAIL_CALLS", calls.to_owned()), (setting.0, setting.1.to_owned())], pairs].concat()
+    };
     // What is written at all.
     let logged = ("FAIL_LOG", log.display().to_string());
     let said = run(dir.path(), file, &variables(&[("FAIL_AT", "0".into()), logged]));

@@ -2,7 +2,7 @@
 //! tests/c/background.c stalls, breaks and fills the disk.
 
 use std::path::Path;
-use swae_tests::{bits, collision, compile, decode, example, mpirun, run};
+use swae_tests::{Tried, bits, collision, compile, decode, example, mpirun, run, tried};
 
 const MODES: [&str; 3] = ["off", "encode", "write"];
 
@@ -130,7 +130,7 @@ fn a_write_that_fails_on_one_rank_loses_the_step_on_all() {
     let dir = dir.path();
     build(dir);
     for ranks in [1, 2, 4] {
-        for scenario in ["breaks", "stumbles"] {
+        for scenario in ["breaks", "stumbles", "quota"] {
             let said = background(dir, ranks, "output.h5", "mode = raw", scenario);
             let reported: Vec<_> = said.lines().collect();
             let is_reported =
@@ -138,6 +138,7 @@ fn a_write_that_fails_on_one_rank_loses_the_step_on_all() {
             assert!(is_reported, "{ranks} ranks: {said}");
             let there: Vec<i64> = all_bits(&dir.join("output.h5")).into_iter().map(|(n, _)| n).collect();
             assert_eq!(there, [0, 1, 3, 4, 5], "{ranks} ranks, {scenario}");
+            tried(Tried::FaultsInjected, 1);
         }
     }
 }
@@ -174,6 +175,7 @@ fn a_full_disk_loses_the_steps_that_do_not_fit_and_says_which() {
                 "{file}: {there:?} are there, {lost:?} are reported as lost\n{said}"
             );
             assert!(there.contains(&0) && there.contains(&5), "{file}: {there:?}");
+            tried(Tried::FaultsInjected, lost.len());
             // The writing thread may be late enough to find the space that is freed before the last
             // step.
             assert!(mode == "write" || !lost.is_empty(), "{file}: {there:?}");

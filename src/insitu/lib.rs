@@ -10,6 +10,7 @@ mod device_pool;
 mod devices;
 mod encoder;
 mod error;
+mod file_lock;
 mod lock;
 mod lock_ticket;
 mod open;

@@ -4,6 +4,7 @@
 use crate::collective::Ranks;
 use crate::device_pool::{DevicePool, NodeLoads, Threads};
 use crate::encoder::{Encoder, EncoderSettings};
+use crate::file_lock::FileLock;
 use crate::lock::lock;
 use crate::lock_ticket::LockTicket;
 use crate::open_files::{OpenFileGuard, folder_of};
@@ -36,6 +37,7 @@ pub(crate) struct Opened {
     /// Whether the library that writes the file lets one thread in at a time.
     pub is_exclusive: bool,
     pub guard: OpenFileGuard,
+    pub file_lock: Option<FileLock>,
     pub written: Arc<Mutex<Written>>,
 }
 
@@ -70,7 +72,7 @@ pub(crate) unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) 
     let is_exclusive = swae_store::is_exclusive(path);
     let written = Arc::<Mutex<Written>>::default();
     lock(&written).threads = pool.threads();
-    let file = file(&ranks, path, &options, &written)?;
+    let (file, file_lock) = file(&ranks, path, &options, &written)?;
     let settings = EncoderSettings { model: model.clone(), inter_field: options.inter_field };
     let encoder = Arc::new(Mutex::new(Encoder::new(settings, pool, written.clone())));
     let for_calls = match options.asynchronous {
@@ -82,21 +84,34 @@ pub(crate) unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) 
     let communicators = Communicators { ranks, node };
     let output = Output::new(communicators, file, is_exclusive, models, options.clone(), written.clone());
     let output = Arc::new(Mutex::new(output));
-    Ok(Opened { options, model, encoder, output, for_calls, is_exclusive, guard, written })
+    Ok(Opened { options, model, encoder, output, for_calls, is_exclusive, guard, file_lock, written })
 }
 
-/// Makes the file, or finds the one that is continued. Collective.
-fn file(ranks: &Ranks, path: &Path, options: &Options, written: &Mutex<Written>) -> Result<File> {
+/// Makes the file, or finds the one that is continued. Rank 0 locks it. Collective.
+fn file(
+    ranks: &Ranks,
+    path: &Path,
+    options: &Options,
+    written: &Mutex<Written>,
+) -> Result<(File, Option<FileLock>)> {
     let ticket = swae_store::is_exclusive(path).then(LockTicket::take);
     ticket.iter().for_each(LockTicket::wait);
+    let locked =
+        |create| ranks.validated(if ranks.rank() == 0 { FileLock::take(path, create) } else { Ok(None) });
+    let mut file_lock = locked(!options.append)?;
     let existing = if options.append { ranks.broadcast(|| fields_of(path))? } else { None };
+    if options.append {
+        // A repair may have put another file in its place.
+        drop(file_lock);
+        file_lock = locked(existing.is_none())?;
+    }
     if let Some(fields) = existing {
         lock(written).fields = fields;
-        return Ok(File::Continued(path.into()));
+        return Ok((File::Continued(path.into()), file_lock));
     }
     // SAFETY: the duplicate lives as long as the output, and the writer is dropped before it.
-    let made = unsafe { swae_store::create(path, ranks.as_raw(), options.storage) };
-    Ok(File::Open(ranks.validated(made.map_err(Error::from))?))
+    let made = unsafe { swae_store::create(path, ranks.as_raw(), options.storage) }.map_err(Error::from);
+    Ok((File::Open(ranks.validated(made)?), file_lock))
 }
 
 fn prepare(path: &Path, options: &Options, node: &Ranks) -> Result<Prepared> {

@@ -150,18 +150,7 @@ impl Output {
         let all = |holds: bool| ranks.reduced_min(i64::from(holds)) == 1;
         let done = writer.write_step(step.number, step.time, &parts, &self.models, &all).map_err(Error::from);
         lock(&self.written).last_step = Some(step.number);
-        let stored = match ranks.validated(done) {
-            Ok(stored) => stored,
-            Err(e) => {
-                self.reopen_later();
-                return Err(e);
-            }
-        };
-        // One rank's note for readers; the step is whole without it, so no other rank waits for it.
-        if let Err(e) = writer.finalise() {
-            log::warn!("{e}");
-        }
-        Ok(stored)
+        ranks.validated(done).inspect_err(|_| self.reopen_later())
     }
 
     /// What this rank hands to the store of a field.

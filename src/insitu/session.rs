@@ -4,6 +4,7 @@
 use crate::background::{Encoding, Writing, of_step};
 use crate::collective::mpi_is_over;
 use crate::encoder::Encoder;
+use crate::file_lock::FileLock;
 use crate::lock::lock;
 use crate::lock_ticket::LockTicket;
 use crate::open::{Opened, open};
@@ -55,6 +56,7 @@ pub(crate) struct Session {
     /// Whether the library that writes the file lets one thread in at a time.
     is_exclusive: bool,
     _guard: OpenFileGuard,
+    _file_lock: Option<FileLock>,
     written: Arc<Mutex<Written>>,
     step: Option<Step>,
     /// The outcome of steps in the background, for `end_step` to return once more: programs may
@@ -84,7 +86,8 @@ impl Session {
     pub(crate) unsafe fn open(comm: MPI_Comm, arguments: Result<(&Path, &Options)>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let opened = unsafe { open(comm, arguments)? };
-        let Opened { options, model, encoder, output, for_calls, is_exclusive, guard, written } = opened;
+        let Opened { options, model, encoder, output, for_calls, is_exclusive, guard, file_lock, written } =
+            opened;
         let background = match (options.asynchronous, for_calls) {
             (Asynchronous::Off, _) => Background::None,
             (_, Some(ranks)) => Background::Write(Writing::start(ranks, encoder.clone(), output.clone())?),
@@ -98,6 +101,7 @@ impl Session {
             output,
             is_exclusive,
             _guard: guard,
+            _file_lock: file_lock,
             written,
             step: None,
             late: Ok(()),

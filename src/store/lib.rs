@@ -15,6 +15,7 @@
 mod adios2;
 mod box_values;
 mod decode;
+mod durable;
 mod error;
 mod free_space;
 mod hdf5;

@@ -25,7 +25,8 @@ pub enum Storage {
 /// A file that takes steps. Every call is collective over the communicator with which the file was
 /// created.
 pub trait Writer: Send {
-    /// Writes a step whole, and gives how many of its bytes this rank counts. `all` says whether
+    /// Writes a step whole, so that it survives a loss of power, and gives how many of its bytes
+    /// this rank counts. `all` says whether
     /// something holds on all ranks; each rank calls it as often as the others. Where a rank fails,
     /// readers see nothing of the step, though other ranks may return without an error.
     ///
@@ -55,14 +56,6 @@ pub trait Writer: Send {
     /// Called on all ranks where a step has failed on one. Gives the writer back where steps can
     /// follow; else it lets go of the file, which is then continued behind the steps that are whole.
     fn after_failure(self: Box<Self>) -> Option<Box<dyn Writer>>;
-
-    /// Called when all ranks have written the step: notes what a reader can check the file against.
-    ///
-    /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
-    fn finalise(&self) -> Result<()> {
-        Ok(())
-    }
 
     /// Closes the file; what was written is safe when it returns.
     ///

@@ -1,5 +1,5 @@
 // Steps in the background, on a disk that the program can stall: it stands between the library and
-// the kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles) [BALLAST]
+// the kernel. background FILE SETTINGS (same|stalled|ceiling|fills|breaks|stumbles|quota) [BALLAST]
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,6 +16,7 @@ static int rank;
 static volatile int stalled;  // the disk completes no write
 static volatile int waiting;  // writes that wait for it
 static volatile int broken;   // writes that fail before the disk works again
+static int fault = EIO;       // how they fail
 
 // Called before each write to a file of the output; whether the write may succeed.
 static int wait_for_disk(int fd) {
@@ -29,7 +30,7 @@ static int wait_for_disk(int fd) {
     __sync_fetch_and_sub(&waiting, 1);
     if (broken == 0) return 1;
     --broken;
-    errno = EIO;
+    errno = fault;
     return 0;
 }
 
@@ -114,8 +115,10 @@ int main(int argc, char **argv) {
         // Space is freed before the last step.
         if (!strcmp(scenario, "fills") && step == STEPS - 1 && rank == 0) unlink(argv[4]);
         MPI_Barrier(MPI_COMM_WORLD);
-        // The last rank's disk fails all writes, or only the first.
-        if (step == 2 && rank == size - 1) broken = !strcmp(scenario, "breaks") ? 1000 : !strcmp(scenario, "stumbles");
+        // The last rank's disk, or its quota, fails all writes, or only the first.
+        const int breaks = !strcmp(scenario, "breaks") || !strcmp(scenario, "quota");
+        if (!strcmp(scenario, "quota")) fault = EDQUOT;
+        if (step == 2 && rank == size - 1) broken = breaks ? 1000 : !strcmp(scenario, "stumbles");
         write_step(s, size, step);
         broken = 0;
     }

@@ -1,9 +1,11 @@
-// Preloaded into a program that uses swae: records all writes to a file, or to the files of a
-// folder, in order, so that a test can replay a kill at any moment. RECORD_OF is the file or
-// folder, RECORD_IN the log of all ranks: for each event a line, and the bytes written.
+// Preloaded into a program that uses swae: records all that it does to a file, or to the files of a
+// folder, in order, so that a test can replay a kill or a power loss at any moment. RECORD_OF is
+// the file or folder, RECORD_IN the log of all ranks: for each event a line, and the bytes written.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +39,35 @@ static void note_file(const char *what, int fd, off_t at, const void *bytes, siz
     if (is_of_it(path)) note(what, at < 0 ? lseek(fd, 0, SEEK_CUR) : at, path, bytes, size);
 }
 
+// Whether it is the folder in which the output lies.
+static int is_folder_of_it(int fd) {
+    char link[32], path[4096] = "", of[4096] = "";
+    if (!getenv("RECORD_OF")) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path - 1) < 0) return 0;
+    strncpy(of, getenv("RECORD_OF"), sizeof of - 1);
+    return !strcmp(path, dirname(of));
+}
+
+static int noted_open(int (*next)(const char *, int, ...), const char *path, int flags, int mode) {
+    const int is_new = is_of_it(path) && access(path, F_OK) != 0;
+    const int fd = next(path, flags, mode);
+    if (fd >= 0 && is_new) note("make", 0, path, "", 0);
+    if (fd >= 0 && flags & O_TRUNC && is_of_it(path)) note("size", 0, path, "", 0);
+    return fd;
+}
+
+#define OPENED(name)                                              \
+    int name(const char *path, int flags, ...) {                  \
+        va_list more;                                             \
+        va_start(more, flags);                                    \
+        const int mode = flags & O_CREAT ? va_arg(more, int) : 0; \
+        va_end(more);                                             \
+        return noted_open(REAL(name), path, flags, mode);         \
+    }
+OPENED(open)
+OPENED(open64)
+
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t at) {
     note_file("write", fd, at, bytes, size);
     return REAL(pwrite64)(fd, bytes, size, at);
@@ -64,13 +95,20 @@ int ftruncate64(int fd, off_t size) {
 }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 
-// Only events recorded before it began are certain to be on the disk.
-int fsync(int fd) {
-    const int done = REAL(fsync)(fd);
+// What the calling rank wrote before `syncing` is on its disk at `sync`.
+static int noted_sync(int (*next)(int), int fd) {
+    if (is_folder_of_it(fd)) {
+        const int made = next(fd);
+        note("made", 0, "-", "", 0);
+        return made;
+    }
+    note_file("syncing", fd, 0, "", 0);
+    const int done = next(fd);
     note_file("sync", fd, 0, "", 0);
     return done;
 }
-int fdatasync(int fd) { return fsync(fd); }
+int fsync(int fd) { return noted_sync(REAL(fsync), fd); }
+int fdatasync(int fd) { return noted_sync(REAL(fdatasync), fd); }
 
 int rename(const char *from, const char *to) {
     // The new name takes the place of the bytes.

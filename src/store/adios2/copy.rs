@@ -35,7 +35,6 @@ pub(super) fn copy(reader: &mut Adios2Reader, to: &Path, kept: &[BTreeSet<String
         let parts: Vec<_> = fields.iter().map(Copied::part).collect();
         writer.check_free_space(&parts)?;
         writer.write_step(step.step, step.time, &parts, &models, &|fits| fits)?;
-        writer.finalise()?;
     }
     writer.close()?;
     std::fs::rename(new, to).map_err(|e| io(to, e))

@@ -4,7 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::copy::copy;
-use super::index::{FORMATS, INDEX, records};
+use super::index::{FORMATS, INDEX};
 use super::{SIZES, handle::Handle};
 use crate::error::{Result, content, io};
 use crate::names::{escaped, unescaped};
@@ -43,18 +43,16 @@ fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
     let (Some(&index), Some(&formats)) = (sizes.get(INDEX), sizes.get(FORMATS)) else {
         return Ok(BTreeMap::new());
     };
-    let goes_back = sizes.len() == 2;
-    let bytes = fs::read(path.join(INDEX)).map_err(|e| damaged(e.to_string()))?;
-    let whole = if goes_back { index } else { records(&bytes).last().map_or(index, |(_, end)| end as u64) };
-    if whole < index {
-        return Err(damaged(format!("its list of steps {INDEX} is damaged")));
-    }
-    // A step is listed last, when all else of it is there; the note of its sizes may be behind.
-    let whole = BTreeMap::from([
-        (INDEX.to_owned(), whole),
-        (FORMATS.to_owned(), if whole > index { found[FORMATS] } else { formats }),
-    ]);
+    // What is behind was not flushed: after a loss of power it may be anything.
+    let whole = BTreeMap::from([(INDEX.to_owned(), index), (FORMATS.to_owned(), formats)]);
     Ok(whole.into_iter().filter(|(name, size)| found[name] > *size).collect())
+}
+
+/// The sizes that data had when the last step was complete; none where nothing says so.
+fn data_sizes(path: &Path) -> BTreeMap<String, u64> {
+    let noted = fs::read_to_string(path.join(SIZES)).ok();
+    let sizes: Option<BTreeMap<String, u64>> = noted.and_then(|text| serde_json::from_str(&text).ok());
+    sizes.into_iter().flatten().filter(|(name, _)| name.starts_with("data.")).collect()
 }
 
 /// The output with these files of other sizes: shorter, because ADIOS2 does not survive what is
@@ -85,6 +83,10 @@ pub(crate) struct Adios2Reader {
     steps: Vec<StepInfo>,
     models: Models,
     lost: Vec<Lost>,
+    /// What [`data_sizes`] gave.
+    sizes: BTreeMap<String, u64>,
+    /// The step for which they were last checked.
+    checked: Option<usize>,
     /// Where the output is read, if not where it is.
     _copy: Option<TempDir>,
     /// Where its data are as long as they were.
@@ -97,9 +99,17 @@ impl Adios2Reader {
         let copy =
             (!cuts.is_empty()).then(|| resized_copy(path, &cuts)).transpose().map_err(|e| io(path, e))?;
         let handle = Self::rewound(copy.as_ref().map_or(path, TempDir::path))?;
-        let (steps, lost) = (Vec::new(), Vec::new());
-        let mut reader =
-            Self { handle, at: 0, steps, models: Models::built_in(), lost, _copy: copy, lengthened: None };
+        let mut reader = Self {
+            handle,
+            at: 0,
+            steps: Vec::new(),
+            models: Models::built_in(),
+            lost: Vec::new(),
+            sizes: data_sizes(path),
+            checked: None,
+            _copy: copy,
+            lengthened: None,
+        };
         while reader.handle.next_step()? {
             let step = reader.scan()?;
             reader.steps.push(step);
@@ -225,6 +235,24 @@ impl Adios2Reader {
 }
 
 impl Adios2Reader {
+    /// Whether data are as long as they were, once a step: they may be cut while the output is open,
+    /// and ADIOS2 waits for ever for what is missing.
+    fn check_data(&mut self, index: usize) -> Result<()> {
+        if self.checked == Some(index) {
+            return Ok(());
+        }
+        for (name, size) in &self.sizes {
+            let length = fs::metadata(self.handle.path.join(name)).map_or(0, |m| m.len());
+            if length < *size {
+                return Err(self
+                    .handle
+                    .damaged(format!("its file {name} is cut short: {length} of {size} bytes")));
+            }
+        }
+        self.checked = Some(index);
+        Ok(())
+    }
+
     /// To a step. BP5 is read as a stream: forwards is cheap, backwards opens the file again.
     fn go_to(&mut self, index: usize) -> Result<()> {
         if index < self.at {
@@ -264,6 +292,7 @@ impl Reader for Adios2Reader {
         field: &str,
         select: &mut dyn FnMut(&[BoxRow]) -> bool,
     ) -> Result<Vec<Stored>> {
+        self.check_data(index)?;
         self.go_to(index)?;
         let field = escaped(field);
         let name = format!("{field}/stream");

@@ -1,11 +1,13 @@
 //! Steps into a BP5 output, all ranks together.
 //!
-//! ADIOS2 moves the bytes of the ranks that [write](super::group) for the others; `swae.sizes` and
-//! the list of steps are written here.
+//! ADIOS2 moves the bytes of the ranks that [write](super::group) for the others; `swae.sizes` is
+//! written here. It lists a step when all that belongs to the step is on the disk, and readers see
+//! what it lists.
 
 use super::group::{Group, Part};
 use super::index::{self, FORMATS, INDEX};
 use super::{SIZES, handle::Handle};
+use crate::durable;
 use crate::error::{Result, io};
 use crate::names::escaped;
 use crate::step::{BoxRow, FieldInfo, FieldPart};
@@ -60,6 +62,11 @@ impl Adios2Writer {
                 ptr::from_ref(&FORMAT_VERSION).cast(),
                 0,
             )?;
+            // In place of what an earlier output of this name had.
+            writer.publish()?;
+            if writer.is_first() {
+                durable::sync_name(path).map_err(|e| handle.error(e.to_string()))?;
+            }
         }
         Ok(writer)
     }
@@ -77,7 +84,7 @@ impl Adios2Writer {
             engine.known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
         }
         // What is dropped need not be there any more.
-        writer.finalise()?;
+        writer.publish()?;
         Ok(writer)
     }
 
@@ -211,6 +218,23 @@ impl Engine {
         self.handle.put_array(&format!("{name}/boxes"), adios2_type_adios2_type_uint64_t, dims, &part.table)
     }
 
+    /// Writes a step, and waits until it is on the disk.
+    fn write_step(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        parts: &[Vec<Part<'_>>],
+        models: &[Arc<Model>],
+    ) -> Result<()> {
+        self.begin_step()?;
+        let written = self.write_inside_step(step, time, fields, parts, models);
+        // The step is ended in any case: the other ranks of the engine wait for it.
+        let ended = self.end_step();
+        written.and(ended)?;
+        durable::sync_open_files(&self.handle.path).map_err(|e| self.handle.error(e.to_string()))
+    }
+
     fn begin_step(&self) -> Result<()> {
         let mut status = 0;
         let append = adios2_step_mode_adios2_step_mode_append;
@@ -250,43 +274,19 @@ pub(crate) fn forget(path: &Path, steps: usize) -> Result<()> {
 fn write_sizes(path: &Path, sizes: &BTreeMap<String, u64>) -> std::io::Result<()> {
     let new = path.join(format!("{SIZES}.new"));
     fs::write(&new, serde_json::to_string_pretty(sizes)?)?;
-    fs::rename(new, path.join(SIZES))
+    durable::sync(&new)?;
+    fs::rename(new, path.join(SIZES))?;
+    durable::sync(path)
 }
 
-impl Writer for Adios2Writer {
-    fn write_step(
-        &mut self,
-        step: i64,
-        time: f64,
-        fields: &[FieldPart<'_>],
-        models: &[Arc<Model>],
-        _: &dyn Fn(bool) -> bool,
-    ) -> Result<u64> {
-        let parts = match &self.group {
-            Some(group) => group.gather(fields),
-            None => vec![fields.iter().map(Part::of).collect()],
-        };
-        if let Some(engine) = &mut self.engine {
-            engine.begin_step()?;
-            let written = engine.write_inside_step(step, time, fields, &parts, models);
-            let ended = engine.end_step();
-            written.and(ended)?;
-        }
-        Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
+impl Adios2Writer {
+    /// Whether this is the first rank of all.
+    fn is_first(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.first_rank)
     }
 
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The engine may have lost what it says once a file with the step. It is left as it is: to be
-    /// closed it would write again, and wait for other ranks, or end the program.
-    fn after_failure(mut self: Box<Self>) -> Option<Box<dyn Writer>> {
-        std::mem::forget(self.engine.take());
-        None
-    }
-
-    fn finalise(&self) -> Result<()> {
+    /// Shows to readers what all ranks have written and flushed; one rank does it.
+    fn publish(&self) -> Result<()> {
         let Some(Engine { handle, first_rank: true, .. }) = &self.engine else { return Ok(()) };
         let path = &self.path;
         let note = || -> std::io::Result<()> {
@@ -301,6 +301,43 @@ impl Writer for Adios2Writer {
             write_sizes(path, &sizes)
         };
         note().map_err(|e| handle.error(e.to_string()))
+    }
+}
+
+impl Writer for Adios2Writer {
+    fn write_step(
+        &mut self,
+        step: i64,
+        time: f64,
+        fields: &[FieldPart<'_>],
+        models: &[Arc<Model>],
+        all: &dyn Fn(bool) -> bool,
+    ) -> Result<u64> {
+        let parts = match &self.group {
+            Some(group) => group.gather(fields),
+            None => vec![fields.iter().map(Part::of).collect()],
+        };
+        let done = match &mut self.engine {
+            Some(engine) => engine.write_step(step, time, fields, &parts, models),
+            None => Ok(()),
+        };
+        // Every rank has flushed what it writes before the step is shown.
+        if all(done.is_ok()) {
+            self.publish()?;
+        }
+        done?;
+        Ok(fields.iter().map(|part| part.streams().len() as u64).sum())
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The engine may have lost what it says once a file with the step. It is left as it is: to be
+    /// closed it would write again, and wait for other ranks, or end the program.
+    fn after_failure(mut self: Box<Self>) -> Option<Box<dyn Writer>> {
+        std::mem::forget(self.engine.take());
+        None
     }
 
     fn close(mut self: Box<Self>) -> Result<()> {

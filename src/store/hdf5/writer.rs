@@ -12,6 +12,7 @@
 use super::attributes::{set, set_array, text};
 use super::filtered::{self, Access};
 use super::layout::{LAST, MODELS, STEPS, create_file, encoding, step_name};
+use crate::durable;
 use crate::error::{Result, io};
 use crate::names::escaped;
 use crate::step::{BoxRow, FieldPart, Payload};
@@ -98,8 +99,13 @@ impl Hdf5Writer {
     /// `comm`, where given, is a valid communicator that outlives the writer.
     pub(crate) unsafe fn create(path: &Path, comm: Option<MPI_Comm>, storage: Storage) -> Result<Self> {
         filtered::register();
+        // SAFETY: the caller's promise.
+        let first = comm.is_none_or(|comm| unsafe { is_first(comm) });
         let make = |mut builder: FileBuilder| -> hdf5::Result<(Option<Chain>, File)> {
             let file = create_file(&mut builder, path)?;
+            if first {
+                durable::sync_name(path).map_err(|e| e.to_string())?;
+            }
             Ok((Some(Chain { ends: file.dataset(LAST)?, next: 0, step: None }), file))
         };
         // SAFETY: the caller's promise.
@@ -239,29 +245,37 @@ impl Hdf5Writer {
         file.sync_data()
     }
 
-    /// Makes the file as long as its first block will say, which may be the only block of the step
-    /// that is written: HDF5 opens no file that is shorter.
-    fn reserve(&self) {
-        let grow = || -> std::io::Result<()> {
-            let file = self.file().map_err(|e| std::io::Error::other(e.to_string()))?;
-            // How large its image would be: other calls do not give the size of a file that MPI
-            // writes.
-            // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
-            let size =
-                hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) });
-            let unknown = |_| std::io::Error::other("HDF5 does not say how long the file is");
-            let size = u64::try_from(size).map_err(unknown)?;
-            let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
-            // Even where another rank's write has made it as long: that may be in its node's memory
-            // alone.
-            if file.metadata()?.len() <= size { file.set_len(size) } else { Ok(()) }
+    /// Where the file ends for HDF5.
+    fn end(&self) -> hdf5::Result<u64> {
+        let file = self.file()?;
+        // How large its image would be: other calls do not give the size of a file that MPI writes.
+        // SAFETY: the identifier is valid, and nothing is written to a buffer of no bytes.
+        let size = hdf5::sync::sync(|| unsafe { h5f::H5Fget_file_image(file.id(), std::ptr::null_mut(), 0) });
+        u64::try_from(size).map_err(|_| "HDF5 does not say how long the file is".into())
+    }
+
+    /// Makes the file as long as its first block will say, and flushes that, because this may be
+    /// the only block that a kill or a loss of power leaves: HDF5 opens no file that is shorter.
+    /// `flushed` is a length that it has already. One rank does it.
+    fn reserve(&self, flushed: u64) {
+        let grow = || match self.end().map_err(|e| e.to_string())? {
+            end if end <= flushed => Ok(()),
+            end => lengthen(&self.path, end).map_err(|e| e.to_string()),
         };
-        if self.first
-            && let Err(e) = grow()
-        {
+        if let Err(e) = if self.first { grow() } else { Ok(()) } {
             log::warn!("{}: a kill during this step may harm the file ({e})", self.path.display());
         }
     }
+}
+
+/// Gives a file a length that is on the disk.
+fn lengthen(path: &Path, end: u64) -> std::io::Result<()> {
+    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+    // Even where another rank's write has made it as long: that may be in its node's memory alone.
+    if file.metadata()?.len() <= end {
+        file.set_len(end)?;
+    }
+    file.sync_all()
 }
 
 impl Hdf5Writer {
@@ -372,12 +386,13 @@ impl Hdf5Writer {
 
     /// Shows a whole step to readers: flushes it, makes it the end of the chain, and names it.
     fn publish(&mut self, group: &Group, step: i64, alone: &mut hdf5::Result<()>) -> hdf5::Result<()> {
-        self.reserve();
+        self.reserve(0);
         note(alone, flush(self.file()?, &self.path, self.storage));
         // Nobody waits for a rank that has the file open alone.
         if self.storage == Storage::Streams && alone.is_err() {
             return Ok(());
         }
+        let flushed = if self.first { self.end().unwrap_or(0) } else { 0 };
         if let Some(chain) = &mut self.chain {
             let reference = group.reference(".")?;
             if self.first {
@@ -387,8 +402,8 @@ impl Hdf5Writer {
         }
         let file = self.file()?;
         name_group(file, group, &format!("{STEPS}/{}", step_name(step)))?;
-        // The name may have taken more space.
-        self.reserve();
+        // The list of steps may have moved to the end.
+        self.reserve(flushed);
         note(alone, flush(file, &self.path, self.storage));
         Ok(())
     }

@@ -85,7 +85,6 @@ impl Run {
                 })
                 .collect();
             writer.write_step(10 * number as i64, 0.5 * number as f64, &parts, &[], &|fits| fits).unwrap();
-            writer.finalise().unwrap();
         }
         writer.close().unwrap();
     }
