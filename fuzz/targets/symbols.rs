@@ -43,6 +43,7 @@ struct Step {
     quantum: u32,
     predictors: u8,
     weights: [f32; 4],
+    missing: Option<u64>,
     decisions: Vec<u8>,
 }
 
@@ -66,10 +67,11 @@ fn decode<T: Element>(input: &Input) {
             second.add_reference("first", &first);
             &mut second
         };
-        let Step { relative, tolerance, quantum, predictors, weights, .. } = *step;
+        let Step { relative, tolerance, quantum, predictors, weights, missing, .. } = *step;
         let boxes = input.boxes.shapes();
+        let decisions = &step.decisions[..];
         let recipe =
-            Recipe { boxes, relative, tolerance, quantum, predictors, weights, decisions: &step.decisions };
+            Recipe { boxes, relative, tolerance, quantum, predictors, weights, missing, decisions };
         let made = stream_of_symbols::<T>(&recipe, &models, history).expect("models are built in");
         let Some((bytes, values)) = made else { continue };
         let stream = Stream::open(&bytes[..]).expect("it is whole");

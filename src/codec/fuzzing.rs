@@ -9,21 +9,24 @@ use crate::bound::Tolerance;
 use crate::decode::tile::{DecodedBlock, decode as decode_tile};
 use crate::element::Element;
 use crate::engine::Engine;
+use crate::entropy::mask;
 use crate::entropy::range_coder::{BitModel, Coder, Reader, Writer, low_bits};
 use crate::entropy::symbols::{Contexts, code};
 use crate::error::Result;
 use crate::history::History;
+use crate::mask::Mask;
 use crate::models::Models;
-use crate::preamble::{Preamble, from_upper_half};
+use crate::preamble::{Missing, Preamble, from_upper_half};
 use crate::predict::autoencoder::Autoencoder;
 use crate::predict::interfield::{InterField, InterFieldPrediction, ReferenceField, stored};
 use crate::predict::reference::ReferenceStep;
 use crate::predict::tile::{References, Tile};
 use crate::predict::{Predictor, PredictorMask};
 use crate::stream::{self, Region};
-use crate::tiling::{entries_of, tiles, windows};
+use crate::tiling::{Piece, entries_of, tiles, windows};
 use crate::view::FieldView;
 use crate::wire::{combined_checksum, write_varint};
+use std::sync::Arc;
 
 /// What a stream of any symbols is made of.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +43,8 @@ pub struct Recipe<'a> {
     pub predictors: u8,
     /// Weights of the field itself and of another in inter-field prediction.
     pub weights: [f32; 4],
+    /// The missing value, where the stream has masks.
+    pub missing: Option<u64>,
     /// The decisions, a bit each; all further ones are 0.
     pub decisions: &'a [u8],
 }
@@ -113,7 +118,7 @@ pub fn stream_of_symbols<T: Element>(
     let previous = history.last::<T>().filter(|step| step.boxes == boxes);
     let field = history.references.first().and_then(|(name, field)| Some((&name[..], field.last::<T>()?)));
     let field = field.filter(|(_, step)| step.boxes == boxes);
-    let Some(preamble) = preamble(recipe, previous, field) else { return Ok(None) };
+    let Some(mut preamble) = preamble(recipe, previous, field) else { return Ok(None) };
 
     let mut values: Vec<Vec<T>> = boxes.iter().map(|c| vec![T::default(); c.iter().product()]).collect();
     let mut out: Vec<_> = values.iter_mut().map(Vec::as_mut_slice).collect();
@@ -123,18 +128,31 @@ pub fn stream_of_symbols<T: Element>(
     let (autoencoder, mixing) = (preamble.autoencoder(models)?, preamble.mixing_network(models)?);
     let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
     for (i, mut windows) in windows(&pieces, boxes, &whole, &mut out).into_iter().enumerate() {
-        let entries = entries_of(&pieces[i]);
+        let mut entries = entries_of(&pieces[i]);
         let previous = previous.map(|step| &step.tiles[i]);
         let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
             InterFieldPrediction::new(inter_field, previous, field.iter().map(|(_, step)| &step.tiles[i]))
         });
         let references = References { previous, inter_field, mixing: mixing.as_ref() };
-        let tile = Tile::new(preamble.frame(Engine::best()?), entries.len(), references, None);
+        let (mut mask, mut mask_bytes) = (None, Vec::new());
+        if let Some(missing) = &mut preamble.missing {
+            let then = previous.and_then(|previous| previous.missing.as_deref());
+            (mask, mask_bytes) = masks(&pieces[i], then, &mut decisions);
+            let points = |mask: &Mask| entries.iter().map(|e| mask.block(e.order.block as usize).len()).sum();
+            let points: usize = mask.as_ref().map_or(0, points);
+            missing.points = missing.points.saturating_add(points as u64);
+        }
+        if let Some(mask) = &mask {
+            entries = mask.entries(&entries);
+        }
+        let missing = T::of_bits(recipe.missing.unwrap_or_default());
+        let mask = mask.map(Arc::new);
+        let tile = Tile::new(preamble.frame(Engine::best()?), entries.len(), references, mask);
         let (latents, predictions) =
             latents(autoencoder.as_ref(), &tile, &preamble, &mut decisions, entries.len());
         let mut writer = Generator::new(&mut decisions);
-        decode_tile(tile, &entries, &mut writer, &predictions, T::default(), Some(&mut windows), check);
-        let tile = [latents, writer.writer.finish()].concat();
+        decode_tile(tile, &entries, &mut writer, &predictions, missing, Some(&mut windows), check);
+        let tile = [mask_bytes, latents, writer.writer.finish()].concat();
         write_varint(tile.len() as u64, &mut lengths);
         bytes.extend(tile);
     }
@@ -183,12 +201,24 @@ fn preamble<T>(
         tolerance,
         age: previous.map_or(0, |step| step.age.saturating_add(1)),
         models: models.chain(mixing.filter(|_| asked_mixing)).collect(),
-        missing: None,
+        missing: recipe.missing.map(|bits| Missing { bits, points: 0 }),
         quantum,
         predictors,
         reference_checksum: previous.map_or(0, |step| step.checksum),
         inter_field,
     })
+}
+
+/// The mask of a tile, and its bytes behind their length.
+fn masks(pieces: &[Piece], then: Option<&Mask>, decisions: &mut Decisions<'_>) -> (Option<Mask>, Vec<u8>) {
+    let shapes: Vec<_> = pieces.iter().map(|piece| piece.count).collect();
+    let mut writer = Generator::new(decisions);
+    let mask = mask::code(&mut writer, &shapes, then, None);
+    let coded = writer.writer.finish();
+    let mut bytes = Vec::new();
+    write_varint(coded.len() as u64, &mut bytes);
+    bytes.extend(coded);
+    (mask, bytes)
 }
 
 /// The bytes of a tile's latents behind their length, and what they predict; nothing without an
@@ -276,11 +306,13 @@ mod tests {
             relative: bool,
             tolerances in prop::collection::vec((prop_oneof![0x3e00_0000u32..0x4000_0000, any::<u32>()], any::<u32>()), 6),
             predictors: u8,
+            missing in prop::option::of(any::<u64>()),
             weights in prop::array::uniform4(-2f32..2.0),
             decisions in prop::collection::vec(prop::collection::vec(decisions(), 0..3000), 6),
         ) {
             let recipe = |(&(tolerance, quantum), decisions): (&(u32, u32), _)| {
-                Recipe { boxes: boxes.clone(), relative, tolerance, quantum, predictors, weights, decisions }
+                let boxes = boxes.clone();
+                Recipe { boxes, relative, tolerance, quantum, predictors, weights, missing, decisions }
             };
             let recipes: Vec<_> = tolerances.iter().zip(decisions.iter().map(Vec::as_slice)).map(recipe).collect();
             series::<f32>(&recipes);

@@ -220,8 +220,12 @@ fn encode(chunks: &Chunks, compression: &Compression, input: &[u8]) -> Result<Ve
                 .map(|b| <$bits>::from_ne_bytes(b.try_into().unwrap_or_default()));
             let bits = bits.map(|b| if chunks.swapped { b.swap_bytes() } else { b });
             let values = bits.map(<$type>::from_bits).collect::<Vec<_>>();
+            let fill = chunks.fill.map(|bits| f64::from(<$type>::from_bits(bits as $bits)));
             let marked = values.iter().map(|v| (f64::from(*v), chunks.fill == Some(v.to_bits().into())));
-            let compression = without_fill(compression, marked);
+            let compression = match fill {
+                Some(fill) if fill != 0.0 && compression.bound().is_some() => compression.clone().fill(fill),
+                _ => without_fill(compression, marked),
+            };
             array::compress_with(&values, &chunks.shape, &compression)
         }};
     }
@@ -231,9 +235,10 @@ fn encode(chunks: &Chunks, compression: &Compression, input: &[u8]) -> Result<Ve
     }
 }
 
-/// The compression of a chunk, whose values come with whether each is the fill value. Those do not
-/// count in its value range, because HDF5 pads chunks at the edge of the dataset with them: where
-/// there are any, a bound that needs the range becomes the absolute one that it stands for.
+/// The compression of a chunk whose fill value is 0, which stands for no missing point: most
+/// programs state none. Its values come with whether each is 0. Those do not count in its value
+/// range, because HDF5 pads chunks at the edge of the dataset with them: where there are any, a
+/// bound that needs the range becomes the absolute one that it stands for.
 fn without_fill(compression: &Compression, values: impl Iterator<Item = (f64, bool)>) -> Compression {
     let mut own = compression.clone();
     let Some(bound) = compression.bound().filter(|bound| bound.needs_range()) else { return own };
@@ -342,6 +347,24 @@ mod tests {
             Chunks { shape: vec![64, 8], ..chunks() },
         ] {
             assert_eq!(filtered(REVERSE, &numbers_of(other.clone()), &payload), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_the_fill_value_are_missing() {
+        let value = |i: usize| if i % 8 < 3 { 1e20 } else { (0.1 * i as f64).sin() };
+        let input: Vec<u8> = (0..512).flat_map(|i| value(i).to_ne_bytes()).collect();
+        let of = |fill: Option<f64>| {
+            let chunks = Chunks { fill: fill.map(f64::to_bits), ..chunks() };
+            let numbers = numbers(&chunks.to_words());
+            let payload = filtered(0, &numbers, &input).unwrap();
+            (payload.len(), filtered(REVERSE, &numbers, &payload).unwrap())
+        };
+        let (size, output) = of(Some(1e20));
+        assert!(size < of(None).0 / 2, "{size} bytes");
+        for (i, bytes) in output.chunks_exact(8).enumerate() {
+            let (found, truth) = (f64::from_ne_bytes(bytes.try_into().unwrap()), value(i));
+            assert!(found == truth || truth < 2.0 && (found - truth).abs() <= 1e-3, "{found}, not {truth}");
         }
     }
 

@@ -55,8 +55,8 @@ fn check(path: &Path) -> Result<()> {
 /// Compares all steps and fields with the original, value by value, and prints the largest errors.
 ///
 /// # Errors
-/// Where any value exceeds its bound, any NaN or missing value loses its bits, shapes differ, or a stream states no
-/// bound.
+/// Where any value exceeds its bound, any NaN or missing value loses its bits, shapes differ, or a
+/// stream states no bound.
 fn compare(original: &Path, compressed: &Path) -> Result<()> {
     let mut reader = open(compressed)?;
     let mut decoder = Decoder::remembering();
