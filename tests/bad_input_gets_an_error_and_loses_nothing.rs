@@ -179,7 +179,8 @@ fn damage_and_later_versions_have_statuses_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let program = compile(dir.path(), "damage.c", "", "damage");
-    let arguments = [&collision()[..], "points=16", "end_time=0.25", "output=whole.h5 rel:1e-4 1", "output=cut.bp raw 1"];
+    let arguments =
+        [&collision()[..], "points=16", "end_time=0.25", "output=whole.h5 rel:1e-4 1", "output=cut.bp raw 1"];
     mpirun(dir.path(), 1, &example("bssn/bssn"), &arguments).expect_success();
     let data = fs::read(at("cut.bp/data.0")).unwrap();
     fs::write(at("cut.bp/data.0"), &data[..data.len() / 2]).unwrap();
@@ -209,8 +210,12 @@ fn damage_and_later_versions_have_statuses_of_their_own() {
         fs::write(at(&format!("later.{name}")), &bytes).unwrap();
         later.push(format!("later.{name}"));
     }
-    let files: Vec<&str> =
-        damaged.iter().chain(&later).map(String::as_str).chain(["cut.bp", "nowhere.h5", "whole.h5"]).collect();
+    let files: Vec<&str> = damaged
+        .iter()
+        .chain(&later)
+        .map(String::as_str)
+        .chain(["cut.bp", "nowhere.h5", "whole.h5"])
+        .collect();
     let said = mpirun(dir.path(), 1, &program, &files);
     let out = said.expect_success();
     let status = |what: &str| {
