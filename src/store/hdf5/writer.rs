@@ -248,7 +248,7 @@ impl Hdf5Writer {
             let file = std::fs::OpenOptions::new().write(true).open(&self.path)?;
             // Even where another rank's write has made it as long: that may be in its node's memory
             // alone.
-            if file.metadata()?.len() <= size { file.set_len(size) } else { Ok(()) }
+            file.set_len(file.metadata()?.len().max(size))
         };
         if self.first
             && let Err(e) = grow()
