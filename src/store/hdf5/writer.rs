@@ -272,9 +272,7 @@ impl Hdf5Writer {
 fn lengthen(path: &Path, end: u64) -> std::io::Result<()> {
     let file = std::fs::OpenOptions::new().write(true).open(path)?;
     // Even where another rank's write has made it as long: that may be in its node's memory alone.
-    if file.metadata()?.len() <= end {
-        file.set_len(end)?;
-    }
+    file.set_len(file.metadata()?.len().max(end))?;
     file.sync_all()
 }
 
