@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use swae_codec::encode::{Bounded, compress_bounded};
 use swae_codec::history::History;
 use swae_codec::{Bound, Dtype, FieldView};
-use swae_store::{BoxRow, FieldInfo, FieldPart, Payload, Stored, create_alone, open, plain};
+use swae_store::{BoxRow, FieldInfo, FieldPart, Payload, Storage, Stored, create_alone, open, plain};
 use swae_tests::{bits, decode, swae};
 
 const SHAPE: [usize; 3] = [24, 20, 16];
@@ -68,11 +68,10 @@ fn part<'a>(info: &'a FieldInfo, stream: &'a [u8]) -> FieldPart<'a> {
 
 fn write(path: &Path, streams: &[[Vec<u8>; 2]]) {
     let infos = FIELDS.map(info);
-    let mut writer = create_alone(path).unwrap();
+    let mut writer = create_alone(path, Storage::Streams).unwrap();
     for (step, streams) in streams.iter().enumerate() {
         let parts: Vec<_> = infos.iter().zip(streams).map(|(info, stream)| part(info, stream)).collect();
         writer.write_step(step as i64, 0.5 * step as f64, &parts, &[], &|fits| fits).unwrap();
-        writer.finalise().unwrap();
     }
     writer.close().unwrap();
 }
@@ -232,7 +231,7 @@ fn names_in_a_file_lead_nowhere_else() {
     swae(&folder, &["decompress", "a.h5", "--step", "5", "-o", "a.npy"]).expect_success();
     let [stream, _] = streams().remove(0);
     let [outside, above] = ["../../outside", ".."].map(info);
-    let mut writer = create_alone(&folder.join("b.h5")).unwrap();
+    let mut writer = create_alone(&folder.join("b.h5"), Storage::Streams).unwrap();
     writer.write_step(0, 0.0, &[part(&outside, &stream), part(&above, &stream)], &[], &|fits| fits).unwrap();
     writer.close().unwrap();
     for output in ["b.npy", "b.vti", "b.pvti", "b.pvd", "c.h5"] {

@@ -1,5 +1,6 @@
 //! A file that takes its place when it is whole: until then, what was there before stays.
 
+use crate::durable;
 use crate::error::{Result, io};
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, Write};
@@ -52,7 +53,8 @@ impl NewFile {
     pub fn finish(self) -> Result<()> {
         let Some(beside) = self.beside else { return Ok(()) };
         File::open(&beside).and_then(|file| file.sync_all()).map_err(|e| io(&self.place, e))?;
-        beside.persist(&self.place).map_err(|e| io(&self.place, e.error))
+        beside.persist(&self.place).map_err(|e| io(&self.place, e.error))?;
+        durable::sync_name(&self.place).map_err(|e| io(&self.place, e))
     }
 }
 
