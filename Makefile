@@ -171,23 +171,26 @@ FUZZ_TARGETS = stream symbols series mixing interfield array model bound stores
 FUZZ = cargo fuzz run -s none --target-dir build/fuzz
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install -q cargo-fuzz --version 0.13.2 --locked
+	. setup/env.sh
 	for target in $(FUZZ_TARGETS); do
 	    echo "== fuzzing $$target"
 	    mkdir -p build/fuzz/found/$$target fuzz/seeds/$$target
+	    log=build/fuzz-$$target.log
 	    $(FUZZ) $$target build/fuzz/found/$$target fuzz/seeds/$$target -- -print_final_stats=1 -len_control=0 \
-	        -max_len=16384 -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=2048 >build/fuzz.log 2>&1 ||
-	        { tail -40 build/fuzz.log; exit 1; }
-	    sed -n 's/^stat::number_of_executed_units: */inputs tried: /p' build/fuzz.log
+	        -max_len=16384 -max_total_time=$${FUZZ_SECONDS:-60} -timeout=20 -rss_limit_mb=2048 >$$log 2>&1 ||
+	        { tail -40 $$log; exit 1; }
+	    sed -n 's/^stat::number_of_executed_units: */inputs tried: /p' $$log
 	done
+	$(MAKE) --no-print-directory fuzz-calls
 
 seeds:
-	@for target in $(FUZZ_TARGETS); do
+	@. setup/env.sh
+	for target in $(FUZZ_TARGETS); do
 	    rm -rf build/fuzz/least
 	    mkdir -p build/fuzz/least build/fuzz/found/$$target fuzz/seeds/$$target
 	    $(FUZZ) $$target build/fuzz/least build/fuzz/found/$$target fuzz/seeds/$$target -- -set_cover_merge=1 -max_len=900
 	    rm -r fuzz/seeds/$$target && cp -r build/fuzz/least fuzz/seeds/$$target
 	done
-	$(MAKE) --no-print-directory fuzz-calls
 
 # Any sequence of calls of the C ABI, so many seconds; FUZZ_SEED repeats a run.
 .PHONY: fuzz-calls
