@@ -122,7 +122,7 @@ trust: examples
 	ignored=; [ "$$TRUST" != long ] || ignored=--include-ignored
 	failed=0
 	cargo test --release --no-fail-fast -p swae-tests "$${tests[@]}" -- --show-output $$ignored >build/trust.log 2>&1 || failed=1
-	grep -E '^(test |test result)' build/trust.log
+	grep -E '^(test |test result)' build/trust.log || tail -40 build/trust.log
 	shopt -s nullglob
 	python3 setup/trust.py build/trust.log build/fuzz-*.log
 	exit $$failed

@@ -44,7 +44,7 @@ module swae
   !>
   !> @param[inout] session           the session
   !> @param[in]  comm                a communicator of mpi_f08, or an integer of the module mpi
-  !> @param[in]  path                the file: .h5 for parallel HDF5, .bp for ADIOS2 BP5
+  !> @param[in]  path                the file: .h5 for one HDF5 file, .bp for ADIOS2 BP5
   !> @param[out] status              SWAE_OK or an error, the same on all ranks
   !> @param[in]  mode                SWAE_MODE_...; if absent, a relative bound, of 1e-4 where bound
   !>                             is absent, too

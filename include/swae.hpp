@@ -224,7 +224,7 @@ class session {
     /// @brief Opens an output (swae_open). Collective.
     ///
     /// @param comm  a communicator, which is duplicated
-    /// @param path  the file: `.h5` for parallel HDF5, `.bp` for ADIOS2 BP5
+    /// @param path  the file: `.h5` for one HDF5 file, `.bp` for ADIOS2 BP5
     /// @param o     the options
     session(MPI_Comm comm, const std::string& path, const options& o = {}) {
         const swae_options c = o.c();

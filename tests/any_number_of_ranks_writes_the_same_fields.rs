@@ -1,6 +1,9 @@
-//! The same run on 1, 2, 4 and 8 ranks, in both stores, decodes to the same bits.
-//! So it does with any devices and threads.
+//! The same run on 1, 2, 4 and 8 ranks, in both stores, decodes to the same bits, or, where blocks
+//! are predicted from their neighbours on a rank, within the same bound. With any devices and
+//! threads the bits are the same.
 
+use ndarray::Array3;
+use swae_codec::Field;
 use swae_tests::{bits, collision, compile, decode, example, mpirun};
 
 #[test]
@@ -39,10 +42,19 @@ fn the_first_example_runs_on_any_number_of_ranks() {
         let name = format!("first{ranks}.h5");
         mpirun(dir.path(), ranks, &example("c/first"), &[&name]).expect_success();
         let steps = decode(&dir.path().join(&name));
-        let this: Vec<_> = steps.iter().map(|(_, _, fields)| bits(&fields[0].1)).collect();
+        let fields = steps.into_iter().map(|(_, _, mut fields)| match fields.remove(0).1 {
+            Field::F64(values) => values,
+            Field::F32(values) => values.mapv(f64::from),
+        });
+        let this: Vec<Array3<f64>> = fields.collect();
         assert_eq!(this.len(), 2);
+        // Within the default bound, 1e-4 of the range, of the same values.
         let reference = first.get_or_insert_with(|| this.clone());
-        assert!(*reference == this, "{ranks} ranks");
+        for (a, b) in reference.iter().zip(&this) {
+            let (low, high) = a.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+            let allowed = 2.1e-4 * (high - low);
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= allowed), "{ranks} ranks");
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 //! few of each are; the time of a step grows with its boxes and no faster.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use swae_codec::Field;
 use swae_store::{Decoder, open};
 use swae_tests::steps::check;
-use swae_tests::{Tried, compile, decode, mpirun, tried};
+use swae_tests::{Tried, compile, decode, mpirun, run, tried};
 
 /// The values of tests/c/sizes.c.
 fn truth([x, y, z]: [usize; 3]) -> f64 {
@@ -22,6 +23,13 @@ fn compare(field: &Field, above: usize) {
     assert_eq!(violations, 0);
 }
 
+/// One test at a time: they measure times, and need memory.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs the program and gives the seconds that its step took.
 fn step(dir: &Path, ranks: usize, what: &str, file: &str, size: usize) -> f64 {
     let said = mpirun(dir, ranks, &dir.join("sizes"), &[what, file, &size.to_string()]).expect_success();
@@ -31,6 +39,7 @@ fn step(dir: &Path, ranks: usize, what: &str, file: &str, size: usize) -> f64 {
 
 #[test]
 fn sixty_four_ranks_share_few_cores() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let program = compile(dir.path(), "steps.c", "-O2", "steps");
     for file in ["a.h5", "a.bp"] {
@@ -42,13 +51,18 @@ fn sixty_four_ranks_share_few_cores() {
 
 #[test]
 fn a_hundred_thousand_boxes_take_no_more_time_each_than_a_tenth_of_them() {
+    let _alone = alone();
     const EDGES: [usize; 2] = [22, 47];
     let dir = tempfile::tempdir().unwrap();
     compile(dir.path(), "sizes.c", "-O2", "sizes");
     for (ranks, file) in [(1, "one.h5"), (4, "four.bp")] {
-        let each = EDGES.map(|edge| step(dir.path(), ranks, "boxes", file, edge) / edge.pow(3) as f64);
+        // The best of three: other programs may run beside.
+        let best = |edge| {
+            let times = (0..3).map(|_| step(dir.path(), ranks, "boxes", file, edge));
+            times.fold(f64::INFINITY, f64::min) / edge.pow(3) as f64
+        };
+        let each = EDGES.map(best);
         println!("{file}: {:.1} and {:.1} µs a box", 1e6 * each[0], 1e6 * each[1]);
-        // Other programs may run beside.
         assert!(each[1] < 4.0 * each[0], "{file}: {each:?} s");
         let steps = decode(&dir.path().join(file));
         let [(0, _, fields)] = &steps[..] else { panic!("one step") };
@@ -58,6 +72,7 @@ fn a_hundred_thousand_boxes_take_no_more_time_each_than_a_tenth_of_them() {
 
 #[test]
 fn thousands_of_fields_fit_into_a_step() {
+    let _alone = alone();
     const FIELDS: usize = 5000;
     let dir = tempfile::tempdir().unwrap();
     compile(dir.path(), "sizes.c", "-O2", "sizes");
@@ -76,6 +91,7 @@ fn thousands_of_fields_fit_into_a_step() {
 
 #[test]
 fn values_may_be_more_than_two_to_the_31_apart() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     compile(dir.path(), "sizes.c", "-O2", "sizes");
     step(dir.path(), 1, "strides", "wide.h5", 8);
@@ -87,10 +103,13 @@ fn values_may_be_more_than_two_to_the_31_apart() {
 #[test]
 #[ignore = "it takes minutes and 14 GB; `make trust TRUST=long` runs it"]
 fn a_field_may_have_more_than_two_to_the_31_values() {
+    let _alone = alone();
     const EDGE: usize = 1300;
     let dir = tempfile::tempdir().unwrap();
     compile(dir.path(), "sizes.c", "-O2", "sizes");
-    let seconds = step(dir.path(), 1, "values", "huge.h5", EDGE);
-    println!("{EDGE}³ values in {seconds:.0} s");
+    // Without mpirun, whose limit is minutes.
+    let edge = EDGE.to_string();
+    let seconds = run(dir.path(), dir.path().join("sizes"), &["values", "huge.h5", &edge]).expect_success();
+    println!("{EDGE}³ values in {} s", seconds.trim());
     tried(Tried::ValuesChecked, 2 * EDGE * EDGE);
 }

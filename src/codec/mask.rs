@@ -3,8 +3,6 @@
 //! A block that is wholly missing has no symbols, and is nobody's neighbour in its step. In one
 //! that is missing in part, only the present values are verified, corrected or stored.
 
-#![deny(clippy::arithmetic_side_effects)]
-
 use crate::blocks::{BlockBox, EDGE, VALUES, values};
 use crate::element::Element;
 use crate::order::{Entry, Sides};

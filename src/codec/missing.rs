@@ -5,8 +5,6 @@
 //! caller states, or the most frequent NaN. Here it is found, and the values beside missing points
 //! are continued over them. Which points of a tile are missing is a [`Mask`](crate::mask::Mask).
 
-#![deny(clippy::arithmetic_side_effects)]
-
 use crate::blocks::{Block, EDGE, VALUES};
 use crate::element::Element;
 use crate::engine::Engine;
@@ -116,8 +114,8 @@ crate::engine::for_engines! {
 const STRIDES: [usize; 3] = [1, EDGE, EDGE * EDGE];
 
 /// Continues the values of a block over its missing points, of `count` true values along x, y, z.
-/// A decoder does it too, for blocks that are stored as they are: only additions and products in a
-/// fixed order.
+/// A decoder does it too, for blocks that are stored as they are: only additions, products and a
+/// quotient, in a fixed order.
 pub(crate) fn continue_over(block: &mut Block, count: [usize; 3], missing: &BlockMask) {
     let mut left: Vec<usize> = (0..VALUES).filter(|&i| missing.has(i)).collect();
     let mut known: [bool; VALUES] = std::array::from_fn(|i| !missing.has(i) && is_true(i, count));

@@ -97,24 +97,29 @@ fn side_by_side<A: Send, B: Send>(
 /// use swae_codec::stream::Stream;
 /// use swae_codec::{Bound, FieldView, Models};
 ///
-/// let (u, v) = (vec![1.0f64; 512], vec![2.0f64; 512]); let views = [[FieldView::dense(&u, [8;
-/// 3])?], [FieldView::dense(&v, [8; 3])?]]; let settings = Bounded::new(Bound::Absolute(1e-3)); let
-/// mut histories = [History::new(16), History::new(16)]; let fields = ["u",
-/// "v"].iter().zip(&views).zip(&mut histories); let fields = fields.map(|((name, views), history)|
-/// StepField { name, views, settings, history }); let streams: Vec<Vec<u8>> =
-/// compress_step(fields.collect()).into_iter().map(|made| Ok(made?.0)).collect::<Result<_,
-/// swae_codec::Error>>()?;
+/// let (u, v) = (vec![1.0f64; 512], vec![2.0f64; 512]);
+/// let views = [[FieldView::dense(&u, [8; 3])?], [FieldView::dense(&v, [8; 3])?]];
+/// let settings = Bounded::new(Bound::Absolute(1e-3));
+/// let mut histories = [History::new(16), History::new(16)];
+/// let fields = ["u", "v"].iter().zip(&views).zip(&mut histories);
+/// let fields = fields.map(|((name, views), history)| StepField { name, views, settings, history });
+/// let mut streams = Vec::new();
+/// for made in compress_step(fields.collect()) {
+///     streams.push(made?.0);
+/// }
 ///
-/// let mut histories = [History::default(), History::default()]; let fields = ["u",
-/// "v"].iter().zip(&streams).zip(&mut histories); let fields = fields.map(|((name, bytes),
-/// history)| {     Ok(StepStream { name, stream: Stream::open(&bytes[..])?, history }) }); let
-/// decoded = decompress_step(fields.collect::<Result<_, swae_codec::Error>>()?,
-/// &Models::built_in()); assert!(decoded.iter().all(Result::is_ok));
+/// let mut histories = [History::default(), History::default()];
+/// let mut fields = Vec::new();
+/// for ((name, bytes), history) in ["u", "v"].iter().zip(&streams).zip(&mut histories) {
+///     fields.push(StepStream { name, stream: Stream::open(&bytes[..])?, history });
+/// }
+/// let decoded = decompress_step(fields, &Models::built_in());
+/// assert!(decoded.iter().all(Result::is_ok));
 /// # Ok::<(), swae_codec::Error>(())
 /// ```
 pub fn compress_step<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(Vec<u8>, Report)>> {
     let boxes = |field: &StepField<'_, T>| field.views.iter().map(FieldView::count).collect::<Vec<_>>();
-    let tasks = fields.iter().map(|field| least_tiles(&boxes(field))).sum();
+    let tasks = fields.iter().map(|field| least_tiles(&boxes(field))).fold(0, usize::saturating_add);
     threads::call(tasks, || compress_step_here(fields))
 }
 
@@ -154,7 +159,8 @@ fn compress_step_here<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(
 /// For each field those of [`decompress_boxes`]; [`Error::Stream`] where fields are predicted from
 /// one another in a circle.
 pub fn decompress_step(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Result<Vec<Field>>> {
-    let tasks = fields.iter().map(|field| least_tiles(&field.stream.header().boxes)).sum();
+    let tasks = fields.iter().map(|field| least_tiles(&field.stream.header().boxes));
+    let tasks = tasks.fold(0, usize::saturating_add);
     threads::call(tasks, || decompress_step_here(fields, models))
 }
 

@@ -137,6 +137,10 @@ impl<'a, T: Element> FieldView<'a, T> {
     /// `n` values along x from `at` on, where they lie side by side in memory.
     #[inline]
     pub fn row(&self, at: [usize; 3], n: usize) -> Option<&[T]> {
+        if n == 0 {
+            // A box without values may have no memory.
+            return Some(&[]);
+        }
         let [x, y, z] = at.map(|p| p as isize);
         let first = self.first as isize + x * self.stride[0] + y * self.stride[1] + z * self.stride[2];
         (self.stride[0] == 1).then(|| &self.data[first as usize..first as usize + n])

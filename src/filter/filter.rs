@@ -25,7 +25,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use swae_codec::array::{self, Values};
 use swae_codec::bound::ValueRange;
 use swae_codec::config::Mode;
-use swae_codec::{Bound, Compression, Error, Models};
+use swae_codec::{Bound, Compression, Error, Models, memory};
 
 /// The filter's number, out of the range that HDF5 leaves to tests, until the HDF Group registers
 /// one.
@@ -219,7 +219,7 @@ fn encode(chunks: &Chunks, compression: &Compression, input: &[u8]) -> Result<Ve
                 .chunks_exact(size_of::<$bits>())
                 .map(|b| <$bits>::from_ne_bytes(b.try_into().unwrap_or_default()));
             let bits = bits.map(|b| if chunks.swapped { b.swap_bytes() } else { b });
-            let values = bits.map(<$type>::from_bits).collect::<Vec<_>>();
+            let values = memory::collect(input.len() / size_of::<$bits>(), bits.map(<$type>::from_bits))?;
             let fill = chunks.fill.map(|bits| f64::from(<$type>::from_bits(bits as $bits)));
             let marked = values.iter().map(|v| (f64::from(*v), chunks.fill == Some(v.to_bits().into())));
             let compression = match fill {
@@ -271,7 +271,7 @@ fn decode(chunks: &Chunks, payload: &[u8]) -> Result<Vec<u8>, Error> {
         let text = format!("it holds a chunk of {:?}, not of {:?}", array.shape, chunks.shape);
         return Err(Error::Stream(text));
     }
-    let mut bytes = vec![0; array.values.size()];
+    let mut bytes = memory::zeros(array.values.size())?;
     array.values.write(&mut bytes);
     if chunks.swapped {
         bytes.chunks_exact_mut(chunks.size).for_each(<[u8]>::reverse);

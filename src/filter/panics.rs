@@ -67,7 +67,7 @@ fn install_hook() {
 }
 
 /// Whether a panic of this thread is ours: it is inside a call, or is a worker of a pool while any
-/// call runs. A Rust program shares the global pool with us, so there the second is a guess.
+/// call runs. A caller inside a pool of its own shares it with us, so there the second is a guess.
 fn is_ours() -> bool {
     DEPTH.get() > 0 || CALLS.load(Ordering::Relaxed) > 0 && rayon::current_thread_index().is_some()
 }

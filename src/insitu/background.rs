@@ -193,13 +193,9 @@ pub(crate) fn of_step<T>(number: i64, outcome: Result<T>) -> Result<T> {
     outcome.map_err(|e| e.with(&format!("step {number}")))
 }
 
+/// The first error of some steps; what it says ends with the others.
 fn first_error(ended: impl Iterator<Item = (i64, Result<()>)>) -> Result<()> {
-    let mut failed = ended.filter(|(_, outcome)| outcome.is_err());
-    let Some((number, first)) = failed.next() else { return Ok(()) };
-    failed.for_each(|(number, outcome)| {
-        if let Err(e) = outcome {
-            log::error!("step {number}: {e}");
-        }
-    });
-    of_step(number, first)
+    let mut failed = ended.filter_map(|(number, outcome)| of_step(number, outcome).err());
+    let Some(first) = failed.next() else { return Ok(()) };
+    Err(failed.fold(first, |first, later| first.and(&later)))
 }

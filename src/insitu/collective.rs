@@ -9,6 +9,7 @@ use mpi::traits::*;
 use serde::{Serialize, de::DeserializeOwned};
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use swae_filter::panics::caught;
 
 /// The ranks of a communicator of our own, which leaves MPI alone once that is over.
 pub(crate) struct Ranks(ManuallyDrop<SimpleCommunicator>);
@@ -99,7 +100,9 @@ impl Ranks {
     {
         let mut found = Vec::new();
         if self.rank() == 0 {
-            found = postcard::to_stdvec(&find()).unwrap_or_default();
+            // The others wait, whatever happens here.
+            let outcome = caught(find).unwrap_or_else(|text| Err(Error::Internal(text)));
+            found = postcard::to_stdvec(&outcome).unwrap_or_default();
         }
         self.broadcast_from(0, &mut found);
         postcard::from_bytes::<Result<V>>(&found).map_err(internal)?

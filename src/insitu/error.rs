@@ -43,18 +43,26 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// The same, with where or when it happened in front.
     pub(crate) fn with(self, place: &str) -> Self {
-        let and = |text| format!("{place}: {text}");
+        self.reworded(|text| format!("{place}: {text}"))
+    }
+
+    /// The same, with another one behind.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        self.reworded(|text| format!("{text}; {other}"))
+    }
+
+    fn reworded(self, words: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Argument(text) => Self::Argument(and(text)),
-            Self::State(text) => Self::State(and(text)),
-            Self::Model(text) => Self::Model(and(text)),
-            Self::Io(text) => Self::Io(and(text)),
-            Self::Mismatch(text) => Self::Mismatch(and(text)),
-            Self::Unsupported(text) => Self::Unsupported(and(text)),
-            Self::Corrupt(text) => Self::Corrupt(and(text)),
-            Self::Version(text) => Self::Version(and(text)),
-            Self::Memory(text) => Self::Memory(and(text)),
-            Self::Internal(text) => Self::Internal(and(text)),
+            Self::Argument(text) => Self::Argument(words(text)),
+            Self::State(text) => Self::State(words(text)),
+            Self::Model(text) => Self::Model(words(text)),
+            Self::Io(text) => Self::Io(words(text)),
+            Self::Mismatch(text) => Self::Mismatch(words(text)),
+            Self::Unsupported(text) => Self::Unsupported(words(text)),
+            Self::Corrupt(text) => Self::Corrupt(words(text)),
+            Self::Version(text) => Self::Version(words(text)),
+            Self::Memory(text) => Self::Memory(words(text)),
+            Self::Internal(text) => Self::Internal(words(text)),
         }
     }
 }

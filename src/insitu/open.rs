@@ -160,9 +160,17 @@ fn load_model(options: &Options) -> Result<Option<Arc<Model>>> {
     Ok(Some(model).filter(|m| is_latent || is_mixing_model(m)))
 }
 
-/// The fields of a file, if there is one.
+/// The fields of a file, if there is one. A file or folder with nothing in it is what a run leaves
+/// that ended before it began to write.
 fn fields_of(path: &Path) -> Result<Option<BTreeMap<String, FieldInfo>>> {
-    if !path.exists() {
+    let failed = |e: std::io::Error| Error::Io(format!("{}: {e}", path.display()));
+    let is_empty = match path.metadata() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+        Ok(found) if found.is_dir() => std::fs::read_dir(path).map_err(failed)?.next().is_none(),
+        Ok(found) => found.len() == 0,
+    };
+    if is_empty {
         return Ok(None);
     }
     let kept = swae_store::kept(path, i64::MAX)?;

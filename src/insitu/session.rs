@@ -125,13 +125,14 @@ impl Session {
     }
 
     fn begin(&mut self, step: i64, time: f64) -> Result<()> {
+        // Collective, also where this rank is inside a step: the others may be right.
+        let late = self.catch_up();
         if let Some(open) = &self.step {
-            return Err(Error::State(format!(
-                "step {} has not ended; call end_step before the next",
-                open.number
-            )));
+            let number = open.number;
+            self.late = self.late.clone().and(late);
+            return Err(Error::State(format!("step {number} has not ended; call end_step before the next")));
         }
-        self.late = self.catch_up();
+        self.late = late;
         let last = self.last_sent.max(lock(&self.written).last_step);
         let is_next = last.is_none_or(|last| step > last) && step >= 0;
         let failure = (!is_next).then(|| {

@@ -82,6 +82,8 @@ type Region = [(usize, usize); 3];
 impl Reader {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        // Where a child that is forked finds it, whatever its folder is.
+        let path = std::path::absolute(&path).unwrap_or(path);
         let reader = Self { path, open: PerProcess::new() };
         py.detach(|| caught(|| reader.with(|_| Ok(())))).map_err(internal)??;
         Ok(reader)

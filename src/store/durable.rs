@@ -1,6 +1,7 @@
 //! What makes writes survive a loss of power. A store flushes bytes before it writes what leads to
 //! them.
 
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -11,9 +12,7 @@ use std::path::Path;
 /// Where the disk fails. A file system that cannot flush a folder is no error.
 pub(crate) fn sync(path: &Path) -> io::Result<()> {
     match File::open(path)?.sync_all() {
-        Err(e) if path.is_dir() && e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-            Ok(())
-        }
+        Err(e) if path.is_dir() && e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
         other => other,
     }
 }
@@ -21,9 +20,15 @@ pub(crate) fn sync(path: &Path) -> io::Result<()> {
 /// Waits until the name of a file is on the disk.
 ///
 /// # Errors
-/// Those of [`sync`].
+/// Where the disk fails. A folder that cannot be opened or flushed is no error: the name is there.
 pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
-    sync(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    let flushed =
+        sync(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")));
+    let is_of_the_disk = |e: &io::Error| {
+        let failures = [Errno::IO, Errno::NOSPC, Errno::DQUOT];
+        failures.iter().any(|failure| e.raw_os_error() == Some(failure.raw_os_error()))
+    };
+    flushed.or_else(|e| if is_of_the_disk(&e) { Err(e) } else { Ok(()) })
 }
 
 /// Waits until all that this process has written to the files of a folder is on the disk: its I/O

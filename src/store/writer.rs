@@ -26,9 +26,9 @@ pub enum Storage {
 /// created.
 pub trait Writer: Send {
     /// Writes a step whole, so that it survives a loss of power, and gives how many of its bytes
-    /// this rank counts. `all` says whether
-    /// something holds on all ranks; each rank calls it as often as the others. Where a rank fails,
-    /// readers see nothing of the step, though other ranks may return without an error.
+    /// this rank counts. `all` says whether something holds on all ranks; each rank calls it as
+    /// often as the others. Where a rank fails, readers see nothing of the step, though other ranks
+    /// may return without an error.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).

@@ -22,7 +22,9 @@ pub struct Arguments {
 /// Where nothing is sound, or the new file cannot be written or is not sound itself.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { file, output } = arguments;
-    ensure!(output != file, "{}: input and output are the same file", file.display());
+    let is_same = output == file
+        || output.canonicalize().is_ok_and(|to| file.canonicalize().is_ok_and(|from| to == from));
+    ensure!(!is_same, "{}: input and output are the same file", file.display());
     ensure!(
         output.extension() == file.extension(),
         "{}: a repaired file keeps its ending; swae decompress writes others",

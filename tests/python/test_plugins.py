@@ -105,7 +105,7 @@ with adios2.FileReader(sys.argv[2]) as f:
             assert worst <= float(sys.argv[3]), (name, worst)
 """
 GOOD = {"mode": "abs", "bound": "1e-3"}
-WRONG = [{}, {"mode": "best"}, {"mode": "abs"}, {**GOOD, "bound": "-1"}, {**GOOD, "bound": "nan"}, {**GOOD, "bound": "x"},
+WRONG = [{"mode": "best"}, {"mode": "abs"}, {**GOOD, "bound": "-1"}, {**GOOD, "bound": "nan"}, {**GOOD, "bound": "x"},
          {**GOOD, "bond": "1"}, {"mode": "latent", "model": "gr-17"}, {**GOOD, "layout": "spiral"}, {**GOOD, "threads": "all"},
          {**GOOD, "keyframe_interval": "2"}, {**GOOD, "model": "nowhere.safetensors"}, {"mode": "psnr", "bound": "-60"}]
 

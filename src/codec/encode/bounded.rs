@@ -81,7 +81,6 @@ pub struct Report {
     pub max_error: f64,
     /// Mean squared error of the finite values that are not missing.
     pub mse: f64,
-
     /// How blocks are coded.
     pub statistics: BlockStatistics,
 }

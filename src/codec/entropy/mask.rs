@@ -5,8 +5,6 @@
 //! planes before (the template of JBIG, ITU-T T.82, in three dimensions). Where the previous step
 //! has a mask, it is the nearest points of both: masks move little from step to step.
 
-#![deny(clippy::arithmetic_side_effects)]
-
 use super::range_coder::{BitModel, Coder};
 use crate::blocks::{BlockGrid, EDGE};
 use crate::mask::{BlockMask, Extent, Mask};

@@ -1,6 +1,7 @@
 //! Steps of a BP5 output into a new one: streams go as they are.
 
 use super::{Adios2Reader, Adios2Writer};
+use crate::durable;
 use crate::error::{Error, Result, io};
 use crate::reader::{Reader, Stored, find};
 use crate::step::{BoxRow, FieldInfo, FieldPart, Payload};
@@ -37,7 +38,7 @@ pub(super) fn copy(reader: &mut Adios2Reader, to: &Path, kept: &[BTreeSet<String
         writer.write_step(step.step, step.time, &parts, &models, &|fits| fits)?;
     }
     writer.close()?;
-    std::fs::rename(new, to).map_err(|e| io(to, e))
+    std::fs::rename(new, to).and_then(|()| durable::sync_name(to)).map_err(|e| io(to, e))
 }
 
 fn copied(reader: &mut Adios2Reader, index: usize, field: &str) -> Result<Copied> {

@@ -54,21 +54,33 @@ impl Adios2Writer {
     pub(crate) unsafe fn create(path: &Path, comm: Option<MPI_Comm>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let writer = unsafe { Self::open(path, comm, adios2_mode_adios2_mode_write, &[])? };
-        if let Some(Engine { handle, .. }) = &writer.engine {
-            handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
-            handle.attribute(
-                "stream_format_version",
-                adios2_type_adios2_type_uint16_t,
-                ptr::from_ref(&FORMAT_VERSION).cast(),
-                0,
-            )?;
-            // In place of what an earlier output of this name had.
-            writer.publish()?;
-            if writer.is_first() {
-                durable::sync_name(path).map_err(|e| handle.error(e.to_string()))?;
+        // In place of what an earlier output of this name had.
+        let begun = writer.describe().and_then(|()| writer.publish());
+        writer.unless_failed(begun)
+    }
+
+    /// What an output says of itself.
+    fn describe(&self) -> Result<()> {
+        let Some(Engine { handle, .. }) = &self.engine else { return Ok(()) };
+        handle.text_attribute("creator", concat!("swae ", env!("CARGO_PKG_VERSION")))?;
+        let version = ptr::from_ref(&FORMAT_VERSION).cast();
+        handle.attribute("stream_format_version", adios2_type_adios2_type_uint16_t, version, 0)?;
+        if self.is_first() {
+            durable::sync_name(&self.path).map_err(|e| handle.error(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// The writer, unless this rank has failed alone: then its engine is left as it is, because to
+    /// close it is collective.
+    fn unless_failed(mut self, outcome: Result<()>) -> Result<Self> {
+        match outcome {
+            Ok(()) => Ok(self),
+            Err(e) => {
+                std::mem::forget(self.engine.take());
+                Err(e)
             }
         }
-        Ok(writer)
     }
 
     /// Continues an output, behind the steps that are kept.
@@ -84,8 +96,8 @@ impl Adios2Writer {
             engine.known = kept.fields.iter().map(|info| (info.name.clone(), info.clone())).collect();
         }
         // What is dropped need not be there any more.
-        writer.publish()?;
-        Ok(writer)
+        let published = writer.publish();
+        writer.unless_failed(published)
     }
 
     /// # Safety
@@ -296,6 +308,8 @@ impl Adios2Writer {
                 sizes.insert(entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len());
             }
             sizes.remove(SIZES);
+            // What a kill has left of the note before.
+            sizes.remove(&format!("{SIZES}.new"));
             // A later run writes its own.
             sizes.remove("profiling.json");
             write_sizes(path, &sizes)

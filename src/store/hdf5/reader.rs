@@ -142,9 +142,10 @@ impl Hdf5Reader {
         let steps = self.file.group(STEPS)?;
         let mut groups = Vec::new();
         for name in steps.member_names()? {
-            match steps.group(&name).ok().filter(|group| group.attr("complete").is_ok()) {
-                Some(group) => groups.push(group),
-                None => {
+            match steps.group(&name) {
+                Ok(group) if group.attr("complete").is_ok() => groups.push(group),
+                Err(e) => self.lose(format!("step {name}"), e.into()),
+                Ok(_) => {
                     log::warn!("{}: step {name} was not finished and is left out", self.path.display());
                     self.unfinished.push(name);
                 }

@@ -11,7 +11,7 @@
 
 use super::attributes::{set, set_array, text};
 use super::filtered::{self, Access};
-use super::layout::{LAST, MODELS, STEPS, create_file, encoding, step_name};
+use super::layout::{END, LAST, MODELS, STEPS, create_file, encoding, step_name};
 use crate::durable;
 use crate::error::{Result, io};
 use crate::names::escaped;
@@ -19,6 +19,7 @@ use crate::step::{BoxRow, FieldPart, Payload};
 use crate::writer::{Kept, Storage, Writer, broadcast, is_first};
 use hdf5::dataset::AllocTime;
 use hdf5::{Dataset, File, FileBuilder, Group, H5Type, ObjectReference1};
+use hdf5_sys::h5i::hid_t;
 use hdf5_sys::{h5d, h5f, h5o, h5p};
 use mpi_sys::MPI_Comm;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -103,8 +104,9 @@ impl Hdf5Writer {
         let first = comm.is_none_or(|comm| unsafe { is_first(comm) });
         let make = |mut builder: FileBuilder| -> hdf5::Result<(Option<Chain>, File)> {
             let file = create_file(&mut builder, path)?;
-            if first {
-                durable::sync_name(path).map_err(|e| e.to_string())?;
+            if first && let Err(e) = durable::sync_name(path) {
+                // Not an error: the other ranks have made the file with this one, and would wait.
+                log::warn!("{}: its name may not survive a loss of power ({e})", path.display());
             }
             Ok((Some(Chain { ends: file.dataset(LAST)?, next: 0, step: None }), file))
         };
@@ -131,6 +133,9 @@ impl Hdf5Writer {
             }
             // The chain is shortened before steps are removed.
             flush(&file, path, storage)?;
+            if !kept.dropped.is_empty() {
+                keep_length(&file)?;
+            }
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
             flush(&file, path, storage)?;
             // Not before: the other ranks would wait.
@@ -370,9 +375,13 @@ impl Hdf5Writer {
             let Payload::Values { copies, compression } = &part.payload else {
                 return Err("streams in a file of datasets".into());
             };
-            stored += filtered::write(&group, part.info, copies, compression, access)?;
+            match filtered::write(&group, part.info, copies, compression, access) {
+                Ok(bytes) => stored += bytes,
+                // It has written with the others, and goes on with them.
+                Err(e) => note(&mut alone, Err(e)),
+            }
         }
-        set(&group, "complete", &1u8)?;
+        note(&mut alone, set(&group, "complete", &1u8));
         // Before the file is flushed: where that fails on one rank, as on a disk that is gone, HDF5
         // does not return on the others.
         if all(alone.is_ok()) {
@@ -391,15 +400,15 @@ impl Hdf5Writer {
             return Ok(());
         }
         let flushed = if self.first { self.end().unwrap_or(0) } else { 0 };
+        let reference = group.reference(".")?;
+        if let Some(chain) = self.chain.as_ref().filter(|_| self.first) {
+            note(alone, chain.ends.write_slice(&[reference], chain.next..chain.next + 1));
+        }
+        link(self.file()?, group.id(), &format!("{STEPS}/{}", step_name(step)))?;
         if let Some(chain) = &mut self.chain {
-            let reference = group.reference(".")?;
-            if self.first {
-                note(alone, chain.ends.write_slice(&[reference], chain.next..chain.next + 1));
-            }
             (chain.next, chain.step) = (1 - chain.next, Some(reference));
         }
         let file = self.file()?;
-        name_group(file, group, &format!("{STEPS}/{}", step_name(step)))?;
         // The list of steps may have moved to the end.
         self.reserve(flushed);
         note(alone, flush(file, &self.path, self.storage));
@@ -504,6 +513,17 @@ fn space<T: H5Type>(group: &Group, name: &str, shape: Vec<usize>) -> hdf5::Resul
     }
 }
 
+/// Takes a byte behind everything, so that a file from which steps are taken away does not become
+/// shorter: HDF5 would cut it before its first block says so, and in between opens it no more.
+fn keep_length(file: &File) -> hdf5::Result<()> {
+    let builder = file.new_dataset::<u8>().alloc_time(Some(AllocTime::Early)).obj_track_times(false);
+    let end = builder.shape(1).create(None)?;
+    if file.link_exists(END) {
+        file.unlink(END)?;
+    }
+    link(file, end.id(), END)
+}
+
 /// Keeps the first error.
 fn note(first: &mut hdf5::Result<()>, outcome: hdf5::Result<()>) {
     if first.is_ok() {
@@ -516,11 +536,12 @@ fn create_group(parent: &Group, name: &str) -> hdf5::Result<Group> {
     parent.create_group_builder().obj_track_times(false).char_encoding(encoding(name)).create(name)
 }
 
-fn name_group(file: &File, group: &Group, name: &str) -> hdf5::Result<()> {
+/// Names an object that has no name yet.
+fn link(file: &File, object: hid_t, name: &str) -> hdf5::Result<()> {
     let name = std::ffi::CString::new(name).map_err(|e| e.to_string())?;
     let default = h5p::H5P_DEFAULT;
     // SAFETY: all identifiers are valid, and the name is a string.
     let linked =
-        hdf5::sync::sync(|| unsafe { h5o::H5Olink(group.id(), file.id(), name.as_ptr(), default, default) });
-    if linked < 0 { Err(format!("the step cannot be named {name:?}").into()) } else { Ok(()) }
+        hdf5::sync::sync(|| unsafe { h5o::H5Olink(object, file.id(), name.as_ptr(), default, default) });
+    if linked < 0 { Err(format!("{name:?} cannot be made").into()) } else { Ok(()) }
 }
