@@ -148,7 +148,7 @@ typedef void (*swae_log_callback)(int32_t level, const char *text, void *user);
 /// @brief Options of a session. Zero means the default; all ranks pass the same.
 ///
 /// docs/settings.md describes every setting. The keys of `config` and `settings` are mode, bound,
-/// latents, model, keyframe_interval, every, levels, threads, devices, inter_field, append,
+/// latents, model, fill, keyframe_interval, every, levels, threads, devices, inter_field, append,
 /// storage, asynchronous and memory; a table [fields.NAME], or fields.NAME.KEY, sets those of
 /// single fields.
 typedef struct {
@@ -359,7 +359,8 @@ swae_status swae_set_log(swae_log_callback callback, void *user, int32_t level);
 /// MPI_Finalize.
 ///
 /// @param comm          a communicator, which is duplicated
-/// @param path          the file: `.h5` is written as parallel HDF5, `.bp` as ADIOS2 BP5
+/// @param path          the file: `.h5` is one HDF5 file that all ranks write, `.bp` an ADIOS2
+///                      BP5 output
 /// @param options       the options; NULL for the defaults, a relative bound of 1e-4
 /// @param[out] session  the session; set also where the call fails (unless it is NULL):
 ///                      swae_last_error then says why, and swae_close frees it

@@ -1,7 +1,7 @@
 //! What tests have tried, in lines that `make trust` adds up (`setup/trust.py`).
 
 /// What is counted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Tried {
     /// Values that were compared with their originals.
     ValuesChecked,
