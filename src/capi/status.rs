@@ -100,7 +100,7 @@ impl LastError {
         match outcome {
             Ok(()) => swae_status::SWAE_OK,
             Err(Failure(status, text)) => {
-                self.0 = CString::new(text.replace('\0', " ")).unwrap_or_default();
+                self.0 = CString::new(text.replace(['\0', '\n'], " ")).unwrap_or_default();
                 status
             }
         }

@@ -18,8 +18,6 @@ pub(super) const MODELS: &str = "models";
 /// Two references to the last step, of which the newer one holds: while one is written, the other
 /// is whole.
 pub(super) const LAST: &str = "last";
-/// A byte that keeps a continued file from becoming shorter.
-pub(super) const END: &str = "end";
 
 /// Creates a file that has no step yet.
 pub(super) fn create_file(builder: &mut FileBuilder, path: &Path) -> hdf5::Result<File> {

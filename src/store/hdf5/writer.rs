@@ -11,7 +11,7 @@
 
 use super::attributes::{set, set_array, text};
 use super::filtered::{self, Access};
-use super::layout::{END, LAST, MODELS, STEPS, create_file, encoding, step_name};
+use super::layout::{LAST, MODELS, STEPS, create_file, encoding, step_name};
 use crate::durable;
 use crate::error::{Result, io};
 use crate::names::escaped;
@@ -19,7 +19,6 @@ use crate::step::{BoxRow, FieldPart, Payload};
 use crate::writer::{Kept, Storage, Writer, broadcast, is_first};
 use hdf5::dataset::AllocTime;
 use hdf5::{Dataset, File, FileBuilder, Group, H5Type, ObjectReference1};
-use hdf5_sys::h5i::hid_t;
 use hdf5_sys::{h5d, h5f, h5o, h5p};
 use mpi_sys::MPI_Comm;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -131,11 +130,11 @@ impl Hdf5Writer {
                 let (shortened, written) = Chain::shorten(&file, &steps, kept, first)?;
                 (chain, ended) = (Some(shortened), written);
             }
-            // The chain is shortened before steps are removed.
-            flush(&file, path, storage)?;
             if !kept.dropped.is_empty() {
                 keep_length(&file)?;
             }
+            // The chain is shortened before steps are removed.
+            flush(&file, path, storage)?;
             kept.dropped.iter().try_for_each(|name| steps.unlink(name))?;
             flush(&file, path, storage)?;
             // Not before: the other ranks would wait.
@@ -404,7 +403,7 @@ impl Hdf5Writer {
         if let Some(chain) = self.chain.as_ref().filter(|_| self.first) {
             note(alone, chain.ends.write_slice(&[reference], chain.next..chain.next + 1));
         }
-        link(self.file()?, group.id(), &format!("{STEPS}/{}", step_name(step)))?;
+        name_group(self.file()?, group, &format!("{STEPS}/{}", step_name(step)))?;
         if let Some(chain) = &mut self.chain {
             (chain.next, chain.step) = (1 - chain.next, Some(reference));
         }
@@ -513,15 +512,15 @@ fn space<T: H5Type>(group: &Group, name: &str, shape: Vec<usize>) -> hdf5::Resul
     }
 }
 
-/// Takes a byte behind everything, so that a file from which steps are taken away does not become
-/// shorter: HDF5 would cut it before its first block says so, and in between opens it no more.
+/// Takes a byte behind everything, and leaves it there without a name, so that a file from which
+/// steps are taken away does not become shorter: HDF5 would cut it before its first block says so,
+/// and in between opens it no more.
 fn keep_length(file: &File) -> hdf5::Result<()> {
     let builder = file.new_dataset::<u8>().alloc_time(Some(AllocTime::Early)).obj_track_times(false);
     let end = builder.shape(1).create(None)?;
-    if file.link_exists(END) {
-        file.unlink(END)?;
-    }
-    link(file, end.id(), END)
+    // SAFETY: the identifier is valid.
+    let kept = hdf5::sync::sync(|| unsafe { h5o::H5Oincr_refcount(end.id()) });
+    if kept < 0 { Err("HDF5 does not keep the length of the file".into()) } else { Ok(()) }
 }
 
 /// Keeps the first error.
@@ -536,12 +535,11 @@ fn create_group(parent: &Group, name: &str) -> hdf5::Result<Group> {
     parent.create_group_builder().obj_track_times(false).char_encoding(encoding(name)).create(name)
 }
 
-/// Names an object that has no name yet.
-fn link(file: &File, object: hid_t, name: &str) -> hdf5::Result<()> {
+fn name_group(file: &File, group: &Group, name: &str) -> hdf5::Result<()> {
     let name = std::ffi::CString::new(name).map_err(|e| e.to_string())?;
     let default = h5p::H5P_DEFAULT;
     // SAFETY: all identifiers are valid, and the name is a string.
     let linked =
-        hdf5::sync::sync(|| unsafe { h5o::H5Olink(object, file.id(), name.as_ptr(), default, default) });
-    if linked < 0 { Err(format!("{name:?} cannot be made").into()) } else { Ok(()) }
+        hdf5::sync::sync(|| unsafe { h5o::H5Olink(group.id(), file.id(), name.as_ptr(), default, default) });
+    if linked < 0 { Err(format!("the step cannot be named {name:?}").into()) } else { Ok(()) }
 }
