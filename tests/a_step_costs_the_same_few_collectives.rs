@@ -20,7 +20,7 @@ fn in_both_stores() {
     let dir = tempfile::tempdir().unwrap();
     // The library calls the program's counting functions.
     compile(dir.path(), "collectives.c", "-rdynamic", "collectives");
-    for (store, most) in [("a.h5", 19), ("a.bp", 14)] {
+    for (store, most) in [("a.h5", 12), ("a.bp", 10)] {
         for ranks in [2, 4] {
             let few = collectives(dir.path(), ranks, store, "1", "1");
             // 24 fields in 64 boxes on each rank.

@@ -458,15 +458,17 @@ impl Hdf5Writer {
     /// Closes the file. What HDF5 cannot write of it goes nowhere: HDF5 crashes when the program
     /// ends where a file could not be closed.
     fn let_go(&mut self) -> hdf5::Result<()> {
-        self.chain = None;
         let Some(file) = self.file.take() else { return Ok(()) };
         if self.storage == Storage::Datasets {
+            self.chain = None;
             return file.close();
         }
         let flushed = flush(&file, &self.path, self.storage);
         if flushed.is_err() {
             divert(&file);
         }
+        // To close a dataset writes too.
+        self.chain = None;
         flushed.and(file.close())
     }
 }
