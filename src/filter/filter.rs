@@ -1,7 +1,7 @@
 //! The HDF5 filter: a chunk is an array, its payload what HDF5 stores.
 //!
 //! The numbers that a user gives (`cd_values`) are [`Compression::to_cd_values`]. When a dataset is
-//! made, HDF5 lets the filter check it and add what it must know of the [chunks](Chunks). The
+//! made, HDF5 lets the filter check it and add what it must know of the chunks (`chunks.rs`). The
 //! filter sees one chunk at a time, and never the dataset.
 //!
 //! What HDF5 does with an answer depends on whether the filter is mandatory or optional:
