@@ -9,7 +9,7 @@
 /// Runs `body` in the default environment: rounding to nearest, no traps, denormal numbers kept.
 /// It costs a few nanoseconds, and less where the environment is the default one already.
 ///
-/// What `body` calls runs in the default environment too, whoever wrote it.
+/// Other libraries that `body` calls run in the default environment too.
 pub fn with_default_floats<R>(body: impl FnOnce() -> R) -> R {
     let _restored = Restored::from_default();
     isolated(body)

@@ -7,7 +7,7 @@ use crate::encoder::{Encoder, EncoderSettings};
 use crate::file_lock::FileLock;
 use crate::lock::lock;
 use crate::lock_ticket::LockTicket;
-use crate::open_files::{OpenFileGuard, folder_of};
+use crate::open_files::OpenFileGuard;
 use crate::options::{Asynchronous, Options, Storage};
 use crate::output::{Communicators, File, Output};
 use crate::written::Written;
@@ -137,7 +137,7 @@ fn check_path(path: &Path, options: &Options) -> Result<()> {
         let text = "storage = datasets needs HDF5; ADIOS2 programs read through the operator plugin";
         return Err(Error::Unsupported(format!("{}: {text}", path.display())));
     }
-    let folder = folder_of(path);
+    let folder = swae_store::folder_of(path);
     if !folder.is_dir() {
         return Err(Error::Io(format!("{}: the folder {} does not exist", path.display(), folder.display())));
     }

@@ -7,17 +7,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use swae_codec::process::PerProcess;
+use swae_store::folder_of;
 
 static OPEN: PerProcess<Mutex<BTreeSet<PathBuf>>> = PerProcess::new();
 
 /// A forked child has none of its parent's sessions.
 fn open_files() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     lock(OPEN.get(|_| Mutex::default()))
-}
-
-/// The folder that a path leads to.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Keeps other sessions from opening a file until it is dropped.

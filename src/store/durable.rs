@@ -1,6 +1,7 @@
 //! What makes writes survive a loss of power. A store flushes bytes before it writes what leads to
 //! them.
 
+use crate::new_file::folder_of;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -22,8 +23,7 @@ pub(crate) fn sync(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Where the disk fails. A folder that cannot be opened or flushed is no error: the name is there.
 pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
-    let flushed =
-        sync(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")));
+    let flushed = sync(folder_of(path));
     let is_of_the_disk = |e: &io::Error| {
         let failures = [Errno::IO, Errno::NOSPC, Errno::DQUOT];
         failures.iter().any(|failure| e.raw_os_error() == Some(failure.raw_os_error()))

@@ -4,6 +4,7 @@
 //! the other ranks wait for ever, or it crashes when MPI ends. So the free space is checked before.
 
 use crate::error::{Result, io as io_error};
+use crate::new_file::folder_of;
 use crate::step::FieldPart;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -32,11 +33,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
 /// # Errors
 /// Where the disk, or a quota, does not have it. All other errors are left to the store.
 pub(crate) fn reserve(path: &Path, fields: &[FieldPart<'_>]) -> io::Result<()> {
-    let folder = match path.parent() {
-        _ if path.is_dir() => path,
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = if path.is_dir() { path } else { folder_of(path) };
     let field = |part: &FieldPart<'_>| part.all_bytes + (part.all_boxes * 64) as u64 + FIELD;
     let needed = STEP + fields.iter().map(field).sum::<u64>();
     let full = |e: Errno| match e {

@@ -8,6 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
+/// The folder that a path leads to.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A file in the making. It is written beside its place, under another name of the same ending;
 /// [`NewFile::finish`] puts it there, and without that it is removed.
 #[derive(Debug)]
@@ -28,7 +33,6 @@ impl NewFile {
         }
         // Where a link leads to a file, that file is replaced and not the link.
         let place = place.canonicalize().unwrap_or_else(|_| place.into());
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let ending = place.extension().map_or_else(String::new, |e| format!(".{}", e.to_string_lossy()));
         let permissions =
             fs::metadata(&place).map_or(Permissions::from_mode(0o666), |found| found.permissions());
@@ -36,7 +40,7 @@ impl NewFile {
             .prefix(".swae-")
             .suffix(&ending)
             .permissions(permissions)
-            .tempfile_in(folder)
+            .tempfile_in(folder_of(&place))
             .map_err(|e| io(&place, e))?;
         Ok(Self { place, beside: Some(made.into_temp_path()) })
     }

@@ -3,6 +3,7 @@
 use super::{Adios2Reader, Adios2Writer};
 use crate::durable;
 use crate::error::{Error, Result, io};
+use crate::new_file::folder_of;
 use crate::reader::{Reader, Stored, find};
 use crate::step::{BoxRow, FieldInfo, FieldPart, Payload};
 use crate::writer::Writer;
@@ -23,8 +24,8 @@ pub(super) fn copy(reader: &mut Adios2Reader, to: &Path, kept: &[BTreeSet<String
     if to.exists() {
         return Err(Error::Unsupported(format!("{}: it is there; a folder is not replaced", to.display())));
     }
-    let parent = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = tempfile::Builder::new().prefix(".swae-").tempdir_in(parent).map_err(|e| io(to, e))?;
+    let beside =
+        tempfile::Builder::new().prefix(".swae-").tempdir_in(folder_of(to)).map_err(|e| io(to, e))?;
     let new = beside.path().join("new.bp");
     // SAFETY: there is no communicator.
     let mut writer: Box<dyn Writer> = Box::new(unsafe { Adios2Writer::create(&new, None)? });

@@ -19,21 +19,27 @@ use swae_codec::stream::Stream;
 use swae_codec::{Dtype, Model, Models};
 use tempfile::TempDir;
 
-/// Whether every file of the output is as large as it was when its last step was complete. Gives
-/// the files that have half of something at their end, and the size that they have without.
-fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
-    let damaged = |reason: String| content(path, reason);
+/// Files of an output by their names, and sizes.
+type Sizes = BTreeMap<String, u64>;
+
+/// The sizes that files had when the last step was complete; none where nothing says so.
+fn noted_sizes(path: &Path) -> Result<Sizes> {
     let Ok(text) = fs::read_to_string(path.join(SIZES)) else {
         // ADIOS2 would wait for it, and print that it is not there.
         if path.is_dir() && !path.join(INDEX).is_file() {
-            return Err(damaged(format!("it has no {INDEX}, and is no BP5 output")));
+            return Err(content(path, format!("it has no {INDEX}, and is no BP5 output")));
         }
-        return Ok(BTreeMap::new());
+        return Ok(Sizes::new());
     };
-    let sizes: BTreeMap<String, u64> =
-        serde_json::from_str(&text).map_err(|e| damaged(format!("{SIZES} is damaged: {e}")))?;
+    serde_json::from_str(&text).map_err(|e| content(path, format!("{SIZES} is damaged: {e}")))
+}
+
+/// Whether every file of the output is as large as it was. Gives the files that have half of
+/// something at their end, and the size that they have without.
+fn check_sizes(path: &Path, sizes: &Sizes) -> Result<Sizes> {
+    let damaged = |reason: String| content(path, reason);
     let mut found = BTreeMap::new();
-    for (name, &size) in &sizes {
+    for (name, &size) in sizes {
         let length = fs::metadata(path.join(name)).map_or(0, |m| m.len());
         if length < size {
             return Err(damaged(format!("its file {name} is cut short: {length} of {size} bytes")));
@@ -41,23 +47,21 @@ fn check_sizes(path: &Path) -> Result<BTreeMap<String, u64>> {
         found.insert(name.clone(), length);
     }
     let (Some(&index), Some(&formats)) = (sizes.get(INDEX), sizes.get(FORMATS)) else {
-        return Ok(BTreeMap::new());
+        return Ok(Sizes::new());
     };
     // What is behind was not flushed: after a loss of power it may be anything.
     let whole = BTreeMap::from([(INDEX.to_owned(), index), (FORMATS.to_owned(), formats)]);
     Ok(whole.into_iter().filter(|(name, size)| found[name] > *size).collect())
 }
 
-/// The sizes that data had when the last step was complete; none where nothing says so.
-fn data_sizes(path: &Path) -> BTreeMap<String, u64> {
-    let noted = fs::read_to_string(path.join(SIZES)).ok();
-    let sizes: Option<BTreeMap<String, u64>> = noted.and_then(|text| serde_json::from_str(&text).ok());
-    sizes.into_iter().flatten().filter(|(name, _)| name.starts_with("data.")).collect()
+/// Those of data.
+fn of_data(sizes: Sizes) -> Sizes {
+    sizes.into_iter().filter(|(name, _)| name.starts_with("data.")).collect()
 }
 
 /// The output with these files of other sizes: shorter, because ADIOS2 does not survive what is
 /// behind, or as long as they were.
-fn resized_copy(path: &Path, sizes: &BTreeMap<String, u64>) -> std::io::Result<TempDir> {
+fn resized_copy(path: &Path, sizes: &Sizes) -> std::io::Result<TempDir> {
     let copy = tempfile::Builder::new().suffix(".bp").tempdir()?;
     for entry in fs::read_dir(path.canonicalize()?)? {
         let entry = entry?;
@@ -83,8 +87,8 @@ pub(crate) struct Adios2Reader {
     steps: Vec<StepInfo>,
     models: Models,
     lost: Vec<Lost>,
-    /// What [`data_sizes`] gave.
-    sizes: BTreeMap<String, u64>,
+    /// The sizes that data had when the last step was complete.
+    sizes: Sizes,
     /// The step for which they were last checked.
     checked: Option<usize>,
     /// Where the output is read, if not where it is.
@@ -95,7 +99,8 @@ pub(crate) struct Adios2Reader {
 
 impl Adios2Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let cuts = check_sizes(path)?;
+        let sizes = noted_sizes(path)?;
+        let cuts = check_sizes(path, &sizes)?;
         let copy =
             (!cuts.is_empty()).then(|| resized_copy(path, &cuts)).transpose().map_err(|e| io(path, e))?;
         let handle = Self::rewound(copy.as_ref().map_or(path, TempDir::path))?;
@@ -105,7 +110,7 @@ impl Adios2Reader {
             steps: Vec::new(),
             models: Models::built_in(),
             lost: Vec::new(),
-            sizes: data_sizes(path),
+            sizes: of_data(sizes),
             checked: None,
             _copy: copy,
             lengthened: None,
@@ -122,12 +127,9 @@ impl Adios2Reader {
     /// Opens an output whose data lost their end; none where they did not. What is missing reads as
     /// nothing, which is no stream.
     pub(crate) fn open_cut(path: &Path) -> Option<Result<Self>> {
-        let text = fs::read_to_string(path.join(SIZES)).ok()?;
-        let sizes: BTreeMap<String, u64> = serde_json::from_str(&text).ok()?;
         let length = |name: &str| fs::metadata(path.join(name)).map_or(0, |m| m.len());
-        let is_cut = |(name, size): &(&String, &u64)| name.starts_with("data.") && length(name) < **size;
-        let cut: BTreeMap<String, u64> =
-            sizes.iter().filter(is_cut).map(|(name, size)| (name.clone(), *size)).collect();
+        let mut cut = of_data(noted_sizes(path).ok()?);
+        cut.retain(|name, size| length(name) < *size);
         let (name, size) = cut.first_key_value()?;
         let open = || -> Result<Self> {
             let copy = resized_copy(path, &cut).map_err(|e| io(path, e))?;
@@ -142,7 +144,7 @@ impl Adios2Reader {
 
     /// Takes away what a run left unfinished.
     pub(crate) fn repair(path: &Path) -> Result<()> {
-        for (name, size) in check_sizes(path)? {
+        for (name, size) in check_sizes(path, &noted_sizes(path)?)? {
             let file = fs::OpenOptions::new().write(true).open(path.join(name));
             let cut = file.and_then(|file| file.set_len(size));
             cut.map_err(|e| io(path, e))?;
