@@ -47,7 +47,9 @@ fn memory_of_tiles<T: Element>(boxes: &[[usize; 3]], regions: &[Region], keeps_r
     let blocks = boxes.iter().map(|&count| BlockGrid::new(count).len()).fold(0, usize::saturating_add);
     let tiles = if keeps_reference { usize::MAX } else { threads::count() };
     let blocks = blocks.min(tiles.saturating_mul(TILE_BLOCKS));
-    let rows = regions.iter().map(|[_, y, z]| y.len().saturating_mul(z.len()));
+    // Without values, none: an empty region may be of any extent along its other axes.
+    let with_values = regions.iter().filter(|[x, ..]| !x.is_empty());
+    let rows = with_values.map(|[_, y, z]| y.len().saturating_mul(z.len()));
     let rows = rows.fold(0, usize::saturating_add).saturating_mul(size_of::<&mut [T]>());
     let of_a_block = size_of::<T>().saturating_mul(VALUES + VALUES / 4);
     blocks.saturating_mul(of_a_block).saturating_add(rows)
