@@ -147,7 +147,6 @@ fn in_hdf5_for_good() {
 }
 
 #[test]
-#[ignore = "now and then ADIOS2 waits for metadata of a file that went on behind a failed write"]
 fn in_bp5_where_one_rank_writes_for_all() {
     every_write_fails("a.bp", "w", NONE, 8, &[ONCE, FOR_GOOD]);
 }

@@ -4,7 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::copy::copy;
-use super::index::{FORMATS, INDEX};
+use super::index::{self, FORMATS, INDEX, METADATA};
 use super::{SIZES, handle::Handle};
 use crate::error::{Result, content, io};
 use crate::names::{escaped, unescaped};
@@ -54,6 +54,15 @@ fn check_sizes(path: &Path, sizes: &Sizes) -> Result<Sizes> {
     Ok(whole.into_iter().filter(|(name, size)| found[name] > *size).collect())
 }
 
+/// Bytes of metadata that the list of steps speaks of, up to its size where that is known.
+fn listed_metadata(path: &Path, sizes: &Sizes) -> Result<u64> {
+    let mut list = fs::read(path.join(INDEX)).map_err(|e| io(path, e))?;
+    if let Some(&size) = sizes.get(INDEX) {
+        list.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    }
+    index::metadata(&list).ok_or_else(|| content(path, format!("{INDEX} leaves out a part of {METADATA}")))
+}
+
 /// Those of data.
 fn of_data(sizes: Sizes) -> Sizes {
     sizes.into_iter().filter(|(name, _)| name.starts_with("data.")).collect()
@@ -101,6 +110,7 @@ impl Adios2Reader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let sizes = noted_sizes(path)?;
         let cuts = check_sizes(path, &sizes)?;
+        listed_metadata(path, &sizes)?;
         let copy =
             (!cuts.is_empty()).then(|| resized_copy(path, &cuts)).transpose().map_err(|e| io(path, e))?;
         let handle = Self::rewound(copy.as_ref().map_or(path, TempDir::path))?;
@@ -144,7 +154,14 @@ impl Adios2Reader {
 
     /// Takes away what a run left unfinished.
     pub(crate) fn repair(path: &Path) -> Result<()> {
-        for (name, size) in check_sizes(path, &noted_sizes(path)?)? {
+        let sizes = noted_sizes(path)?;
+        let mut cuts = check_sizes(path, &sizes)?;
+        // The next step's metadata have to begin where those of the last one end.
+        let (listed, length) = (listed_metadata(path, &sizes)?, fs::metadata(path.join(METADATA)));
+        if length.is_ok_and(|metadata| metadata.len() > listed) {
+            cuts.insert(METADATA.into(), listed);
+        }
+        for (name, size) in cuts {
             let file = fs::OpenOptions::new().write(true).open(path.join(name));
             let cut = file.and_then(|file| file.set_len(size));
             cut.map_err(|e| io(path, e))?;
