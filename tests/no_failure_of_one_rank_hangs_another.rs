@@ -152,7 +152,6 @@ fn in_bp5_where_one_rank_writes_for_all() {
 }
 
 #[test]
-#[ignore = "a step behind one whose metadata could not be written may lack the part of a rank"]
 fn in_bp5_where_ranks_write_for_themselves() {
     every_write_fails("a.bp", "w", ("SWAE_BP5_RANKS_PER_FILE", "1"), 6, &[ONCE, FOR_GOOD]);
 }
