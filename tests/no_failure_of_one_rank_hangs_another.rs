@@ -141,7 +141,6 @@ fn in_hdf5() {
 }
 
 #[test]
-#[ignore = "HDF5 1.10 may crash in MPI_Finalize, after swae_close, where rank 0 can write no more"]
 fn in_hdf5_for_good() {
     every_write_fails("a.h5", "wst", NONE, 8, &[FOR_GOOD]);
 }

@@ -42,6 +42,8 @@ pub(crate) struct Output {
     /// How much work each rank of the node has in a step, where that has changed.
     loads: Option<Vec<u64>>,
     file: File,
+    /// Whether the file was there before.
+    continues: bool,
     /// Whether the library that writes the file lets one thread in at a time.
     is_exclusive: bool,
     models: Vec<Arc<Model>>,
@@ -69,6 +71,7 @@ impl Output {
         Self {
             communicators,
             loads: None,
+            continues: matches!(file, File::Continued(_)),
             file,
             is_exclusive,
             models,
@@ -177,7 +180,7 @@ impl Output {
     /// Lets go of a file to which no step can be added after one has failed; the next step opens it
     /// again.
     fn reopen_later(&mut self) {
-        let is_empty = lock(&self.written).steps == 0 && !self.options.append;
+        let is_empty = lock(&self.written).steps == 0 && !self.continues;
         let File::Open(writer) = std::mem::replace(&mut self.file, File::Closed) else { return };
         let path = writer.path().to_owned();
         self.file = match writer.after_failure() {

@@ -272,9 +272,17 @@ impl Hdf5Writer {
     }
 }
 
+/// Writes the first byte of a file once more.
+fn rewrite_start(path: &Path) -> std::io::Result<()> {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 0)?;
+    file.write_all_at(&byte, 0)
+}
+
 /// Gives a file a length that is on the disk.
 fn lengthen(path: &Path, end: u64) -> std::io::Result<()> {
-    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+    let file = fs::OpenOptions::new().write(true).open(path)?;
     // Even where another rank's write has made it as long: that may be in its node's memory alone.
     file.set_len(file.metadata()?.len().max(end))?;
     file.sync_all()
@@ -437,8 +445,13 @@ impl Writer for Hdf5Writer {
         &self.path
     }
 
-    fn after_failure(self: Box<Self>) -> Option<Box<dyn Writer>> {
-        Some(self)
+    /// What HDF5 holds of a file of streams may be half of a step by now: it is let go of.
+    fn after_failure(mut self: Box<Self>) -> Option<Box<dyn Writer>> {
+        if self.storage == Storage::Datasets {
+            return Some(self);
+        }
+        self.abandon();
+        None
     }
 
     fn close(mut self: Box<Self>) -> Result<()> {
@@ -455,33 +468,43 @@ impl Drop for Hdf5Writer {
 }
 
 impl Hdf5Writer {
-    /// Closes the file. What HDF5 cannot write of it goes nowhere: HDF5 crashes when the program
-    /// ends where a file could not be closed.
+    /// Closes the file.
     fn let_go(&mut self) -> hdf5::Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        if self.storage == Storage::Datasets {
-            self.chain = None;
-            return file.close();
+        let Some(file) = &self.file else { return Ok(()) };
+        // To close a file writes its first block, and HDF5 crashes when the program ends where that
+        // failed. So it is tried before.
+        if self.storage == Storage::Streams {
+            let tried = rewrite_start(&self.path).map_err(|e| e.to_string().into());
+            if let Err(e) = tried.and_then(|()| flush(file, &self.path, self.storage)) {
+                self.abandon();
+                return Err(e);
+            }
         }
-        let flushed = flush(&file, &self.path, self.storage);
-        if flushed.is_err() {
-            divert(&file);
-        }
-        // To close a dataset writes too.
         self.chain = None;
-        flushed.and(file.close())
+        self.file.take().map_or(Ok(()), File::close)
+    }
+
+    /// Closes a file of streams without writing to it.
+    fn abandon(&mut self) {
+        if let Some(file) = &self.file {
+            divert(file);
+        }
+        self.chain = None;
+        self.file = None;
     }
 }
 
-/// Brings what HDF5 has of a file to the disk. MPI does it by itself.
+/// Brings what HDF5 has of a file to the disk. MPI does it by itself. Where it fails, nothing more
+/// is written: HDF5 crashes when the program ends where it could not close what it holds.
 fn flush(file: &File, path: &Path, storage: Storage) -> hdf5::Result<()> {
-    file.flush()?;
+    let flushed = file.flush();
     match storage {
         Storage::Streams => {
-            let synced = fs::File::open(path).and_then(|file| file.sync_data());
-            synced.map_err(|e| e.to_string().into())
+            let sync = || fs::File::open(path).and_then(|file| file.sync_data());
+            let synced = flushed.and_then(|()| sync().map_err(|e| e.to_string().into()));
+            synced.inspect_err(|_| divert(file))
         }
-        Storage::Datasets => Ok(()),
+        Storage::Datasets => flushed,
     }
 }
 
@@ -498,7 +521,11 @@ fn divert(file: &File) {
         }
         ManuallyDrop::new(OwnedFd::from_raw_fd(*handle.cast::<RawFd>()))
     };
-    _ = dup2(&nowhere, &mut own);
+    if dup2(&nowhere, &mut own).is_ok() {
+        // A flush that failed leaves a list of what was to be written, with which HDF5 closes no
+        // file. The next one says so, and empties it.
+        _ = file.flush();
+    }
 }
 
 /// Makes a dataset whose bytes are written without HDF5; gives where they go.
