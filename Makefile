@@ -110,7 +110,7 @@ test: circles
 	awk '/^test result/ { passed += $$4; failed += $$6 } END { print passed " passed, " failed " failed" }' build/test.log
 
 # The table of docs/trust.md: what tests tried, as they count it themselves, and what `make fuzz` did. TRUST=long tries more.
-TRUSTED := a_file_has_one_writer a_file_that_cannot_be_written_is_left_alone \
+TRUSTED := no_failure_of_one_rank_hangs_another a_file_has_one_writer a_file_that_cannot_be_written_is_left_alone \
     a_file_that_changes_while_it_is_read_is_an_error a_killed_run_keeps_its_steps a_power_loss_keeps_flushed_steps \
     bad_input_gets_an_error_and_loses_nothing many_ranks_boxes_and_fields_are_no_trouble \
     steps_go_on_while_the_program_computes the_bound_holds_for_any_input the_bound_holds_in_files

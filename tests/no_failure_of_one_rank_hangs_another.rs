@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use swae_codec::Field;
 use swae_store::{Decoder, open};
-use swae_tests::{Said, compile, compile_preloaded};
+use swae_tests::{Said, Tried, compile, compile_preloaded, times, tried};
 
 const LIBRARY: &str = "fail_writes.so";
 const RANKS: usize = 3;
@@ -75,7 +75,7 @@ fn check(path: &Path, statuses: &BTreeMap<String, i32>) {
 }
 
 /// Lets a call of one rank fail, and as many from there on as `how_often` says, at up to `most` of the
-/// calls of each rank. `calls` are those that count, `setting` a variable of the program.
+/// calls of each rank, all with `TRUST=long`. `calls` are those that count, `setting` a variable of the program.
 fn every_write_fails(
     file: &str,
     calls: &str,
@@ -101,9 +101,11 @@ fn every_write_fails(
         let text = fs::read_to_string(&log).unwrap();
         text.lines().filter(|line| line.starts_with(&format!("{rank} "))).count()
     };
+    let most = times(most, usize::MAX);
     let (mut runs, mut errors) = (0, 0);
     for rank in 0..RANKS {
-        let count = calls_of(rank);
+        // HDF5 does not survive that its mark of a closed file, the last write, fails.
+        let count = calls_of(rank) - usize::from(rank == 0 && file.ends_with(".h5"));
         for at in (1..=count).step_by(count.div_ceil(most).max(1)) {
             for &how_many in how_often {
                 remove();
@@ -127,6 +129,7 @@ fn every_write_fails(
         }
     }
     println!("{file}: {runs} runs in which a write failed, {errors} in which the program was told");
+    tried(Tried::FaultsInjected, runs);
     assert!(errors > runs / 2, "{file}: {errors} of {runs}");
 }
 

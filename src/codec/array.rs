@@ -296,7 +296,7 @@ pub fn decompress(payload: &[u8], models: &Models) -> Result<Array> {
                 })
             })?
         }
-        _ => return Err(damaged("unknown type or kind")),
+        _ => return Err(Error::Newer(format!("values of type {dtype} in form {kind}"))),
     };
     reader.finish()?;
     Ok(Array { shape, values })

@@ -27,6 +27,10 @@ pub enum Error {
         /// The version that this library reads.
         known: u16,
     },
+    /// The stream is whole, and of this format version, but something in it is not known: a later
+    /// library has written it.
+    #[error("the stream has {0}, which this library does not know; use a newer swae")]
+    Newer(String),
     /// A model file is not one, or its network is not one that this library runs.
     #[error("not a model that this library can run: {0}")]
     Model(String),

@@ -63,7 +63,7 @@ impl LatentCoding {
         [Self::F32, Self::F16, Self::U8]
             .into_iter()
             .find(|&c| c as u8 == tag)
-            .ok_or_else(|| Error::Stream(format!("unknown latent coding {tag}")))
+            .ok_or_else(|| Error::Newer(format!("latent coding {tag}")))
     }
 }
 

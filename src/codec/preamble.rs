@@ -125,7 +125,7 @@ impl Preamble {
         let damaged = |what: &str| Error::Stream(what.into());
         let [flags] = reader.array()?;
         if flags & !(RELATIVE | PREDICTED | MISSING) != 0 {
-            return Err(damaged("unknown flags"));
+            return Err(Error::Newer(format!("flags {flags:#04x}")));
         }
         let tolerance = from_upper_half(u32::from_le_bytes(reader.array()?));
         if !tolerance.is_finite() || tolerance < 0.0 {
@@ -138,21 +138,14 @@ impl Preamble {
             (Tolerance::PointwiseRelative(tolerance), quantum)
         };
         let [predictors] = reader.array()?;
-        let unknown = "it uses a predictor that this library does not know; use a newer swae";
-        let predictors = PredictorMask::from_byte(predictors).ok_or_else(|| damaged(unknown))?;
+        let unknown = || Error::Newer(format!("predictors {predictors:#04x}"));
+        let predictors = PredictorMask::from_byte(predictors).ok_or_else(unknown)?;
         let mut models = Vec::new();
         for predictor in learned(predictors) {
             let number = if predictor == Predictor::Mixing { reader.array::<1>()?[0] } else { 0 };
             models.push(match number {
                 0 => ModelId(reader.array()?),
-                n => match Models::mixing_id(n) {
-                    Some(id) => id,
-                    None => {
-                        return Err(damaged(
-                            "it uses a built-in model that this library does not know; use a newer swae",
-                        ));
-                    }
-                },
+                n => Models::mixing_id(n).ok_or_else(|| Error::Newer(format!("built-in model {n}")))?,
             });
         }
         let (mut age, mut reference_checksum) = (0, 0);

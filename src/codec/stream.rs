@@ -80,7 +80,7 @@ impl<'a> Stream<'a> {
     ///
     /// # Errors
     /// [`Error::Stream`] where they are damaged or no stream, [`Error::Version`] where they are of
-    /// another format.
+    /// another format, [`Error::Newer`] where they have what this library does not know.
     pub fn open(bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self> {
         let bytes = bytes.into();
         let mut reader = ByteReader::new(&bytes);
@@ -97,7 +97,7 @@ impl<'a> Stream<'a> {
         let dtype = match dtype {
             0 => Dtype::F32,
             1 => Dtype::F64,
-            other => return Err(Error::Stream(format!("unknown type {other}"))),
+            other => return Err(Error::Newer(format!("values of type {other}"))),
         };
         let boxes = shapes(&mut reader)?;
         let payload = reader.rest();
@@ -108,7 +108,8 @@ impl<'a> Stream<'a> {
                 Kind::Latent(coding, model)
             }
             BOUNDED => Kind::Bounded(Preamble::read(&mut ByteReader::new(payload))?),
-            other => return Err(Error::Stream(format!("unknown mode {other}"))),
+            LATENT => return Err(Error::Stream("latents of more or less than one box".into())),
+            other => return Err(Error::Newer(format!("mode {other}"))),
         };
         let payload = body.len().saturating_sub(payload.len())..body.len();
         Ok(Self { header: Header { dtype, boxes, kind }, payload, bytes })

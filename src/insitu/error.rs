@@ -76,7 +76,7 @@ impl From<swae_codec::Error> for Error {
             }
             E::Device(_) | E::Gpu { .. } => Self::Unsupported(e.to_string()),
             E::Stream(_) => Self::Corrupt(e.to_string()),
-            E::Version { .. } => Self::Version(e.to_string()),
+            E::Version { .. } | E::Newer(_) => Self::Version(e.to_string()),
             E::Memory(_) => Self::Memory(e.to_string()),
             _ => Self::Argument(e.to_string()),
         }

@@ -30,7 +30,7 @@ fn codec_error(e: swae_codec::Error) -> PyErr {
     let text = e.to_string();
     match e {
         swae_codec::Error::Stream(_) => CorruptError::new_err(text),
-        swae_codec::Error::Version { .. } => VersionError::new_err(text),
+        swae_codec::Error::Version { .. } | swae_codec::Error::Newer(_) => VersionError::new_err(text),
         swae_codec::Error::Memory(_) => PyMemoryError::new_err(text),
         _ => Error::new_err(text),
     }

@@ -10,7 +10,7 @@ use swae_codec::decode::{decompress_box, decompress_boxes, decompress_region, de
 use swae_codec::encode::{Bounded, Method, compress_box, compress_boxes};
 use swae_codec::stream::Stream;
 use swae_codec::view::Order;
-use swae_codec::{Bound, Element, Field, FieldView, Models};
+use swae_codec::{Bound, Element, Error, Field, FieldView, Models};
 
 fn codings() -> [LatentCoding; 3] {
     [LatentCoding::F32, LatentCoding::F16, LatentCoding::U8]
@@ -191,5 +191,22 @@ fn a_shape_far_larger_than_its_stream_is_an_error_before_memory_is_taken() {
         let mut out = [0f32];
         assert!(decompress_region(&stream, &models, region.clone(), None).is_err());
         assert!(decompress_regions_into(&stream, &models, &[region], None, &mut [&mut out]).is_err());
+    }
+}
+
+#[test]
+fn what_a_later_library_may_write_is_newer_and_not_damaged() {
+    let field = Array3::from_shape_fn((9, 10, 11), |(z, y, x)| (x + 2 * y + 3 * z) as f64);
+    let view = FieldView::of_array(&field).unwrap();
+    let bounded = Method::Bounded(Bounded::new(Bound::Absolute(1e-3)));
+    let stream = compress_box(&view, bounded).unwrap();
+    // Magic, version, type, mode, one box and its shape, flags, tolerance, predictors.
+    let [dtype, mode, flags, predictors] = [6, 7, 12, 17];
+    for (at, byte) in [(dtype, 9), (mode, 9), (flags, 0x80), (predictors, 0xff)] {
+        let mut changed = stream[..stream.len() - 4].to_vec();
+        changed[at] = byte;
+        changed.extend_from_slice(&crc32fast::hash(&changed).to_le_bytes());
+        let error = Stream::open(changed).unwrap_err();
+        assert!(matches!(error, Error::Newer(_)), "byte {at}: {error}");
     }
 }
