@@ -113,9 +113,15 @@ impl Writing {
         };
         let thread = Builder::new().name("swae writing".into()).spawn(work);
         let refused = |e| Error::Memory(format!("the thread that writes cannot be started: {e}"));
-        let thread = Some(ranks.validated(thread.map_err(refused))?);
-        let unreported = VecDeque::new();
-        Ok(Self { steps: Some(steps), ended, thread, ranks, pending: 0, in_flight: 0, count: 0, unreported })
+        let (thread, started) = match thread.map_err(refused) {
+            Ok(thread) => (Some(thread), Ok(())),
+            Err(e) => (None, Err(e)),
+        };
+        let (steps, unreported) = (Some(steps), VecDeque::new());
+        // Dropped, it ends the thread.
+        let writing = Self { steps, ended, thread, ranks, pending: 0, in_flight: 0, count: 0, unreported };
+        writing.ranks.validated(started)?;
+        Ok(writing)
     }
 
     /// Hands a step over.

@@ -6,15 +6,17 @@
 //! first rank of all, which writes no data but the metadata: then each can say by itself which part
 //! of a step has failed.
 
+use crate::error::Result;
 use crate::step::{BoxRow, FieldPart};
 use mpi_sys::*;
 use std::borrow::Cow;
 use std::ptr;
+use swae_codec::memory;
 
 /// How many ranks of a node share a file at most; all of them where it is not set.
 const RANKS_PER_FILE: &str = "SWAE_BP5_RANKS_PER_FILE";
-/// Bytes of a message, at most: MPI counts in int.
-const MESSAGE: usize = 1 << 30;
+/// Bytes of a message, at most: a rank that has no room for all of them can still take one.
+const MESSAGE: usize = 1 << 20;
 
 /// The part of one rank in a field of a step.
 pub(super) struct Part<'a> {
@@ -107,15 +109,18 @@ impl Group {
 
     /// Gives the rank that writes the parts of all ranks of the group, by rank and field, and the
     /// others none. All of the group call it.
-    pub(super) fn gather<'a>(&self, fields: &[FieldPart<'a>]) -> Vec<Vec<Part<'a>>> {
+    ///
+    /// # Errors
+    /// [`swae_codec::Error::Memory`] where this rank has no room for those of the others.
+    pub(super) fn gather<'a>(&self, fields: &[FieldPart<'a>]) -> Result<Vec<Vec<Part<'a>>>> {
         let own: Vec<_> = fields.iter().map(Part::of).collect();
         if self.rank > 0 {
             self.send(&own);
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let mut all = vec![own];
-        all.extend((1..self.size).map(|rank| self.receive(rank, fields.len())));
-        all
+        // All are received, whatever becomes of one: the others wait until they are.
+        let others: Vec<_> = (1..self.size).map(|rank| self.receive(rank, fields.len())).collect();
+        std::iter::once(Ok(own)).chain(others).collect()
     }
 
     fn send(&self, parts: &[Part<'_>]) {
@@ -136,11 +141,16 @@ impl Group {
         }
     }
 
-    fn receive(&self, from: i32, fields: usize) -> Vec<Part<'static>> {
+    fn receive(&self, from: i32, fields: usize) -> Result<Vec<Part<'static>>> {
         let mut sizes = vec![0u64; 4 * fields];
         self.receive_bytes(from, as_bytes(&mut sizes));
         let sizes: Vec<_> = sizes.into_iter().map(|n| n as usize).collect();
         let all = sizes.chunks_exact(4).map(|s| s[1] + s[3] * size_of::<u64>()).sum();
+        // The message, and the parts that are copied from it.
+        if let Err(e) = memory::room(2 * all) {
+            self.receive_nothing(from, all);
+            return Err(e.into());
+        }
         let mut message = vec![0u8; all];
         self.receive_bytes(from, &mut message);
         let mut rest = &message[..];
@@ -152,7 +162,16 @@ impl Group {
             let streams = Cow::Owned(streams.to_vec());
             Part { offset: s[0], streams, first_box: s[2], table: numbers.collect() }
         };
-        sizes.chunks_exact(4).map(part).collect()
+        Ok(sizes.chunks_exact(4).map(part).collect())
+    }
+
+    /// Takes a message of so many bytes, and keeps nothing of it.
+    fn receive_nothing(&self, from: i32, bytes: usize) {
+        let mut piece = vec![0; bytes.min(MESSAGE)];
+        for first in (0..bytes).step_by(MESSAGE) {
+            let count = piece.len().min(bytes - first);
+            self.receive_bytes(from, &mut piece[..count]);
+        }
     }
 
     fn receive_bytes(&self, from: i32, bytes: &mut [u8]) {

@@ -174,9 +174,10 @@ impl Engine {
         step: i64,
         time: f64,
         fields: &[FieldPart<'_>],
-        parts: &[Vec<Part<'_>>],
+        parts: Result<Vec<Vec<Part<'_>>>>,
         models: &[Arc<Model>],
     ) -> Result<()> {
+        let parts = parts?;
         for model in models {
             if !self.models.contains(&model.id()) {
                 self.write_model(model)?;
@@ -236,7 +237,7 @@ impl Engine {
         step: i64,
         time: f64,
         fields: &[FieldPart<'_>],
-        parts: &[Vec<Part<'_>>],
+        parts: Result<Vec<Vec<Part<'_>>>>,
         models: &[Arc<Model>],
     ) -> Result<()> {
         self.begin_step()?;
@@ -329,11 +330,11 @@ impl Writer for Adios2Writer {
     ) -> Result<u64> {
         let parts = match &self.group {
             Some(group) => group.gather(fields),
-            None => vec![fields.iter().map(Part::of).collect()],
+            None => Ok(vec![fields.iter().map(Part::of).collect()]),
         };
         let done = match &mut self.engine {
-            Some(engine) => engine.write_step(step, time, fields, &parts, models),
-            None => Ok(()),
+            Some(engine) => engine.write_step(step, time, fields, parts, models),
+            None => parts.map(drop),
         };
         // Every rank has flushed what it writes before the step is shown.
         if all(done.is_ok()) {
