@@ -13,7 +13,7 @@ help:
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make install PREFIX=/usr/local   libraries, headers, CMake package, pkg-config file, tool'
 	echo 'make python  the Python package, as a wheel in build/wheels'
-	echo 'make bench   swae beside SZ3, ZFP and SPERR, on evolved black holes, math functions and noise (half an hour)'
+	echo 'make bench   swae beside SZ3, ZFP and SPERR, on evolved black holes, math functions and noise (an hour); FILE=run.h5: on a file'
 	echo 'make overhead  what output costs a simulation, in time and in messages (ten minutes)'
 	echo 'make evaluate  how good the model of math functions is'
 	echo 'make train-scaling  training on one process and on two'
@@ -89,6 +89,7 @@ test: circles
 	@setup/packages.sh all
 	setup/adios2.sh
 	setup/libtorch.sh
+	setup/sz3.sh
 	$(MAKE) --no-print-directory demo
 	$(MAKE) --no-print-directory python
 	. setup/env.sh
@@ -127,27 +128,36 @@ trust: examples
 	python3 setup/trust.py build/trust.log build/fuzz-*.log
 	exit $$failed
 
-# docs/performance.md's tables of bounded mode: build/bench/*.json has every single result.
-bench: examples
+# Writes the tables of README.md and docs/performance.md; build/bench/*.json has every single result. With FILE it measures
+# that file instead, and prints its table and a recommendation: make bench FILE=run.h5.
+bench: $(if $(FILE),build,examples)
 	@setup/packages.sh all
+	setup/sz3.sh
+	. setup/env.sh
+	bench() { cargo run --release -q -p swae-tool --features references$${ADIOS2_DIR:+,adios2} -- bench "$$@"; }
+	if [ -n "$(FILE)" ]; then
+	    bench "$(FILE)"
+	    exit
+	fi
 	setup/libtorch.sh
 	. setup/env.sh
-	mkdir -p build/bench && cd build/bench
-	[ -f bssn.h5 ] || { mpirun -n 2 ../examples/bssn/bssn ../../examples/bssn/bench.par && touch bssn.h5; }
-	bench() { (cd ../.. && cargo run --release -q -p swae-tool --features references $${SWAE_FEATURES:+--features adios2} -- bench "$$@" | grep -v '^OpenMP enabled'); }
 	at=build/bench
-	python3 ../../setup/bench_inputs.py .
-	echo '== evolved black holes: single step and series of steps 0.5 M apart'
-	bench $$at/bssn.h5 --step 16..128 --layout grid,series,run,boxes --json $$at/bssn.json --png $$at/bssn.png
+	mkdir -p $$at
+	(cd $$at && [ -f bssn.h5 ] || { mpirun -n 2 ../examples/bssn/bssn ../../examples/bssn/bench.par output='part.h5 raw 16' && mv part.h5 bssn.h5; })
+	python3 setup/bench_inputs.py $$at
+	echo '== evolved black holes: a single step, on one thread and on all'
+	bench $$at/bssn.h5 --step 128 --threads 1,0 --json $$at/grid.json --png $$at/grid.png --speed-png docs/speed.png
+	echo '== series of steps 0.5 M apart, and boxes'
+	series="$$at/bssn.h5 --step 16..128 --repeat 2"
+	bench $$series --layout series,run,boxes --json $$at/series.json --speed-png $$at/series.png
 	echo '== the series without steps, and with a mixing network'
-	bench $$at/bssn.h5 --step 16..128 --layout series --references none --without previous --without extrapolation
-	bench $$at/bssn.h5 --step 16..128 --layout series,run --references sz3 --model gr-mixture
-	echo '== the same, speed: best of three, one thread and all'
-	bench $$at/bssn.h5 --step 128 --rel 1e-4 --threads 1,0 --repeat 3 --json $$at/speed.json
+	bench $$series --layout series --references none --without previous --without extrapolation --json $$at/intra.json
+	bench $$series --layout series,run --references sz3 --rel 1e-3,1e-4 --model gr-mixture --json $$at/mixture.json
+	python3 setup/figures.py $$at
 	echo '== math functions'
 	bench $$at/waves.npy $$at/gaussian.npy --json $$at/math.json
 	echo '== the network'
-	(cd ../.. && cargo run --release -q -p swae-train -- bench gr-16)
+	cargo run --release -q -p swae-train -- bench gr-16
 	echo '== white noise'
 	bench $$at/noise.npy --json $$at/noise.json
 

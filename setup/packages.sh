@@ -21,7 +21,6 @@ if [ "$want" = all ]; then
     has unzip || need unzip
     has slurmctld || [ -x /usr/sbin/slurmctld ] || need slurm-wlm # the tests run jobs
     has munged || [ -x /usr/sbin/munged ] || need munge
-    need libzstd-dev # SZ3, beside which `make bench` measures
     python3 -c 'import ensurepip' 2>/dev/null || need python3-venv
     python3 -m pip --version >/dev/null 2>&1 || need python3-pip
 fi

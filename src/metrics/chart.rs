@@ -1,17 +1,26 @@
-//! Rate–distortion charts: PSNR against bits per value, a curve for each compressor.
+//! Charts of compressors: a curve for each, such as PSNR against bits per value or speed against
+//! ratio.
 
 use crate::font;
 use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use std::path::Path;
 
-/// A point of a curve.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
-    /// Bits per value.
-    pub bits: f64,
-    /// Peak signal-to-noise ratio in dB.
-    pub psnr: f64,
+/// A chart; x is on a logarithmic axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chart {
+    /// What stands above it.
+    pub title: String,
+    /// What x is.
+    pub x: String,
+    /// What y is.
+    pub y: String,
+    /// Whether y is on a logarithmic axis, too.
+    pub log_y: bool,
+    /// Its curves.
+    pub curves: Vec<Curve>,
 }
 
 /// A curve of a chart.
@@ -19,45 +28,70 @@ pub struct Point {
 pub struct Curve {
     /// Its name in the legend.
     pub name: String,
-    /// Its points, in the order in which a line joins them.
-    pub points: Vec<Point>,
+    /// x and y, in the order in which a line joins the points.
+    pub points: Vec<(f64, f64)>,
 }
 
-/// Draws curves into a PNG; bits are on a logarithmic axis.
+/// Pixels of a chart.
+const SIZE: (u32, u32) = (900, 600);
+
+/// Draws rows of charts into a PNG.
 ///
 /// # Errors
-/// Where the file cannot be written.
-pub fn rate_distortion(path: &Path, curves: &[Curve]) -> Result<()> {
+/// Where the file cannot be written, or there is no chart.
+pub fn draw(path: &Path, rows: &[Vec<Chart>]) -> Result<()> {
     font::register();
-    let (bits, psnr) = (extent(curves, |p| p.bits), extent(curves, |p| p.psnr));
-    let root = BitMapBackend::new(path, (1000, 700)).into_drawing_area();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let size = (SIZE.0 * columns as u32, SIZE.1 * rows.len() as u32);
+    let root = BitMapBackend::new(path, size).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .margin(16)
-        .x_label_area_size(48)
-        .y_label_area_size(56)
-        .build_cartesian_2d((bits.0 * 0.8..bits.1 * 1.25).log_scale(), psnr.0 - 3.0..psnr.1 + 3.0)?;
-    chart.configure_mesh().x_desc("bits per value").y_desc("PSNR / dB").draw()?;
-    for (i, Curve { name, points }) in curves.iter().enumerate() {
-        let colour = Palette99::pick(i).to_rgba();
-        let line = points.iter().map(|p| (p.bits, p.psnr));
-        let drawn = chart.draw_series(LineSeries::new(line, colour.stroke_width(2)).point_size(3))?;
-        drawn
-            .label(name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], colour.filled()));
+    let panels = root.split_evenly((rows.len(), columns));
+    for (row, panels) in rows.iter().zip(panels.chunks(columns.max(1))) {
+        for (chart, panel) in row.iter().zip(panels) {
+            let (lo, hi) = extent(&chart.curves, |(_, y)| y);
+            if chart.log_y {
+                chart.draw_on(panel, (lo * 0.8..hi * 1.25).log_scale())?;
+            } else {
+                chart.draw_on(panel, lo - 3.0..hi + 3.0)?;
+            }
+        }
     }
-    chart
-        .configure_series_labels()
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK)
-        .position(SeriesLabelPosition::LowerRight)
-        .draw()?;
     root.present()?;
     Ok(())
 }
 
+impl Chart {
+    fn draw_on<'a, Y: AsRangedCoord<Value = f64>>(
+        &self,
+        panel: &DrawingArea<BitMapBackend<'a>, Shift>,
+        y: Y,
+    ) -> Result<()>
+    where
+        Y::CoordDescType: ValueFormatter<f64>,
+    {
+        let (lo, hi) = extent(&self.curves, |(x, _)| x);
+        let mut chart = ChartBuilder::on(panel)
+            .caption(&self.title, ("sans-serif", 18))
+            .margin(16)
+            .x_label_area_size(48)
+            .y_label_area_size(56)
+            .build_cartesian_2d((lo * 0.8..hi * 1.25).log_scale(), y)?;
+        chart.configure_mesh().x_desc(&self.x).y_desc(&self.y).y_labels(20).draw()?;
+        for (i, Curve { name, points }) in self.curves.iter().enumerate() {
+            let colour = Palette99::pick(i).to_rgba();
+            let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(4);
+            let swatch = move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], colour.filled());
+            chart.draw_series(line)?.label(name).legend(swatch);
+        }
+        let legend = &mut chart.configure_series_labels();
+        legend.background_style(WHITE.mix(0.8)).border_style(BLACK);
+        legend.position(SeriesLabelPosition::LowerRight).draw()?;
+        Ok(())
+    }
+}
+
 /// The smallest and the largest of a coordinate.
-fn extent(curves: &[Curve], of: impl Fn(&Point) -> f64) -> (f64, f64) {
-    let all = curves.iter().flat_map(|curve| &curve.points).map(of);
+fn extent(curves: &[Curve], of: impl Fn((f64, f64)) -> f64) -> (f64, f64) {
+    let all = curves.iter().flat_map(|curve| &curve.points).map(|&point| of(point));
     all.fold((f64::MAX, f64::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)))
 }

@@ -2,7 +2,7 @@
 //! trainer have in common.
 //!
 //! [`quality`] compares a reconstruction with its original, [`picture`] draws slices of both,
-//! [`chart`] draws rate–distortion curves. Fields are arrays `[z, y, x]` of float64; nothing here
+//! [`chart`] draws curves of compressors. Fields are arrays `[z, y, x]` of float64; nothing here
 //! knows how they were compressed.
 
 pub mod chart;

@@ -7,9 +7,14 @@ use swae_codec::Element;
 pub trait ReferenceCompressor<T: Element>: Sync {
     /// Its name in the literature.
     fn name(&self) -> &'static str;
+    /// The version of the library.
+    fn version(&self) -> String;
+    /// What of the library it is: an algorithm or a mode.
+    fn setting(&self) -> &'static str;
     /// Whether it takes arrays of four axes.
     fn four_axes(&self) -> bool;
-    /// Compresses within an absolute error bound. A library without threads ignores `threads`.
+    /// Compresses within an absolute error bound. 0 threads are all that there
+    /// are; a library without threads ignores them.
     ///
     /// # Errors
     /// The library's error, or that it does not take this shape.
@@ -20,11 +25,6 @@ pub trait ReferenceCompressor<T: Element>: Sync {
     /// The library's error.
     fn decompress(&self, bytes: &[u8], shape: &[usize], threads: usize) -> Result<Vec<T>, String>;
 }
-
-/// An element type that all reference compressors take.
-pub trait ReferenceElement: Element + ::sz3::SZ3Compressible {}
-impl ReferenceElement for f32 {}
-impl ReferenceElement for f64 {}
 
 /// The axes that are longer than 1.
 pub(crate) fn long(shape: &[usize]) -> Vec<usize> {

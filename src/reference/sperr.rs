@@ -1,9 +1,9 @@
 //! SPERR (Li, Lindstrom, Clyne, IPDPS 2023): CDF 9/7 wavelets, SPECK, outlier corrections. Over its
 //! own C interface, with a point-wise error bound.
 
-use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
+use crate::compressor::{ReferenceCompressor, long};
 use std::ffi::c_void;
-use swae_codec::Dtype;
+use swae_codec::{Dtype, Element};
 
 /// SPERR with a point-wise error bound, in chunks of 256³ as its own program makes them.
 pub struct Sperr;
@@ -24,9 +24,17 @@ unsafe fn take<T: Copy>(memory: *mut c_void, count: usize) -> Vec<T> {
     }
 }
 
-impl<T: ReferenceElement> ReferenceCompressor<T> for Sperr {
+impl<T: Element> ReferenceCompressor<T> for Sperr {
     fn name(&self) -> &'static str {
         "SPERR"
+    }
+
+    fn version(&self) -> String {
+        "0.8.5".into()
+    }
+
+    fn setting(&self) -> &'static str {
+        "point-wise error"
     }
 
     fn four_axes(&self) -> bool {

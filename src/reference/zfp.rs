@@ -1,8 +1,8 @@
 //! ZFP (Lindstrom, IEEE TVCG 2014): a block transform of 4³ values. In fixed-accuracy mode, over its
 //! own C interface.
 
-use crate::compressor::{ReferenceCompressor, ReferenceElement, long};
-use swae_codec::Dtype;
+use crate::compressor::{ReferenceCompressor, long};
+use swae_codec::{Dtype, Element};
 use zfp_sys as z;
 
 /// ZFP in fixed-accuracy mode.
@@ -62,9 +62,19 @@ impl Drop for Handle {
     }
 }
 
-impl<T: ReferenceElement> ReferenceCompressor<T> for Zfp {
+impl<T: Element> ReferenceCompressor<T> for Zfp {
     fn name(&self) -> &'static str {
         "ZFP"
+    }
+
+    fn version(&self) -> String {
+        // SAFETY: a constant of the library: four bits for each of major, minor, patch and tweak.
+        let version = unsafe { z::zfp_library_version };
+        format!("{}.{}.{}", version >> 12, version >> 8 & 15, version >> 4 & 15)
+    }
+
+    fn setting(&self) -> &'static str {
+        "fixed accuracy"
     }
 
     fn four_axes(&self) -> bool {

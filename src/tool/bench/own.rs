@@ -1,7 +1,8 @@
 //! swae itself, on one field: in a layout of its own for grids, series and boxes.
 
-use super::measure::{Compressor, Task};
+use super::measure::{Compressor, Name, Task};
 use super::plan::{Layout, Plan};
+use super::settings::Setting;
 use anyhow::Result;
 use swae_codec::decode::decompress_boxes;
 use swae_codec::encode::compress_bounded;
@@ -11,6 +12,8 @@ use swae_codec::{Element, Field, FieldView};
 
 /// This library.
 pub struct Own<'a> {
+    /// How it encodes.
+    pub setting: &'a Setting,
     /// What is handed over.
     pub layout: Layout,
     /// Predictors and model.
@@ -18,19 +21,20 @@ pub struct Own<'a> {
 }
 
 impl<T: Element> Compressor<T> for Own<'_> {
-    fn name(&self) -> String {
-        "swae".into()
+    fn name(&self) -> Name {
+        Name::own(self.setting.name)
     }
 
     fn compress(&self, task: &Task<'_, T>, _: usize) -> Result<Vec<Vec<u8>>> {
-        let views = task.parts.iter().map(|part| Ok(FieldView::dense(part, task.count)?));
+        let views = task.parts().map(|part| Ok(FieldView::dense(part, task.count)?));
         let views = views.collect::<Result<Vec<_>>>()?;
+        let settings = |bound| self.plan.bounded(self.setting, bound);
         if self.layout != Layout::Series {
-            return Ok(vec![compress_bounded(&views, &self.plan.bounded(task.bounds[0]), None)?.0]);
+            return Ok(vec![compress_bounded(&views, &settings(task.bounds[0]), None)?.0]);
         }
         let mut history = History::default();
         let step = |(view, &bound): (&FieldView<'_, T>, &f64)| {
-            Ok(compress_bounded(&[*view], &self.plan.bounded(bound), Some(&mut history))?.0)
+            Ok(compress_bounded(&[*view], &settings(bound), Some(&mut history))?.0)
         };
         views.iter().zip(&task.bounds).map(step).collect()
     }

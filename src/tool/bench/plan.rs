@@ -1,5 +1,6 @@
 //! What `swae bench` measures: its flags, and the layouts in which fields are handed over.
 
+use super::settings::Setting;
 use crate::Selection;
 use crate::predictors::PredictorFlags;
 use anyhow::Result;
@@ -67,8 +68,8 @@ pub struct Arguments {
     /// predictor
     #[arg(long)]
     pub model: Option<String>,
-    /// Each timing is the best of so many
-    #[arg(long, default_value_t = 1)]
+    /// Each timing is the best of so many rounds, in each of which every compressor has its turn
+    #[arg(long, default_value_t = 3)]
     pub repeat: usize,
     /// Writes every single result to a JSON file
     #[arg(long, value_name = "FILE")]
@@ -76,6 +77,9 @@ pub struct Arguments {
     /// Draws PSNR against bits per value
     #[arg(long, value_name = "FILE")]
     pub png: Option<PathBuf>,
+    /// Draws speed against ratio, a point for each setting and bound
+    #[arg(long, value_name = "FILE")]
+    pub speed_png: Option<PathBuf>,
 }
 
 /// The flags, with the model at hand.
@@ -96,10 +100,10 @@ impl<'a> Plan<'a> {
         Ok(Self { arguments, predictors: arguments.predictors.set(), model })
     }
 
-    /// How swae encodes within an absolute bound.
-    pub fn bounded(&self, bound: f64) -> Bounded<'_> {
+    /// How swae encodes within an absolute bound in a setting.
+    pub fn bounded(&self, setting: &Setting, bound: f64) -> Bounded<'_> {
         let (predictors, model) = (self.predictors, self.model.as_deref());
-        Bounded { predictors, model, ..Bounded::new(Bound::Absolute(bound)) }
+        (setting.apply)(Bounded { predictors, model, ..Bounded::new(Bound::Absolute(bound)) })
     }
 
     /// The models that decode it.

@@ -1,9 +1,11 @@
 //! swae on all fields of a run, with inter-field prediction. A field's time is its share of the time
 //! of all.
 
-use super::measure::{Label, Row, Task, Timed, timed};
+use super::measure::{Case, Distortion, Name, Row, Task};
 use super::plan::{Layout, Plan};
-use super::sample::{Sample, width};
+use super::sample::Sample;
+use super::settings::{SETTINGS, Setting};
+use super::timing::{Coder, in_turns};
 use anyhow::{Context, Result};
 use swae_codec::history::History;
 use swae_codec::step::{StepField, StepStream, compress_step, decompress_step};
@@ -15,52 +17,74 @@ use swae_codec::{Element, FieldView};
 /// # Errors
 /// Those of the codec.
 pub fn measure<T: Element>(samples: &[Sample<T>], plan: &Plan<'_>, add: &mut impl FnMut(Row)) -> Result<()> {
-    for samples in samples.chunk_by(|a, b| (a.count, a.steps.len()) == (b.count, b.steps.len())) {
+    for samples in samples.chunk_by(|a, b| (a.count, a.steps()) == (b.count, b.steps())) {
         for &bound in &plan.arguments.rel {
+            let run = |setting| Run { samples, bound, setting, plan };
+            let runs: Vec<_> = SETTINGS.iter().map(run).collect();
             for &threads in &plan.arguments.threads {
-                Run { samples, bound, plan }.measure(threads)?.into_iter().for_each(&mut *add);
+                measure_runs(&runs, threads)?.into_iter().for_each(&mut *add);
             }
         }
     }
     Ok(())
 }
 
+/// Measures a run in all settings.
+fn measure_runs<T: Element>(runs: &[Run<'_, T>], threads: usize) -> Result<Vec<Row>> {
+    let Some(Run { samples, bound, plan, .. }) = runs.first() else { return Ok(Vec::new()) };
+    let raw = samples.iter().map(|sample| size_of_val(&sample.values[..])).sum();
+    let timed = in_turns(runs, threads, plan.arguments.repeat, |run, streams, decoded| {
+        run.distortions(streams, decoded)
+    })?;
+    let mut rows = Vec::new();
+    for (run, timed) in runs.iter().zip(timed) {
+        let (results, cost) = timed?;
+        let row = |(sample, result): (&Sample<T>, Distortion)| {
+            let case = Case { field: sample.name.clone(), layout: Layout::Run, bound: *bound, threads };
+            Row { case, name: Name::own(run.setting.name), result, speed: cost.of(raw) }
+        };
+        rows.extend(samples.iter().zip(results).map(row));
+    }
+    Ok(rows)
+}
+
 /// Fields of one shape, all their steps.
 struct Run<'a, T> {
     samples: &'a [Sample<T>],
     bound: f64,
+    setting: &'a Setting,
     plan: &'a Plan<'a>,
 }
 
 impl<T: Element> Run<'_, T> {
-    fn measure(&self, threads: usize) -> Result<Vec<Row>> {
-        let raw = self.samples.iter().flat_map(|s| &s.steps).map(|step| size_of_val(&step[..])).sum();
-        let repeat = self.plan.arguments.repeat;
-        let Timed { streams, decoded, cost } =
-            timed(threads, repeat, || self.compress(), |streams| self.decompress(streams))?;
-        let row = |(i, sample): (usize, &Sample<T>)| {
-            let parts = sample.steps.iter().map(|step| &step[..]).collect();
-            let bounds = sample.widths().into_iter().map(|width| width * self.bound).collect();
+    /// What each field took, and its errors.
+    fn distortions(&self, streams: &[Vec<Vec<u8>>], decoded: &[Vec<Vec<T>>]) -> Result<Vec<Distortion>> {
+        let distortion = |(i, sample): (usize, &Sample<T>)| {
+            let bounds = sample.widths.iter().map(|width| width * self.bound).collect();
             let stored = streams.iter().map(|step| step[i].len()).sum();
-            let (field, layout, bound) = (&sample.name[..], Layout::Run, self.bound);
-            let label = Label { field, layout, bound, codec: "swae", threads };
-            Task { parts, count: sample.count, bounds }.row(&decoded[i], stored, cost.of(raw), label)
+            Task { values: &sample.values, count: sample.count, bounds }.distortion(stored, &decoded[i])
         };
-        self.samples.iter().enumerate().map(row).collect()
+        self.samples.iter().enumerate().map(distortion).collect()
     }
+}
 
-    /// Streams, `[step][field]`.
-    fn compress(&self) -> Result<Vec<Vec<Vec<u8>>>> {
+impl<T: Element> Coder for Run<'_, T> {
+    /// `[step][field]`.
+    type Streams = Vec<Vec<Vec<u8>>>;
+    /// `[field][step]`.
+    type Values = Vec<Vec<Vec<T>>>;
+
+    fn compress(&self) -> Result<Self::Streams> {
         let mut histories: Vec<_> = self.samples.iter().map(|_| History::default()).collect();
-        let steps = self.samples.first().map_or(0, |s| s.steps.len());
+        let steps = self.samples.first().map_or(0, Sample::steps);
         let mut step = |t: usize| {
-            let views = self.samples.iter().map(|s| Ok([FieldView::dense(&s.steps[t], s.count)?]));
+            let views = self.samples.iter().map(|s| Ok([FieldView::dense(s.step(t), s.count)?]));
             let views = views.collect::<Result<Vec<_>>>()?;
             let fields = self.samples.iter().zip(&views).zip(&mut histories);
             let fields = fields.map(|((sample, views), history)| StepField {
                 name: &sample.name,
                 views,
-                settings: self.plan.bounded(width(&sample.steps[t]) * self.bound),
+                settings: self.plan.bounded(self.setting, sample.widths[t] * self.bound),
                 history,
             });
             let encoded = compress_step(fields.collect());
@@ -69,8 +93,7 @@ impl<T: Element> Run<'_, T> {
         (0..steps).map(&mut step).collect()
     }
 
-    /// Values, `[field][step]`.
-    fn decompress(&self, streams: &[Vec<Vec<u8>>]) -> Result<Vec<Vec<Vec<T>>>> {
+    fn decompress(&self, streams: &Self::Streams) -> Result<Self::Values> {
         let models = self.plan.models();
         let mut histories: Vec<_> = self.samples.iter().map(|_| History::default()).collect();
         let mut out: Vec<Vec<Vec<T>>> = self.samples.iter().map(|_| Vec::new()).collect();

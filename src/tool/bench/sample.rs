@@ -7,14 +7,16 @@ use swae_codec::bound::ValueRange;
 use swae_codec::{Dtype, Element, Field, FieldView};
 use swae_store::{Decoder, open};
 
-/// One field: `[step][value]`, with the shape of a step.
+/// One field, all its steps.
 pub struct Sample<T> {
     /// Its name, with the file's where there are several.
     pub name: String,
-    /// Values of each step.
-    pub steps: Vec<Vec<T>>,
-    /// `[nx, ny, nz]`.
+    /// Values of all steps, one behind the other.
+    pub values: Vec<T>,
+    /// `[nx, ny, nz]` of a step.
     pub count: [usize; 3],
+    /// The width of each step's value range.
+    pub widths: Vec<f64>,
 }
 
 /// A field of either type.
@@ -48,19 +50,25 @@ impl<T: Element> Sample<T> {
     fn new(name: String, steps: Vec<Field>) -> Result<Self> {
         let count = steps[0].count();
         ensure!(steps.iter().all(|f| f.count() == count), "{name}: the shape changes from step to step");
-        let values = |field: Field| field.into_array().map(|array| array.into_raw_vec_and_offset().0);
-        Ok(Self { name, count, steps: steps.into_iter().filter_map(values).collect() })
+        let (mut values, mut widths) = (Vec::new(), Vec::new());
+        for array in steps.into_iter().filter_map(Field::into_array::<T>) {
+            let (step, _) = array.into_raw_vec_and_offset();
+            widths.push(ValueRange::of(&FieldView::dense(&step, count)?).width());
+            values.extend(step);
+        }
+        Ok(Self { name, values, count, widths })
     }
 
-    /// The width of each step's value range.
-    pub fn widths(&self) -> Vec<f64> {
-        self.steps.iter().map(|step| width(step)).collect()
+    /// How many steps it has.
+    pub fn steps(&self) -> usize {
+        self.widths.len()
     }
-}
 
-/// The width of the value range.
-pub fn width<T: Element>(values: &[T]) -> f64 {
-    FieldView::dense(values, [values.len(), 1, 1]).map_or(0.0, |view| ValueRange::of(&view).width())
+    /// The values of a step.
+    pub fn step(&self, step: usize) -> &[T] {
+        let size = self.values.len() / self.steps();
+        &self.values[step * size..][..size]
+    }
 }
 
 /// Names of the selected fields of a file's last step.

@@ -1,0 +1,120 @@
+//! What compressing and decompressing take: time and memory, of several compressors in turns.
+
+use crate::memory::peak_of;
+use anyhow::Result;
+use rayon::ThreadPool;
+use serde::Serialize;
+
+/// What is timed.
+pub trait Coder: Sync {
+    /// What compressing gives.
+    type Streams: Send + Sync;
+    /// What decompressing gives back.
+    type Values: Send;
+    /// Compresses what it has at hand.
+    ///
+    /// # Errors
+    /// The compressor's error.
+    fn compress(&self) -> Result<Self::Streams>;
+    /// Decompresses what `compress` gave.
+    ///
+    /// # Errors
+    /// The compressor's error.
+    fn decompress(&self, streams: &Self::Streams) -> Result<Self::Values>;
+}
+
+/// Seconds and bytes that compressing and decompressing took.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    compress: f64,
+    decompress: f64,
+    peak: u64,
+}
+
+/// The same in units of the data.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Speed {
+    /// Of uncompressed data.
+    pub compress_mb_s: f64,
+    /// Of uncompressed data.
+    pub decompress_mb_s: f64,
+    /// Peak memory of compressing, in units of the data.
+    pub peak_memory: f64,
+}
+
+impl Cost {
+    /// In units of so many bytes.
+    pub fn of(self, raw: usize) -> Speed {
+        let raw = raw as f64;
+        Speed {
+            compress_mb_s: raw / self.compress / 1e6,
+            decompress_mb_s: raw / self.decompress / 1e6,
+            peak_memory: self.peak as f64 / raw,
+        }
+    }
+}
+
+/// Times coders on so many threads, the best of so many rounds. In a round each has its turn, so what
+/// else the machine does slows all of them alike; on one thread CPU time counts. `judge` is given what
+/// came of the first round.
+///
+/// # Errors
+/// Where there can be no such threads; of each coder, its error.
+pub fn in_turns<C: Coder, J>(
+    coders: &[C],
+    threads: usize,
+    rounds: usize,
+    judge: impl Fn(&C, &C::Streams, &C::Values) -> Result<J>,
+) -> Result<Vec<Result<(J, Cost)>>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let clock = if threads == 1 { Clock::Cpu } else { Clock::Wall };
+    let first = |coder: &C| {
+        // It warms up, too.
+        let peak = peak_of(|| pool.install(|| coder.compress().map(drop)))?;
+        let (streams, values, mut cost) = round(&pool, clock, coder)?;
+        cost.peak = peak;
+        Ok((judge(coder, &streams, &values)?, cost))
+    };
+    let mut all: Vec<Result<(J, Cost)>> = coders.iter().map(first).collect();
+    for _ in 1..rounds {
+        for (coder, timed) in coders.iter().zip(&mut all) {
+            let Ok((_, best)) = timed else { continue };
+            let (_, _, cost) = round(&pool, clock, coder)?;
+            best.compress = best.compress.min(cost.compress);
+            best.decompress = best.decompress.min(cost.decompress);
+        }
+    }
+    Ok(all)
+}
+
+fn round<C: Coder>(pool: &ThreadPool, clock: Clock, coder: &C) -> Result<(C::Streams, C::Values, Cost)> {
+    let start = clock.seconds();
+    let streams = pool.install(|| coder.compress())?;
+    let compressed = clock.seconds();
+    let values = pool.install(|| coder.decompress(&streams))?;
+    let decompressed = clock.seconds();
+    let cost = Cost { compress: compressed - start, decompress: decompressed - compressed, peak: 0 };
+    Ok((streams, values, cost))
+}
+
+/// What time is told by.
+#[derive(Clone, Copy)]
+enum Clock {
+    /// CPU time of the process: that of a single thread, whatever other programs take of its core.
+    Cpu,
+    /// Time that passes.
+    Wall,
+}
+
+impl Clock {
+    fn seconds(self) -> f64 {
+        let id = match self {
+            Self::Cpu => libc::CLOCK_PROCESS_CPUTIME_ID,
+            Self::Wall => libc::CLOCK_MONOTONIC,
+        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: it writes the time and nothing else. Both clocks exist on every POSIX system.
+        unsafe { libc::clock_gettime(id, &mut time) };
+        time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
+    }
+}
