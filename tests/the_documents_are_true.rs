@@ -304,6 +304,11 @@ fn succeeds(command: &mut Command) {
 }
 
 #[test]
+fn tables_have_the_form_in_which_they_are_measured() {
+    succeeds(Command::new("python3").arg(tree("setup/figures.py")).arg("--check"));
+}
+
+#[test]
 fn the_python_program_runs() {
     let cache = std::env::var_os("SWAE_DEPS").map(PathBuf::from);
     let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/swae"));
