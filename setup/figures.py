@@ -1,9 +1,8 @@
 """Puts what `make bench` measured into README.md and docs/performance.md: figures.py FOLDER
 
-FOLDER has what `swae bench --json` wrote. Each table of TABLES replaces what stands below its comment
-`<!-- figures: NAME -->`, a table or PENDING, and the versions of the reference compressors those of the sentence that
-names them. `figures.py --check` measures nothing: it says whether the tables in the documents have the form that it
-gives them.
+FOLDER has what `swae bench --json` wrote. Each table of TABLES, and the picture, replaces what stands below its comment
+`<!-- figures: NAME -->`, and the versions of the reference compressors those of the sentence that names them.
+`figures.py --check` measures nothing: it says whether the tables in the documents have the form that it gives them.
 """
 
 import json
@@ -161,7 +160,8 @@ TABLES = {
     "parts": parts,
     "inter-field": interfield,
 }
-PENDING = "`make bench` writes this table.\n"
+PENDING = "`make bench` writes this.\n"
+PICTURE = "![Speed against compression ratio, one thread and all](speed.png)\n"
 NAMED = re.compile(r"SZ3 [\d.]+\d, ZFP [\d.]+\d and SPERR [\d.]+\d")
 MARKED = re.compile(r"<!-- figures: (.+) -->\n((?:.+\n)*)")
 
@@ -169,6 +169,10 @@ MARKED = re.compile(r"<!-- figures: (.+) -->\n((?:.+\n)*)")
 def markdown(rows):
     header, *rows = ("| " + " | ".join(row) + " |\n" for row in rows)
     return header + "|---" * (header.count("|") - 1) + "|\n" + "".join(rows)
+
+
+def content(name, benches):
+    return PICTURE if name == "speed against ratio" else markdown(TABLES[name](benches))
 
 
 def write(folder):
@@ -179,7 +183,7 @@ def write(folder):
         if not NAMED.search(text):
             sys.exit(f"{document} does not name the versions of the reference compressors")
         text = NAMED.sub("{}, {} and {}".format(*map(benches["grid"].title, REFERENCES)), text)
-        marked = lambda m: f"<!-- figures: {m[1]} -->\n" + markdown(TABLES[m[1]](benches))
+        marked = lambda m: f"<!-- figures: {m[1]} -->\n" + content(m[1], benches)
         document.write_text(MARKED.sub(marked, text), encoding="utf-8")
 
 
@@ -194,8 +198,11 @@ def check():
     for document in DOCUMENTS:
         for name, table in MARKED.findall(document.read_text(encoding="utf-8")):
             at = f"{document}: the table of '{name}'"
+            if table in (PENDING, PICTURE):
+                found.append(name)
+                continue
             rows = [[cell.strip() for cell in row[1:-1].split("|")] for row in table.splitlines()]
-            if name not in TABLES or (len(rows) < 3 and table != PENDING):
+            if name not in TABLES or len(rows) < 3:
                 sys.exit(f"{at} is none of {', '.join(TABLES)}, or is no table")
             for row in rows[2:]:
                 bad = [cell for cell in row if not CELL.fullmatch(cell)]

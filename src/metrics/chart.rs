@@ -4,6 +4,7 @@
 use crate::font;
 use anyhow::Result;
 use plotters::coord::Shift;
+use plotters::coord::combinators::WithKeyPoints;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use std::path::Path;
@@ -50,7 +51,7 @@ pub fn draw(path: &Path, rows: &[Vec<Chart>]) -> Result<()> {
         for (chart, panel) in row.iter().zip(panels) {
             let (lo, hi) = extent(&chart.curves, |(_, y)| y);
             if chart.log_y {
-                chart.draw_on(panel, (lo * 0.8..hi * 1.25).log_scale())?;
+                chart.draw_on(panel, logarithmic(lo * 0.8, hi * 1.25))?;
             } else {
                 chart.draw_on(panel, lo - 3.0..hi + 3.0)?;
             }
@@ -75,8 +76,10 @@ impl Chart {
             .margin(16)
             .x_label_area_size(48)
             .y_label_area_size(56)
-            .build_cartesian_2d((lo * 0.8..hi * 1.25).log_scale(), y)?;
-        chart.configure_mesh().x_desc(&self.x).y_desc(&self.y).y_labels(20).draw()?;
+            .build_cartesian_2d(logarithmic(lo * 0.8, hi * 1.25), y)?;
+        let label = |v: &f64| format!("{v}");
+        let mesh = &mut chart.configure_mesh();
+        mesh.x_desc(&self.x).y_desc(&self.y).x_label_formatter(&label).y_label_formatter(&label).draw()?;
         for (i, Curve { name, points }) in self.curves.iter().enumerate() {
             let colour = Palette99::pick(i).to_rgba();
             let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(4);
@@ -88,6 +91,13 @@ impl Chart {
         legend.position(SeriesLabelPosition::LowerRight).draw()?;
         Ok(())
     }
+}
+
+/// A logarithmic axis with labels at 1, 2 and 5 of every power of ten, however few powers there are.
+fn logarithmic(lo: f64, hi: f64) -> WithKeyPoints<LogCoord<f64>> {
+    let decades = lo.log10().floor() as i32..=hi.log10().ceil() as i32;
+    let labels = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10.0f64.powi(decade)));
+    (lo..hi).log_scale().with_key_points(labels.filter(|label| (lo..hi).contains(label)).collect())
 }
 
 /// The smallest and the largest of a coordinate.

@@ -60,7 +60,9 @@ pub fn tables(rows: &[Row]) -> Vec<Table> {
         bounds.dedup();
         Table { layout, threads, bounds: bounds.into_iter().map(|bound| AtBound::of(&rows, bound)).collect() }
     };
-    tables.into_iter().map(table).collect()
+    let mut tables: Vec<Table> = tables.into_iter().map(table).collect();
+    tables.sort_by_key(|table| (table.layout, table.threads == 0, table.threads));
+    tables
 }
 
 impl AtBound {
