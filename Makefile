@@ -20,6 +20,7 @@ help:
 	echo 'make train-data  the evolutions that the model of GR fields is trained on'
 	echo 'make fit     fits the initial tables of the entropy coder again and compares them (half an hour)'
 	echo 'make docs    the site of the documents, in build/site'
+	echo 'make golden  writes the golden files of the format again, until its version is released'
 	echo 'make header  writes include/swae.h again after a change of src/capi'
 	echo 'make fuzz FUZZ_SECONDS=60   fuzzes each target so long (make seeds: what it found out, as inputs to start from)'
 	echo 'make ptx     compiles the kernel for GPUs again after a change of src/codec/cuda'
@@ -207,6 +208,17 @@ seeds:
 fuzz-calls: examples
 	@. setup/env.sh
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test -q --release -p swae-tests --test any_sequence_of_calls_gets_a_status -- --nocapture
+
+# Until format version 1 is released: its golden files and pinned sizes, anew. BP5 outputs are among them.
+.PHONY: golden
+golden:
+	@. setup/env.sh
+	[ -n "$$SWAE_FEATURES" ] || { echo 'make golden needs ADIOS2: setup/adios2.sh' >&2; exit 1; }
+	rm -rf src/codec/tests/golden src/store/tests/golden
+	export SWAE_WRITE_GOLDEN=1 SWAE_PIN_SIZES=1
+	cargo test --release -q -p swae-codec --test golden
+	cargo test --release -q -p swae-store --features adios2 --test golden
+	git status --short src/codec/tests/golden src/store/tests/golden
 
 header:
 	@. setup/env.sh

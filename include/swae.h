@@ -487,14 +487,15 @@ swae_status swae_compress(const swae_field *field,
                           size_t *length,
                           swae_message *message);
 
-/// @brief Type and shape of a stream. It may be called from any thread.
+/// @brief Type and shape of a stream, of which the head is verified. It may be called from any
+/// thread.
 ///
 /// @param stream        the stream
 /// @param length        its bytes
 /// @param[out] dtype    a swae_dtype; may be NULL
 /// @param[out] count    points of its box along x, y, z; may be NULL
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK; SWAE_ERROR_CORRUPT where the stream is damaged or is none of swae;
+/// @return SWAE_OK; SWAE_ERROR_CORRUPT where the head is damaged or the stream is none of swae;
 ///         SWAE_ERROR_VERSION where a later library has written it; SWAE_ERROR_ARGUMENT where it is
 ///         NULL; SWAE_ERROR_UNSUPPORTED where it holds more than one box
 swae_status swae_stream_shape(const void *stream,

@@ -4,18 +4,29 @@
 use arbitrary::Arbitrary;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use swae_codec::stream::Header;
+use swae_codec::stream::{Header, reseal};
 
 pub mod mutate;
 
-/// The beginning of a stream: magic and version.
-pub const STREAM: &[u8] = b"SWAE\x01\x00";
+/// The beginning of a stream: magic, version, and that one checksum is that of all bytes.
+pub const STREAM: &[u8] = b"SWAE\x01\x00\x00";
 
 /// The bytes after this beginning and before their checksum.
 pub fn sealed(beginning: &[u8], bytes: &[u8]) -> Vec<u8> {
     let mut out = beginning.to_vec();
     out.extend_from_slice(bytes);
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out
+}
+
+/// A stream of any bytes, of which so many are the head; none where one checksum is that of all.
+pub fn any_stream(head: u8, bytes: &[u8]) -> Vec<u8> {
+    let (head, tiles) = bytes.split_at(bytes.len().min(usize::from(head % 0x80)));
+    if head.is_empty() {
+        return sealed(STREAM, tiles);
+    }
+    let mut out = [&STREAM[..6], &[head.len() as u8], head, &[0; 4], tiles].concat();
+    reseal(&mut out);
     out
 }
 
@@ -32,9 +43,10 @@ pub enum Change {
     Cut(u16, u8),
 }
 
-/// A stream with changes behind its first `keep` bytes, and the checksum made right.
+/// A stream with changes behind its first `keep` bytes, and the checksums made right.
 pub fn changed(stream: &[u8], keep: usize, changes: &[Change]) -> Vec<u8> {
-    let mut body = stream[..stream.len() - 4].to_vec();
+    let is_one = checksum_at(stream) + 4 == stream.len();
+    let mut body = stream[..stream.len() - if is_one { 4 } else { 0 }].to_vec();
     for &change in changes {
         let rest = body.len() - keep;
         if rest == 0 {
@@ -53,12 +65,25 @@ pub fn changed(stream: &[u8], keep: usize, changes: &[Change]) -> Vec<u8> {
             }
         }
     }
-    sealed(&body, &[])
+    if is_one {
+        body.extend_from_slice(&[0; 4]);
+    }
+    reseal(&mut body);
+    body
 }
 
-/// The checksum that a stream ends with.
+/// Where the checksum of a stream is that names it: at its end, or behind a head of less than 128
+/// bytes.
+fn checksum_at(stream: &[u8]) -> usize {
+    match stream[6] {
+        0 => stream.len() - 4,
+        head => (7 + usize::from(head)).min(stream.len() - 4),
+    }
+}
+
+/// The checksum that names a stream.
 pub fn checksum(stream: &[u8]) -> [u8; 4] {
-    *stream.last_chunk().expect("a stream has a checksum")
+    *stream[checksum_at(stream)..].first_chunk().expect("a stream has a checksum")
 }
 
 /// Puts the checksum of a changed stream in place of that of the whole one, where the next step or

@@ -1,6 +1,8 @@
 //! Mutations of a valid file that keep it nearly one: bytes and numbers are changed, in binary and
 //! in text, and parts are taken away or doubled. All positions wrap, so any bytes are mutations.
 
+use swae_codec::stream;
+
 /// Numbers at the limits of arithmetic.
 const NUMBERS: [u64; 12] = [
     0, 1, 2, 7, 0x7f, 0xff, 1 << 16, u32::MAX as u64, 1 << 32, i64::MAX as u64, 1 << 63, u64::MAX,
@@ -69,9 +71,8 @@ pub fn reseal(file: &mut [u8]) {
     };
     let Some((mut begin, lengths)) = lengths() else { return };
     for length in lengths {
-        let Some(end) = begin.checked_add(length).filter(|end| *end <= file.len() && length >= 4) else { return };
-        let sum = crc32fast::hash(&file[begin..end - 4]);
-        file[end - 4..end].copy_from_slice(&sum.to_le_bytes());
+        let Some(end) = begin.checked_add(length).filter(|end| *end <= file.len()) else { return };
+        stream::reseal(&mut file[begin..end]);
         begin = end;
     }
 }

@@ -11,14 +11,17 @@ use swae_codec::stream::Stream;
 use swae_codec::{Bound, FieldView, Models};
 use swae_fuzz::{Change, STREAM, allowed_memory, changed, checksum, is_small, memory_of, relink};
 
-/// Three steps each of a grid and of a list of boxes.
-static SERIES: LazyLock<[Vec<Vec<u8>>; 2]> = LazyLock::new(|| {
+/// Three steps each of a grid, of a list of boxes, and of tiles with checksums of their own.
+static SERIES: LazyLock<[Vec<Vec<u8>>; 3]> = LazyLock::new(|| {
     let grid = vec![[20, 13, 9]];
     let leaves = vec![[8; 3]; 27];
-    [grid, leaves].map(|boxes| {
+    let tiles = vec![[70, 24, 9]];
+    [grid, leaves, tiles].map(|boxes| {
         let mut history = History::default();
         let step = |t: usize| {
-            let value = |b: usize, i: usize| (0.02 * (i + 31 * b) as f64 + 0.3 * t as f64).sin();
+            let rough = boxes[0][0] == 70;
+            let noise = |i: usize| if rough { (i * i % 101) as f64 } else { 0.0 };
+            let value = |b: usize, i: usize| (0.02 * (i + 31 * b) as f64 + 0.3 * t as f64).sin() + noise(i);
             let values: Vec<Vec<f64>> = (0..boxes.len())
                 .map(|b| (0..boxes[b].iter().product()).map(|i| value(b, i)).collect())
                 .collect();
@@ -35,12 +38,12 @@ static SERIES: LazyLock<[Vec<Vec<u8>>; 2]> = LazyLock::new(|| {
     })
 });
 
-fuzz_target!(|input: (bool, bool, [Vec<Change>; 3])| {
-    let (leaves, skips, changes) = input;
+fuzz_target!(|input: (u8, bool, [Vec<Change>; 3])| {
+    let (which, skips, changes) = input;
     let models = Models::built_in();
     let mut history = History::default();
     let (mut before, mut now) = ([0; 4], [0; 4]);
-    for (step, changes) in SERIES[usize::from(leaves)].iter().zip(&changes) {
+    for (step, changes) in SERIES[usize::from(which % 3)].iter().zip(&changes) {
         let mut whole = step.clone();
         relink(&mut whole, before, now);
         let damaged = changed(&whole, STREAM.len(), changes);

@@ -7,7 +7,7 @@ use crate::session::{read_options, swae_options, text};
 use crate::status::{Failure, argument, catch_panics, swae_status};
 use std::ffi::{c_char, c_void};
 use swae_codec::decode::decompress_box;
-use swae_codec::stream::header;
+use swae_codec::stream::{header, max_raw_size};
 use swae_codec::threads::with_limit;
 use swae_codec::{Compression, Dtype, Element, Field, Models, compress};
 use swae_insitu::Options;
@@ -49,16 +49,10 @@ pub unsafe extern "C" fn swae_compress_bound(field: *const swae_field) -> usize 
     let bound = catch_panics(|| {
         // SAFETY: the caller's contract.
         let field = unsafe { extensible::read(field)? };
-        let size = dtype(field.dtype)?.size();
-        let bytes = field.count.iter().try_fold(size, |n, &c| n.checked_mul(c));
-        Ok(bytes.and_then(max_compressed_size).unwrap_or(0))
+        // What cannot be compressed is stored as it is.
+        Ok(max_raw_size(field.count, dtype(field.dtype)?).unwrap_or(0))
     });
     bound.unwrap_or(0)
-}
-
-/// The largest stream of so many bytes of values: the values themselves and a header.
-fn max_compressed_size(bytes: usize) -> Option<usize> {
-    bytes.checked_add(64)
 }
 
 /// @brief Compresses a box into the caller's memory. It may be called from any thread.
@@ -129,8 +123,7 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
     let code = || -> Result<Vec<u8>, swae_codec::Error> {
         let bytes = compress(&view, &compression)?;
         // What cannot be compressed is stored uncompressed.
-        let max = max_compressed_size(view.count().iter().product::<usize>() * T::DTYPE.size());
-        if max.is_some_and(|max| bytes.len() > max) {
+        if max_raw_size(view.count(), T::DTYPE).is_some_and(|most| bytes.len() > most) {
             return compress(&view, &Compression::raw());
         }
         Ok(bytes)
@@ -138,14 +131,15 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
     with_limit(options.threads, code).map_err(|e| swae_insitu::Error::from(e).into())
 }
 
-/// @brief Type and shape of a stream. It may be called from any thread.
+/// @brief Type and shape of a stream, of which the head is verified. It may be called from any
+/// thread.
 ///
 /// @param stream        the stream
 /// @param length        its bytes
 /// @param[out] dtype    a swae_dtype; may be NULL
 /// @param[out] count    points of its box along x, y, z; may be NULL
 /// @param[out] message  the error message; may be NULL
-/// @return SWAE_OK; SWAE_ERROR_CORRUPT where the stream is damaged or is none of swae;
+/// @return SWAE_OK; SWAE_ERROR_CORRUPT where the head is damaged or the stream is none of swae;
 ///         SWAE_ERROR_VERSION where a later library has written it; SWAE_ERROR_ARGUMENT where it is
 ///         NULL; SWAE_ERROR_UNSUPPORTED where it holds more than one box
 #[unsafe(no_mangle)]

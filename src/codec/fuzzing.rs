@@ -22,9 +22,8 @@ use crate::predict::interfield::{InterField, InterFieldPrediction, ReferenceFiel
 use crate::predict::reference::ReferenceStep;
 use crate::predict::tile::{References, Tile};
 use crate::predict::{Predictor, PredictorMask};
-use crate::stream::{self, Region};
+use crate::stream::{BOUNDED, Content, Region, seal};
 use crate::tiling::{Piece, entries_of, tiles, windows};
-use crate::view::FieldView;
 use crate::wire::{combined_checksum, write_varint};
 use std::sync::Arc;
 
@@ -126,7 +125,7 @@ pub fn stream_of_symbols<T: Element>(
     let pieces = tiles(boxes);
     let mut decisions = Decisions { left: recipe.decisions, bits: 0, bits_left: 0 };
     let (autoencoder, mixing) = (preamble.autoencoder(models)?, preamble.mixing_network(models)?);
-    let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
+    let mut tiles = Vec::new();
     for (i, mut windows) in windows(&pieces, boxes, &whole, &mut out).into_iter().enumerate() {
         let mut entries = entries_of(&pieces[i]);
         let previous = previous.map(|step| &step.tiles[i]);
@@ -152,17 +151,12 @@ pub fn stream_of_symbols<T: Element>(
             latents(autoencoder.as_ref(), &tile, &preamble, &mut decisions, entries.len());
         let mut writer = Generator::new(&mut decisions);
         decode_tile(tile, &entries, &mut writer, &predictions, missing, Some(&mut windows), check);
-        let tile = [mask_bytes, latents, writer.writer.finish()].concat();
-        write_varint(tile.len() as u64, &mut lengths);
-        bytes.extend(tile);
+        tiles.push([mask_bytes, latents, writer.writer.finish()].concat());
     }
-    let mut payload = Vec::new();
-    preamble.write(&mut payload);
-    payload.extend(lengths);
-    payload.extend(bytes);
-    let views = values.iter().zip(boxes).map(|(values, &count)| FieldView::dense(values, count));
-    let stream = stream::seal(&views.collect::<Result<Vec<_>>>()?, stream::BOUNDED, &payload);
-    Ok(Some((stream?, values)))
+    let mut head = Vec::new();
+    preamble.write(&mut head);
+    let content = Content { dtype: T::DTYPE, mode: BOUNDED, boxes, preamble: &head, tiles: &tiles };
+    Ok(Some((seal(&content)?.0, values)))
 }
 
 fn preamble<T>(

@@ -4,7 +4,7 @@ use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
 use crate::preamble::Preamble;
 use crate::predict::reference::ReferenceStep;
-use crate::wire::checksum;
+use crate::stream::Stream;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -92,9 +92,8 @@ impl History {
     }
 
     /// Whether this stream is its last step.
-    pub fn ends_with(&self, stream: &[u8]) -> bool {
-        let sum = checksum(stream);
-        self.last.iter().flatten().any(|last| last.checksum == sum)
+    pub fn ends_with(&self, stream: &Stream<'_>) -> bool {
+        self.last.iter().flatten().any(|last| last.checksum == stream.checksum())
     }
 
     /// Whether a step with this preamble can be decoded next.

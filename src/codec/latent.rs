@@ -1,12 +1,13 @@
 //! Latent mode: a block is stored as the encoder's latents and its mean and standard deviation,
 //! nothing else.
 //!
-//! The rate is fixed (with 16 latents in f16: 40 bytes a block of float32, 44 of float64) and no
+//! A tile has the norms of its blocks, then the latents of those that have any, then the values of
+//! the others. The rate is fixed (with 16 latents in f16: 40 bytes a block of float32, 44 of float64) and no
 //! error is promised. Blocks that the network has no business with keep their values: constant
 //! blocks by their one value, blocks with NaN, infinities or a value range outside the range of
 //! float32 by all of them. The bytes are laid out in docs/format.md.
 
-use crate::blocks::{BlockGrid, EDGE, VALUES, deviation, gather, mean};
+use crate::blocks::{BlockGrid, VALUES, deviation, gather, mean};
 use crate::device::Device;
 use crate::element::Element;
 use crate::engine::{Engine, LANES, Lanes};
@@ -16,10 +17,11 @@ use crate::model::{Model, ModelId};
 use crate::models::Models;
 use crate::network::Network;
 use crate::threads;
+use crate::tiling::{Piece, Window, tiles};
 use crate::view::FieldView;
-use crate::wire::ByteReader;
+use crate::wire::{ByteReader, write_varint};
 use half::f16;
-use std::ops::Range;
+use std::array::from_fn;
 
 /// How a latent is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -118,57 +120,102 @@ impl<T: Element> Norm<T> {
     }
 }
 
-/// Encodes a box with a model.
+/// Encodes a box with a model: what the head of its stream says of the mode, and the tiles.
 ///
 /// # Errors
 /// [`Error::Model`] where the model has no encoder.
-pub fn encode<T: Element>(
+pub(crate) fn encode<T: Element>(
     view: &FieldView<'_, T>,
     model: &Model,
     coding: LatentCoding,
     device: &Device,
-) -> Result<Vec<u8>> {
-    let grid = BlockGrid::new(view.count());
-    let tasks = grid.len().div_ceil(LANES);
-    threads::call(tasks, || encode_blocks(view, &grid, model, coding, device))
+) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
+    let tiles = tiles(&[view.count()]);
+    let parts: Vec<_> = tiles.iter().flatten().map(|piece| view.part(piece.start, piece.count)).collect();
+    let blocks: usize = parts.iter().map(|part| BlockGrid::new(part.count()).len()).sum();
+    let tasks = parts.len().max(blocks.div_ceil(LANES));
+    threads::call(tasks, || encode_tiles(&parts, blocks, model, coding, device))
 }
 
 #[allow(clippy::arithmetic_side_effects, reason = "an encoder counts its own blocks")]
-fn encode_blocks<T: Element>(
-    view: &FieldView<'_, T>,
-    grid: &BlockGrid,
+fn encode_tiles<T: Element>(
+    parts: &[FieldView<'_, T>],
+    blocks: usize,
     model: &Model,
     coding: LatentCoding,
     device: &Device,
-) -> Result<Vec<u8>> {
+) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     let latent = model.metadata.architecture.latent;
-    // Norms, numbers of blocks, and latents, which are there twice for a moment.
-    memory::room(grid.len() * (size_of::<Norm<T>>() + size_of::<usize>() + 2 * latent * size_of::<f32>()))?;
-    let norms: Vec<Norm<T>> = threads::map(0..grid.len(), |block| Norm::of(view, grid, block));
-    let of_kind = |kind| {
-        let norms = &norms;
-        (0..norms.len()).filter(move |&b| norms[b].kind().is_ok_and(|k| k == kind))
+    // Norms, places of blocks, and latents, which are there twice for a moment.
+    let of_a_block = size_of::<Norm<T>>() + size_of::<[usize; 2]>() + 2 * latent * size_of::<f32>();
+    memory::room(blocks * of_a_block)?;
+    let norms_of = |part: &FieldView<'_, T>| {
+        let grid = BlockGrid::new(part.count());
+        (0..grid.len()).map(|block| Norm::of(part, &grid, block)).collect::<Vec<_>>()
     };
-    let coded: Vec<usize> = of_kind(Kind::Coded).collect();
+    let norms: Vec<Vec<Norm<T>>> = threads::map(parts, norms_of);
+    let of_kind = |tile: usize, kind| {
+        let norms = &norms[tile];
+        (0..norms.len()).filter(move |&block| norms[block].kind().is_ok_and(|k| k == kind))
+    };
+    let coded = (0..parts.len()).flat_map(|tile| of_kind(tile, Kind::Coded).map(move |block| (tile, block)));
+    let coded: Vec<_> = coded.collect();
     let normal = |i: usize| {
-        let Norm { offset, scale } = norms[coded[i]];
-        gather(view, grid.block(coded[i])).map(|v| ((v - offset.to_f64()) / f64::from(scale)) as f32)
+        let (tile, block) = coded[i];
+        let (part, Norm { offset, scale }) = (&parts[tile], norms[tile][block]);
+        let place = BlockGrid::new(part.count()).block(block);
+        gather(part, place).map(|v| ((v - offset.to_f64()) / f64::from(scale)) as f32)
     };
     let latents = latents(model, coded.len(), normal, device)?;
-
-    let raw: usize = of_kind(Kind::Raw).map(|block| grid.block(block).len()).sum();
-    let norm = size_of::<T>() + size_of::<f32>();
-    let size = norms.len() * norm + latents.len() * coding.size() + raw * size_of::<T>();
-    let mut out = memory::with_capacity(size + 1 + size_of::<ModelId>() + 2 * latent * size_of::<f32>())?;
-    out.push(coding as u8);
-    out.extend_from_slice(&model.id().0);
-    norms.iter().for_each(|n| n.offset.write_le(&mut out));
-    norms.iter().for_each(|n| n.scale.write_le(&mut out));
-    write_latents(&latents, latent, coding, &mut out);
-    for block in of_kind(Kind::Raw) {
-        grid.block(block).values().for_each(|(_, at)| view.get(at).write_le(&mut out));
+    let levels = if coding == LatentCoding::U8 { levels(&latents, latent) } else { Vec::new() };
+    let mut left = &latents[..];
+    let mut tiles = Vec::new();
+    for (tile, (part, norms)) in parts.iter().zip(&norms).enumerate() {
+        let latents;
+        (latents, left) = left.split_at(of_kind(tile, Kind::Coded).count() * latent);
+        let grid = BlockGrid::new(part.count());
+        let raw: usize = of_kind(tile, Kind::Raw).map(|block| grid.block(block).len()).sum();
+        let of_a_norm = size_of::<T>() + size_of::<f32>();
+        let size = norms.len() * of_a_norm + latents.len() * coding.size() + raw * size_of::<T>();
+        let mut out = memory::with_capacity(size)?;
+        norms.iter().for_each(|n| n.offset.write_le(&mut out));
+        norms.iter().for_each(|n| n.scale.write_le(&mut out));
+        write_latents(latents, coding, &levels, &mut out);
+        for block in of_kind(tile, Kind::Raw) {
+            grid.block(block).values().for_each(|(_, at)| part.get(at).write_le(&mut out));
+        }
+        tiles.push(out);
     }
-    Ok(out)
+    let mut preamble = Vec::new();
+    Preamble { coding, model: model.id(), levels }.write(&mut preamble);
+    Ok((preamble, tiles))
+}
+
+/// What the head of a stream says of latents.
+pub(crate) struct Preamble {
+    pub(crate) coding: LatentCoding,
+    pub(crate) model: ModelId,
+    /// With eight-bit coding the least value of each latent, and the step between two.
+    levels: Vec<[f32; 2]>,
+}
+
+impl Preamble {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.coding as u8);
+        out.extend_from_slice(&self.model.0);
+        if self.coding == LatentCoding::U8 {
+            write_varint(self.levels.len() as u64, out);
+            self.levels.iter().flatten().for_each(|v| v.write_le(out));
+        }
+    }
+
+    pub(crate) fn read(reader: &mut ByteReader<'_>) -> Result<Self> {
+        let coding = LatentCoding::from_tag(reader.array::<1>()?[0])?;
+        let model = ModelId(reader.array()?);
+        let count = if coding == LatentCoding::U8 { reader.size()?.saturating_mul(2) } else { 0 };
+        let levels = reader.values::<f32>(count)?.chunks_exact(2).map(|level| [level[0], level[1]]).collect();
+        Ok(Self { coding, model, levels })
+    }
 }
 
 /// The latents of so many blocks, one block after the other; `normal` gives a block's values, x
@@ -200,7 +247,17 @@ fn latents(
     memory::collect(count * model.metadata.architecture.latent, batches.into_iter().flatten())
 }
 
-fn write_latents(latents: &[f32], latent: usize, coding: LatentCoding, out: &mut Vec<u8>) {
+/// The least value of each latent, and the step between two of 256 levels.
+fn levels(latents: &[f32], latent: usize) -> Vec<[f32; 2]> {
+    let level = |i: usize| {
+        let column = latents.iter().skip(i).step_by(latent);
+        let (lo, hi) = column.fold((f32::MAX, f32::MIN), |(lo, hi), &z| (lo.min(z), hi.max(z)));
+        if lo > hi { [0.0; 2] } else { [lo, (hi - lo) / 255.0] }
+    };
+    (0..latent).map(level).collect()
+}
+
+fn write_latents(latents: &[f32], coding: LatentCoding, levels: &[[f32; 2]], out: &mut Vec<u8>) {
     match coding {
         LatentCoding::F32 => latents.iter().for_each(|z| z.write_le(out)),
         LatentCoding::F16 => latents.iter().for_each(|&z| {
@@ -208,36 +265,21 @@ fn write_latents(latents: &[f32], latent: usize, coding: LatentCoding, out: &mut
             let z = f16::from_f32(z.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
             out.extend_from_slice(&z.to_le_bytes());
         }),
-        LatentCoding::U8 => {
-            let ranges: Vec<(f32, f32)> = (0..latent)
-                .map(|i| {
-                    let column = latents.iter().skip(i).step_by(latent);
-                    let (lo, hi) = column.fold((f32::MAX, f32::MIN), |(lo, hi), &z| (lo.min(z), hi.max(z)));
-                    if lo > hi { (0.0, 0.0) } else { (lo, (hi - lo) / 255.0) }
-                })
-                .collect();
-            for &(lo, step) in &ranges {
-                lo.write_le(out);
-                step.write_le(out);
-            }
-            for (z, &(lo, step)) in latents.iter().zip(ranges.iter().cycle()) {
-                out.push(if step > 0.0 { ((z - lo) / step).round() as u8 } else { 0 });
-            }
-        }
+        LatentCoding::U8 => out.extend(
+            latents
+                .iter()
+                .zip(levels.iter().cycle())
+                .map(|(z, &[lo, step])| if step > 0.0 { ((z - lo) / step).round() as u8 } else { 0 }),
+        ),
     }
 }
 
 fn read_latents(
     reader: &mut ByteReader<'_>,
-    coded: usize,
-    latent: usize,
+    count: usize,
     coding: LatentCoding,
+    levels: &[[f32; 2]],
 ) -> Result<Vec<f32>> {
-    let ranges = match coding {
-        LatentCoding::U8 => reader.values::<f32>(latent.saturating_mul(2))?,
-        _ => Vec::new(),
-    };
-    let count = coded.checked_mul(latent).ok_or_else(|| Error::Stream("too many blocks".into()))?;
     let latents: Vec<f32> = match coding {
         LatentCoding::F32 => reader.values(count)?,
         LatentCoding::F16 => {
@@ -245,8 +287,8 @@ fn read_latents(
             bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
         }
         LatentCoding::U8 => {
-            let codes = reader.take(count, 1)?.iter().zip(ranges.chunks_exact(2).cycle());
-            codes.map(|(&code, range)| f32::from(code).mul_add(range[1], range[0])).collect()
+            let codes = reader.take(count, 1)?.iter().zip(levels.iter().cycle());
+            codes.map(|(&code, &[lo, step])| f32::from(code).mul_add(step, lo)).collect()
         }
     };
     if latents.iter().all(|z| z.is_finite()) {
@@ -256,116 +298,89 @@ fn read_latents(
     }
 }
 
-/// What a payload begins with.
-pub(crate) fn preamble(reader: &mut ByteReader<'_>) -> Result<(LatentCoding, ModelId)> {
-    let coding = LatentCoding::from_tag(reader.array::<1>()?[0])?;
-    Ok((coding, ModelId(reader.array()?)))
-}
-
-/// Decodes what [`encode`] gave into `out`: the values of the box, x fastest.
-///
-/// # Errors
-/// [`Error::Stream`] where the bytes are damaged, [`Error::MissingModel`] where the model is not
-/// known.
-///
-/// # Panics
-/// Where `out` has another size than the box.
-pub(crate) fn decode<T: Element>(
-    payload: &[u8],
-    count: [usize; 3],
-    models: &Models,
-    out: &mut [T],
-) -> Result<()> {
-    assert_eq!(out.len(), count.iter().product::<usize>(), "the memory is as large as the box");
-    let engine = Engine::best()?;
-    let mut reader = ByteReader::new(payload);
-    let (coding, id) = preamble(&mut reader)?;
-    let model = models.by_id(id)?;
-    let latent = model.metadata.architecture.latent;
-    let grid = BlockGrid::new(count);
-    // Norms and latents are there twice for a moment.
-    let of_a_block = size_of::<[Norm<f64>; 2]>().saturating_add(size_of::<[f32; 2]>().saturating_mul(latent));
-    memory::room(grid.len().saturating_mul(of_a_block))?;
-    let offsets = reader.values::<T>(grid.len())?;
-    let scales = reader.values::<f32>(grid.len())?;
-    let norms: Vec<Norm<T>> =
-        offsets.into_iter().zip(scales).map(|(offset, scale)| Norm { offset, scale }).collect();
-    let kinds: Vec<Kind> = norms.iter().map(|n| n.kind()).collect::<Result<_>>()?;
-    let coded = kinds.iter().filter(|&&k| k == Kind::Coded).count();
-    let latents = read_latents(&mut reader, coded, latent, coding)?;
-
-    // One slab of blocks at a time: slabs are contiguous in the output, and each can be filled on
-    // its own.
-    let [nx, ny, _] = count;
-    let plane = nx.saturating_mul(ny);
-    let slab_blocks = nx.div_ceil(EDGE).saturating_mul(ny.div_ceil(EDGE));
-    let mut slabs = Vec::new();
-    let mut left = &latents[..];
-    for first in (0..grid.len()).step_by(slab_blocks.max(1)) {
-        let blocks = first..first.saturating_add(slab_blocks);
-        let raw = blocks.clone().filter(|&b| kinds[b] == Kind::Raw);
-        let raw_len = raw.map(|b| grid.block(b).len()).sum::<usize>();
-        let coded_here = blocks.clone().filter(|&b| kinds[b] == Kind::Coded).count();
-        let latents;
-        (latents, left) = left.split_at(coded_here.saturating_mul(latent));
-        slabs.push(Slab { raw: reader.take(raw_len, T::DTYPE.size())?, latents, blocks });
-    }
-    reader.finish()?;
-
-    let decoder = Decoder { grid, norms, kinds, network: Network::decoder(&model), latent, engine };
-    let planes = plane.saturating_mul(EDGE).max(1);
-    let slabs = out.chunks_mut(planes).zip(slabs).collect::<Vec<_>>();
-    threads::map(slabs, |(out, slab)| decoder.slab(slab, [nx, ny], out));
-    Ok(())
-}
-
-/// The blocks of eight planes of a box, and what the payload has of them.
-struct Slab<'a> {
-    blocks: Range<usize>,
-    latents: &'a [f32],
-    raw: &'a [u8],
-}
-
-/// What all slabs of a payload share.
-struct Decoder<T> {
-    grid: BlockGrid,
-    norms: Vec<Norm<T>>,
-    kinds: Vec<Kind>,
+/// What all tiles of a stream share.
+pub(crate) struct Decoder {
+    coding: LatentCoding,
+    levels: Vec<[f32; 2]>,
     network: Network,
     /// Latents of a block.
     latent: usize,
     engine: Engine,
 }
 
-impl<T: Element> Decoder<T> {
-    /// Decodes a slab into its planes of `[nx, ny]` values.
-    #[allow(clippy::arithmetic_side_effects, reason = "indices in a box that was checked")]
-    fn slab(&self, slab: Slab<'_>, [nx, ny]: [usize; 2], out: &mut [T]) {
-        let Self { grid, norms, kinds, latent, .. } = self;
-        let origin_z = grid.block(slab.blocks.start).start[2];
-        let index = |at: [usize; 3]| ((at[2] - origin_z) * ny + at[1]) * nx + at[0];
-        let mut raw = slab.raw.chunks_exact(T::DTYPE.size());
-        let mut coded = Vec::new();
-        for block in slab.blocks {
-            let values = grid.block(block).values();
-            match kinds[block] {
-                Kind::Constant => values.for_each(|(_, at)| out[index(at)] = norms[block].offset),
-                Kind::Raw => values.zip(&mut raw).for_each(|((_, at), b)| out[index(at)] = T::read_le(b)),
-                Kind::Coded => coded.push(block),
+impl Decoder {
+    /// For a stream with this preamble.
+    ///
+    /// # Errors
+    /// [`Error::MissingModel`] where its model is not known; [`Error::Stream`] where it is damaged.
+    pub(crate) fn new(preamble: Preamble, models: &Models) -> Result<Self> {
+        let Preamble { coding, model, levels } = preamble;
+        let model = models.by_id(model)?;
+        let latent = model.metadata.architecture.latent;
+        if coding == LatentCoding::U8 && levels.len() != latent {
+            return Err(Error::Stream(format!("levels of {} latents, not of {latent}", levels.len())));
+        }
+        Ok(Self { coding, levels, network: Network::decoder(&model), latent, engine: Engine::best()? })
+    }
+
+    /// Decodes what the windows of a tile need of its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] where they are damaged.
+    pub(crate) fn tile<T: Element>(
+        &self,
+        bytes: &[u8],
+        pieces: &[Piece],
+        windows: &mut [Window<'_, T>],
+    ) -> Result<()> {
+        let mut reader = ByteReader::new(bytes);
+        for (piece, window) in pieces.iter().zip(windows) {
+            self.piece(&mut reader, &BlockGrid::new(piece.count), window)?;
+        }
+        reader.finish()
+    }
+
+    fn piece<T: Element>(
+        &self,
+        reader: &mut ByteReader<'_>,
+        grid: &BlockGrid,
+        window: &mut Window<'_, T>,
+    ) -> Result<()> {
+        let offsets = reader.values::<T>(grid.len())?;
+        let scales = reader.values::<f32>(grid.len())?;
+        let norms = offsets.into_iter().zip(scales).map(|(offset, scale)| Norm { offset, scale });
+        let norms: Vec<Norm<T>> = norms.collect();
+        let kinds: Vec<Kind> = norms.iter().map(|n| n.kind()).collect::<Result<_>>()?;
+        let coded = kinds.iter().filter(|&&k| k == Kind::Coded).count();
+        let latents = read_latents(reader, coded.saturating_mul(self.latent), self.coding, &self.levels)?;
+        let mut latents = latents.chunks_exact(self.latent);
+        let mut wanted = Vec::new();
+        for (i, (norm, kind)) in norms.iter().zip(kinds).enumerate() {
+            let place = grid.block(i);
+            match kind {
+                Kind::Constant => window.put(place, &[norm.offset; VALUES]),
+                Kind::Raw => {
+                    let values = reader.take(place.len(), T::DTYPE.size())?;
+                    let mut block = [T::default(); VALUES];
+                    let places = place.values().zip(values.chunks_exact(T::DTYPE.size()));
+                    places.for_each(|((i, _), v)| block[i] = T::read_le(v));
+                    window.put(place, &block);
+                }
+                Kind::Coded => wanted.extend(latents.next().filter(|_| window.needs(place)).map(|z| (i, z))),
             }
         }
-        for (blocks, latents) in coded.chunks(LANES).zip(slab.latents.chunks(LANES * latent)) {
-            let mut input = vec![Lanes::ZERO; *latent];
-            for (lane, z) in latents.chunks_exact(*latent).enumerate() {
-                input.iter_mut().zip(z).for_each(|(x, &z)| x.0[lane] = z);
+        for blocks in wanted.chunks(LANES) {
+            let mut input = vec![Lanes::ZERO; self.latent];
+            for (lane, (_, z)) in blocks.iter().enumerate() {
+                input.iter_mut().zip(*z).for_each(|(x, &z)| x.0[lane] = z);
             }
             let decoded = self.network.run(self.engine, &input);
-            for (lane, &block) in blocks.iter().enumerate() {
-                let Norm { offset, scale } = norms[block];
-                for (i, at) in grid.block(block).values() {
-                    out[index(at)] = T::denormalise(offset, scale, decoded[i].0[lane]);
-                }
+            for (lane, &(i, _)) in blocks.iter().enumerate() {
+                let Norm { offset, scale } = norms[i];
+                let block = from_fn(|i| T::denormalise(offset, scale, decoded[i].0[lane]));
+                window.put(grid.block(i), &block);
             }
         }
+        Ok(())
     }
 }

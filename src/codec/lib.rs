@@ -4,7 +4,7 @@
 //! The way of the data: a [`FieldView`] over the caller's memory is cut into 8×8×8 [`blocks`]; each
 //! is predicted ([`predict`]) from its neighbours, from the steps before, from other fields or by a
 //! network, and what is left is quantised, verified against the bound, and entropy-coded
-//! ([`encode`]); the [`stream`] holds it with a version and a checksum. Or, in latent mode, a block
+//! ([`encode`]); the [`stream`] holds it with a version and checksums. Or, in latent mode, a block
 //! becomes a few latents of an autoencoder ([`latent`]). Decoding ([`decode`]) runs in one
 //! canonical arithmetic ([`engine`]), so that a stream decodes to the same bytes on every machine.
 //!
@@ -50,6 +50,7 @@ pub mod floats;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod history;
+mod index;
 pub mod latent;
 mod legendre;
 mod mask;
@@ -64,6 +65,7 @@ pub mod preamble;
 pub mod predict;
 pub mod process;
 mod quantum;
+mod raw;
 mod residual;
 pub mod series;
 pub mod statistics;

@@ -19,20 +19,22 @@ const METADATA_KEY: &str = "swae";
 /// The non-linearity behind every layer but the last of encoder and decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[repr(u8)]
 pub enum Activation {
     /// `max(0, x)`.
-    Relu,
+    Relu = 0,
     /// `x · min(max(x + 3, 0), 6) / 6`, of straight pieces near SiLU (Howard et al., "Searching for
     /// MobileNetV3").
-    HardSwish,
+    HardSwish = 1,
 }
 
 /// What is done to a block before the encoder sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[repr(u8)]
 pub enum Normalisation {
     /// `(v − mean) / standard deviation`, both over the block.
-    MeanStd,
+    MeanStd = 0,
 }
 
 /// The shape of the autoencoder: one strided stage per entry of `channels`, then a linear layer to
@@ -263,16 +265,7 @@ impl Model {
             check_parameters("encoder", &architecture.encoder(), encoder)?;
         }
         check_parameters("decoder", &architecture.decoder(), &decoder)?;
-        let mut hash = blake3::Hasher::new();
-        let contract = serde_json::json!({
-            "architecture": architecture,
-            "normalisation": metadata.normalisation,
-        });
-        hash.update(contract.to_string().as_bytes());
-        for v in decoder.iter().flat_map(|p| p.weight.iter().chain(&p.bias)) {
-            hash.update(&v.to_le_bytes());
-        }
-        let id = hash.finalize().as_bytes()[..16].try_into().map(ModelId).expect("a hash has 32 bytes");
+        let id = id(&metadata, &decoder);
         Ok(Self { metadata, encoder, decoder, id })
     }
 
@@ -355,6 +348,30 @@ impl Model {
     pub fn decoder_only(&self) -> Self {
         Self { encoder: None, ..self.clone() }
     }
+}
+
+/// The hash of what decoding depends on, as bytes that no other crate has a say in: docs/format.md
+/// has their order.
+fn id(metadata: &Metadata, decoder: &[Parameters]) -> ModelId {
+    let Architecture { block, channels, latent, convolutions_per_stage, activation, dense } =
+        &metadata.architecture;
+    let numbers = [
+        metadata.normalisation as usize,
+        *activation as usize,
+        usize::from(*dense),
+        *block,
+        *convolutions_per_stage,
+        *latent,
+        channels.len(),
+    ];
+    let mut hash = blake3::Hasher::new();
+    for &number in numbers.iter().chain(channels) {
+        hash.update(&(number as u64).to_le_bytes());
+    }
+    for v in decoder.iter().flat_map(|p| p.weight.iter().chain(&p.bias)) {
+        hash.update(&v.to_le_bytes());
+    }
+    hash.finalize().as_bytes()[..16].try_into().map(ModelId).expect("a hash has 32 bytes")
 }
 
 fn check_parameters(side: &str, layers: &[LayerSpec], parameters: &[Parameters]) -> Result<()> {

@@ -50,7 +50,7 @@ static AUTOENCODERS: [BuiltIn; 0] = [];
 
 /// Streams name mixing networks that are built in by their number from 1. The ids are known in a
 /// build without models too: its readers say which one is missing, and take one that is given.
-const MIXING_IDS: [ModelId; 1] = [ModelId(0x8a2669256274d9b0f4e12b3238355b43u128.to_be_bytes())];
+const MIXING_IDS: [ModelId; 1] = [ModelId(0x01ae1e73595274e1747a6f6589b525e4u128.to_be_bytes())];
 
 #[cfg(feature = "models")]
 static MIXING_NETWORKS: [BuiltIn; 1] = [BuiltIn::new(&swae_models::MIXING_NETWORKS[0])];

@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::models::Models;
 use crate::stream::Stream;
 use crate::threads;
-use crate::tiling::{least_tiles, tiles};
+use crate::tiling::{tile_count, tiles};
 use crate::view::FieldView;
 
 /// A field that is encoded with others.
@@ -119,7 +119,7 @@ fn side_by_side<A: Send, B: Send>(
 /// ```
 pub fn compress_step<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(Vec<u8>, Report)>> {
     let boxes = |field: &StepField<'_, T>| field.views.iter().map(FieldView::count).collect::<Vec<_>>();
-    let tasks = fields.iter().map(|field| least_tiles(&boxes(field))).fold(0, usize::saturating_add);
+    let tasks = fields.iter().map(|field| tile_count(&boxes(field))).fold(0, usize::saturating_add);
     threads::call(tasks, || compress_step_here(fields))
 }
 
@@ -159,7 +159,7 @@ fn compress_step_here<T: Element>(fields: Vec<StepField<'_, T>>) -> Vec<Result<(
 /// For each field those of [`decompress_boxes`]; [`Error::Stream`] where fields are predicted from
 /// one another in a circle.
 pub fn decompress_step(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Result<Vec<Field>>> {
-    let tasks = fields.iter().map(|field| least_tiles(&field.stream.header().boxes));
+    let tasks = fields.iter().map(|field| tile_count(&field.stream.header().boxes));
     let tasks = tasks.fold(0, usize::saturating_add);
     threads::call(tasks, || decompress_step_here(fields, models))
 }

@@ -23,24 +23,31 @@ fn blocks(count: [usize; 3]) -> usize {
     BlockGrid::new(count).len()
 }
 
+/// How many tiles a box begins, where the last one has room for so many more blocks; where it begins
+/// none and has values, it joins that one.
+fn begun(count: [usize; 3], room: &mut usize) -> usize {
+    if count.contains(&0) {
+        return 0;
+    }
+    if count.iter().any(|&n| n > TILE) {
+        *room = 0;
+        return count.iter().map(|n| n.div_ceil(TILE)).product();
+    }
+    let joins = *room >= blocks(count);
+    let before = if joins { *room } else { TILE_BLOCKS };
+    *room = before.saturating_sub(blocks(count));
+    usize::from(!joins)
+}
+
 /// The tiles of a list of boxes, each a list of pieces.
 pub(crate) fn tiles(boxes: &[[usize; 3]]) -> Vec<Vec<Piece>> {
     let mut out: Vec<Vec<Piece>> = Vec::new();
     let mut room = 0;
-    for (of, &count) in boxes.iter().enumerate() {
-        if count.contains(&0) {
-            continue;
-        }
-        if count.iter().all(|&n| n <= TILE) {
-            let piece = Piece { of, start: [0; 3], count };
-            match out.last_mut() {
-                Some(tile) if room >= blocks(count) => tile.push(piece),
-                _ => {
-                    out.push(vec![piece]);
-                    room = TILE_BLOCKS;
-                }
-            }
-            room = room.saturating_sub(blocks(count));
+    for (of, &count) in boxes.iter().enumerate().filter(|(_, count)| !count.contains(&0)) {
+        if begun(count, &mut room) == 0
+            && let Some(tile) = out.last_mut()
+        {
+            tile.push(Piece { of, start: [0; 3], count });
             continue;
         }
         let along = |a: usize| (0..count[a]).step_by(TILE);
@@ -53,22 +60,27 @@ pub(crate) fn tiles(boxes: &[[usize; 3]]) -> Vec<Vec<Piece>> {
                 }
             }
         }
-        room = 0;
     }
     out
 }
 
-/// How many tiles [`tiles`] would give, at least, without making them.
-pub(crate) fn least_tiles(boxes: &[[usize; 3]]) -> usize {
-    let (mut own, mut shared) = (0usize, 0usize);
-    for &count in boxes {
-        if count.iter().all(|&n| n <= TILE) {
-            shared = shared.saturating_add(blocks(count));
-        } else {
-            own = own.saturating_add(count.iter().map(|n| n.div_ceil(TILE)).product());
-        }
-    }
-    own.saturating_add(shared.div_ceil(TILE_BLOCKS))
+/// How many tiles [`tiles`] gives, without making them.
+pub(crate) fn tile_count(boxes: &[[usize; 3]]) -> usize {
+    let mut room = 0;
+    boxes.iter().map(|&count| begun(count, &mut room)).fold(0, usize::saturating_add)
+}
+
+/// Whether a tile holds values of regions, one of each box; of a box that has none it does not.
+pub(crate) fn touches(tile: &[Piece], regions: &[[Range<usize>; 3]]) -> bool {
+    let shares = |piece: &Piece, region: &Range<usize>, a: usize| {
+        let end = piece.start[a].saturating_add(piece.count[a]);
+        region.start.max(piece.start[a]) < region.end.min(end)
+    };
+    let touches = |piece: &Piece| {
+        let region = regions.get(piece.of);
+        region.is_some_and(|region| (0..3).all(|a| shares(piece, &region[a], a)))
+    };
+    tile.iter().any(touches)
 }
 
 /// The coding order of a tile.
@@ -107,6 +119,20 @@ impl<T: Copy> Window<'_, T> {
         }
     }
 
+    /// Whether it needs anything of a block.
+    pub(crate) fn needs(&self, place: BlockBox) -> bool {
+        let needs =
+            |a: usize| place.start[a].max(self.lo[a]) < (place.start[a] + place.count[a]).min(self.hi[a]);
+        !self.is_empty() && (0..3).all(needs)
+    }
+
+    /// Its rows, each with the place in the piece of its first value.
+    pub(crate) fn rows(&mut self) -> impl Iterator<Item = ([usize; 3], &mut [T])> {
+        let ([x, y, z], columns) = (self.lo, self.hi[1].saturating_sub(self.lo[1]).max(1));
+        let rows = self.rows.iter_mut().enumerate();
+        rows.map(move |(i, row)| ([x, y + i % columns, z + i / columns], &mut **row))
+    }
+
     /// Takes what it needs of a block.
     pub(crate) fn put(&mut self, place: BlockBox, block: &[T; VALUES]) {
         let lo: [usize; 3] = from_fn(|a| place.start[a].max(self.lo[a]));
@@ -129,6 +155,14 @@ impl<T: Copy> Window<'_, T> {
             }
         }
     }
+}
+
+/// Bytes of [`windows`]: a slice for each row of the regions.
+pub(crate) fn memory_of_windows<T>(regions: &[[Range<usize>; 3]]) -> usize {
+    // Without values, none: an empty region may be of any extent along its other axes.
+    let with_values = regions.iter().filter(|[x, ..]| !x.is_empty());
+    let rows = with_values.map(|[_, y, z]| y.len().saturating_mul(z.len()));
+    rows.fold(0, usize::saturating_add).saturating_mul(size_of::<&mut [T]>())
 }
 
 /// The windows of all pieces of [`tiles`], tile by tile, on a part of each box: `out` holds the
@@ -189,7 +223,7 @@ mod tests {
             let tiles = tiles(&boxes);
             let values: usize = tiles.iter().flatten().map(|p| p.count.iter().product::<usize>()).sum();
             assert_eq!(values, boxes.iter().map(|c| c.iter().product::<usize>()).sum::<usize>());
-            assert!(tiles.len() >= least_tiles(&boxes));
+            assert_eq!(tiles.len(), tile_count(&boxes));
             for tile in tiles {
                 assert!(tile.iter().map(|p| blocks(p.count)).sum::<usize>() <= TILE_BLOCKS);
             }

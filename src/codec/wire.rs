@@ -7,8 +7,8 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::memory;
 
-/// Bytes of the checksum that everything ends with.
-const CHECKSUM: usize = 4;
+/// Bytes of a checksum.
+pub(crate) const CHECKSUM: usize = 4;
 
 /// Appends a number in 7 bits a byte, low ones first; the highest bit says that more follow.
 pub(crate) fn write_varint(mut v: u64, out: &mut Vec<u8>) {

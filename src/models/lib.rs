@@ -20,22 +20,22 @@ const fn id(hexadecimal: u128) -> [u8; 16] {
 pub static AUTOENCODERS: [ModelFile; 4] = [
     ModelFile {
         name: "gr-16",
-        id: id(0x0b71e5d0afb0351e13453d0aaff3222f),
+        id: id(0x1fcd01fc0a121c19e383a28d6b6de515),
         bytes: include_bytes!("gr-16.safetensors"),
     },
     ModelFile {
         name: "gr-48",
-        id: id(0x082ba1bde32d4509d82627f5cb9891bd),
+        id: id(0x0341b1dc89bcb94dd23dc11e7e033d05),
         bytes: include_bytes!("gr-48.safetensors"),
     },
     ModelFile {
         name: "math-16",
-        id: id(0x7831acc9c454bef47d5dd147cdab471a),
+        id: id(0xe73192994bebb53c6cf541dcd93d3742),
         bytes: include_bytes!("math-16.safetensors"),
     },
     ModelFile {
         name: "math-48",
-        id: id(0x90464263957e33d504c489e14f3e8b09),
+        id: id(0xfb5e3747402eb765593da54eb40ac7d1),
         bytes: include_bytes!("math-48.safetensors"),
     },
 ];
@@ -44,6 +44,6 @@ pub static AUTOENCODERS: [ModelFile; 4] = [
 /// taken out.
 pub static MIXING_NETWORKS: [ModelFile; 1] = [ModelFile {
     name: "gr-mixture",
-    id: id(0x8a2669256274d9b0f4e12b3238355b43),
+    id: id(0x01ae1e73595274e1747a6f6589b525e4),
     bytes: include_bytes!("gr-mixture.safetensors"),
 }];

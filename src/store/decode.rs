@@ -5,7 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use crate::error::{Error, Result, content};
-use crate::reader::{Reader, Stored, find};
+use crate::reader::{Reader, Selection, Stored, find};
 use crate::references::{ReferenceCache, StreamKey};
 use crate::size::points;
 use crate::step::{BoxRow, FieldInfo};
@@ -55,7 +55,7 @@ impl Decoder {
         region: Option<[Range<usize>; 3]>,
     ) -> Result<Field> {
         let info = find(reader, index, field)?;
-        let mut parts = Parts::read(reader, index, info, region)?;
+        let mut parts = Parts::read(reader, index, info, region, self.remembers)?;
         if let Some(field) = parts.take_whole() {
             return Ok(field);
         }
@@ -84,7 +84,7 @@ impl Decoder {
             let (found, wanted) = (info.dtype.name(), T::DTYPE.name());
             return Err(Error::Unsupported(format!("field {field} holds {found} values, not {wanted}")));
         }
-        let parts = Parts::read(reader, index, info, region)?;
+        let parts = Parts::read(reader, index, info, region, self.remembers)?;
         let wanted = points(size_of_region(&parts.region));
         if out.len() != wanted {
             let text = format!("the region has {wanted} values, the memory for it {}", out.len());
@@ -103,7 +103,7 @@ impl Decoder {
     /// Those of [`Decoder::read_field`].
     pub fn check(&mut self, reader: &mut dyn Reader, index: usize, field: &str) -> Result<()> {
         let info = find(reader, index, field)?;
-        let Parts { info, streams, .. } = Parts::read(reader, index, info, None)?;
+        let Parts { info, streams, .. } = Parts::read(reader, index, info, None, true)?;
         let key = |rows: &[BoxRow]| StreamKey::new(&info.name, rows);
         let wanted: Vec<_> = streams.iter().map(|(rows, stream)| (key(rows), stream.header())).collect();
         let histories = self.cache.histories(reader, index, &wanted, self.remembers)?;
@@ -197,7 +197,14 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(reader: &mut dyn Reader, index: usize, info: FieldInfo, region: Option<Region>) -> Result<Self> {
+    /// `whole`: each stream is needed whole.
+    fn read(
+        reader: &mut dyn Reader,
+        index: usize,
+        info: FieldInfo,
+        region: Option<Region>,
+        whole: bool,
+    ) -> Result<Self> {
         let region = region.unwrap_or(info.shape.map(|n| 0..n));
         if (0..3).any(|a| region[a].start > region[a].end || region[a].end > info.shape[a]) {
             return Err(damaged(&info, format!("the region {region:?} leaves its grid of {:?}", info.shape)));
@@ -205,7 +212,7 @@ impl Parts {
         let mut rows = Vec::new();
         let stored = reader.read_selected(index, &info.name, &mut |some| {
             rows.extend_from_slice(some);
-            some.iter().any(|row| part(row, &region).iter().all(|r| !r.is_empty()))
+            selection(some, &region, whole)
         })?;
         check_cover(&info, &rows).map_err(|reason| damaged(&info, reason))?;
         let (mut values, mut streams) = (Vec::new(), Vec::with_capacity(stored.len()));
@@ -232,21 +239,24 @@ impl Parts {
     }
 }
 
+/// What a region needs of the stream of some boxes.
+fn selection(rows: &[BoxRow], region: &Region, whole: bool) -> Selection {
+    let parts: Vec<_> = rows.iter().map(|row| size_of_region(&row.part(region))).collect();
+    if parts.iter().all(|part| part.contains(&0)) {
+        Selection::Nothing
+    } else if whole || parts.into_iter().eq(rows.iter().map(|row| row.count)) {
+        Selection::All
+    } else {
+        Selection::Region(region.clone())
+    }
+}
+
 fn damaged(info: &FieldInfo, reason: String) -> Error {
     content(info.name.as_ref(), reason)
 }
 
 fn size_of_region(region: &Region) -> [usize; 3] {
     region.clone().map(|r| r.len())
-}
-
-/// The part of a box that lies in a region, from the box's first point.
-fn part(row: &BoxRow, region: &Region) -> Region {
-    std::array::from_fn(|a| {
-        let (start, end) = (row.start[a], row.start[a].saturating_add(row.count[a]));
-        let clip = |v: usize| v.clamp(start, end).saturating_sub(start);
-        clip(region[a].start)..clip(region[a].end)
-    })
 }
 
 /// Checks that boxes lie in the grid and hold as many values as it has, or, where they need not
@@ -340,7 +350,7 @@ impl<T: Element> Target<'_, T> {
     fn set_values(&mut self, info: &FieldInfo, rows: &[BoxRow], field: &Field) -> Result<()> {
         let array = field.as_array::<T>().filter(|_| rows.len() == 1 && field.count() == rows[0].count);
         let array = array.ok_or_else(|| damaged(info, "its values are not those of its box".into()))?;
-        let part = part(&rows[0], &self.region);
+        let part = rows[0].part(&self.region);
         let [x, y, z] = part.clone();
         self.set(self.place(&rows[0], &part), array.slice(s![z, y, x]))
     }
@@ -353,7 +363,7 @@ impl<T: Element> Target<'_, T> {
         models: &Models,
         history: Option<&mut History>,
     ) -> Result<()> {
-        let parts: Vec<_> = rows.iter().map(|row| part(row, &self.region)).collect();
+        let parts: Vec<_> = rows.iter().map(|row| row.part(&self.region)).collect();
         let fields = match arrangement(info, rows, stream.header())? {
             Arrangement::AsRows => {
                 if let ([row], [part]) = (rows, &parts[..])
@@ -416,12 +426,13 @@ mod tests {
             &mut self,
             index: usize,
             field: &str,
-            select: &mut dyn FnMut(&[BoxRow]) -> bool,
+            select: &mut dyn FnMut(&[BoxRow]) -> Selection,
         ) -> Result<Vec<Stored>> {
             let bytes = self.streams[index][usize::from(field == "b")].clone();
             let rows = vec![BoxRow { start: [0; 3], count: COUNT, offset: 0, length: bytes.len() as u64 }];
             let stream = Stream::open(bytes)?;
-            Ok(if select(&rows) { vec![Stored::Stream { rows, stream }] } else { Vec::new() })
+            let selected = select(&rows) != Selection::Nothing;
+            Ok(if selected { vec![Stored::Stream { rows, stream }] } else { Vec::new() })
         }
     }
 

@@ -36,7 +36,7 @@ pub use error::{Cause, Error, Result};
 pub use free_space::check_writable;
 pub use names::{check_name, escaped, split_level, with_level};
 pub use new_file::{NewFile, folder_of, write_file};
-pub use reader::{Lost, Reader, Stored, find, missing_value};
+pub use reader::{Lost, Reader, Selection, Stored, find, missing_value};
 pub use size::size_on_disk;
 pub use step::{BoxRow, Boxes, FieldInfo, FieldPart, Payload, StepInfo};
 pub use writer::{Kept, Storage, Writer};

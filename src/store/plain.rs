@@ -9,7 +9,7 @@
 use crate::decode::stacked;
 use crate::error::{Cause, Error, Result, content, io, reading};
 use crate::new_file::write_new;
-use crate::reader::{Lost, Reader, Stored};
+use crate::reader::{Lost, Reader, Selection, Stored, open_stream};
 use crate::size::{check_memory, check_size};
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use crate::vtk::read_vti;
@@ -17,12 +17,13 @@ use ndarray::{Array3, Array4, Axis, stack};
 use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use swae_codec::bound::Tolerance;
-use swae_codec::stream::{Kind, Stream};
-use swae_codec::{Dtype, Element, Field, Model, Models, view};
+use swae_codec::stream::{Header as StreamHeader, Kind, Stream};
+use swae_codec::{Dtype, Element, Field, Model, Models, memory, view};
 
 const MAGIC: &[u8; 8] = b"SWAEFILE";
 
@@ -36,12 +37,11 @@ pub fn write_swae(path: &Path, streams: &[Vec<u8>], model: Option<&Model>) -> Re
         Some(model) if !Models::is_built_in(model.id()) => model.decoder_only().to_bytes(),
         _ => Vec::new(),
     };
-    let streams: Vec<_> = streams.iter().map(Vec::as_slice).collect();
-    write_parts(path, &decoder, &streams)
+    write_parts(path, &decoder, streams)
 }
 
 /// Writes a `.swae` file of a decoder, which may be empty, and streams.
-fn write_parts(path: &Path, decoder: &[u8], streams: &[&[u8]]) -> Result<()> {
+fn write_parts(path: &Path, decoder: &[u8], streams: &[Vec<u8>]) -> Result<()> {
     let number = |n: usize| (n as u64).to_le_bytes();
     write_new(path, |file| -> std::io::Result<()> {
         file.write_all(MAGIC)?;
@@ -158,16 +158,21 @@ fn check_npy(file: &mut File) -> std::result::Result<(), Cause> {
 /// What a field of a file holds.
 #[derive(Clone)]
 enum Content {
-    Stream(Stream<'static>),
+    /// A stream, which is in the file from this byte on.
+    Stream {
+        offset: u64,
+        length: usize,
+    },
     Values(Field),
 }
 
 /// A step, and what each of its fields holds.
 type Step = (StepInfo, Vec<Content>);
 
-/// A file that was read whole.
+/// A file of steps. Streams are read when they are asked for, all else when it is opened.
 pub(crate) struct PlainReader {
     path: PathBuf,
+    file: File,
     steps: Vec<StepInfo>,
     models: Models,
     /// By step, then by field.
@@ -181,9 +186,10 @@ impl PlainReader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let (mut models, mut decoder, mut lost) = (Models::built_in(), Vec::new(), Vec::new());
         let stem = path.file_stem().map_or_else(|| "field".into(), |s| s.to_string_lossy().into_owned());
+        let file = File::open(path).map_err(|e| io(path, e))?;
         let steps = match path.extension().and_then(|e| e.to_str()) {
             Some("swae") => {
-                let found = read_swae(path, &stem)?;
+                let found = read_swae(path, &file, &stem)?;
                 (models, decoder, lost) = (found.models, found.decoder, found.lost);
                 found.steps
             }
@@ -195,8 +201,9 @@ impl PlainReader {
             _ => vec![values_step(read_vti(path)?)],
         };
         let (steps, contents) = steps.into_iter().unzip();
-        let mut reader = Self { path: path.into(), steps, models, contents, decoder, lost };
-        reader.count_the_rest(fs::metadata(path).map_err(|e| io(path, e))?.len());
+        let size = file.metadata().map_err(|e| io(path, e))?.len();
+        let mut reader = Self { path: path.into(), file, steps, models, contents, decoder, lost };
+        reader.count_the_rest(size);
         Ok(reader)
     }
 
@@ -210,10 +217,17 @@ impl PlainReader {
     }
 }
 
-/// What is left of a `.swae` file.
+/// Bytes of a file from a place on.
+fn read_at(path: &Path, file: &File, at: u64, out: &mut [u8]) -> Result<()> {
+    file.read_exact_at(out, at).map_err(|e| io(path, e))
+}
+
+/// The rest of a `.swae` file.
 struct SwaeBytes<'a> {
     path: &'a Path,
-    rest: &'a [u8],
+    file: &'a File,
+    at: u64,
+    left: usize,
 }
 
 impl SwaeBytes<'_> {
@@ -222,15 +236,24 @@ impl SwaeBytes<'_> {
     }
 
     fn number(&mut self) -> Result<usize> {
-        let (number, rest) = self.rest.split_first_chunk::<8>().ok_or_else(|| self.short())?;
-        self.rest = rest;
-        usize::try_from(u64::from_le_bytes(*number)).map_err(|_| self.short())
+        let number = self.take(size_of::<u64>())?;
+        let number = number.first_chunk().map(|number| u64::from_le_bytes(*number));
+        number.and_then(|number| usize::try_from(number).ok()).ok_or_else(|| self.short())
     }
 
     fn take(&mut self, n: usize) -> Result<Vec<u8>> {
-        let (taken, rest) = self.rest.split_at_checked(n).ok_or_else(|| self.short())?;
-        self.rest = rest;
-        Ok(taken.to_vec())
+        let at = self.skip(n)?;
+        let mut bytes = memory::zeros(n)?;
+        read_at(self.path, self.file, at, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The place of so many bytes, which are not read.
+    fn skip(&mut self, n: usize) -> Result<u64> {
+        let at = self.at;
+        self.left = self.left.checked_sub(n).ok_or_else(|| self.short())?;
+        self.at = at.saturating_add(n as u64);
+        Ok(at)
     }
 }
 
@@ -242,9 +265,9 @@ struct Swae {
     lost: Vec<Lost>,
 }
 
-fn read_swae(path: &Path, name: &str) -> Result<Swae> {
-    let whole = fs::read(path).map_err(|e| io(path, e))?;
-    let mut bytes = SwaeBytes { path, rest: &whole };
+fn read_swae(path: &Path, file: &File, name: &str) -> Result<Swae> {
+    let size = file.metadata().map_err(|e| io(path, e))?.len();
+    let mut bytes = SwaeBytes { path, file, at: 0, left: usize::try_from(size).unwrap_or(usize::MAX) };
     if bytes.take(MAGIC.len())? != MAGIC {
         return Err(bytes.short());
     }
@@ -258,7 +281,7 @@ fn read_swae(path: &Path, name: &str) -> Result<Swae> {
         }
     }
     let count = bytes.number()?;
-    if count > bytes.rest.len() / 8 {
+    if count > bytes.left / 8 {
         return Err(bytes.short());
     }
     let lengths = (0..count).map(|_| bytes.number()).collect::<Result<Vec<_>>>()?;
@@ -269,7 +292,7 @@ fn read_swae(path: &Path, name: &str) -> Result<Swae> {
             Err(error) => lost.push(Lost { what: format!("step {step}"), error }),
         }
     }
-    if !bytes.rest.is_empty() {
+    if bytes.left > 0 {
         lost.push(Lost { what: "the end".into(), error: content(path, "it goes on behind its last stream") });
     }
     Ok(Swae { steps, models, decoder, lost })
@@ -282,21 +305,25 @@ fn swae_step(
     length: usize,
     models: &Models,
 ) -> Result<Step> {
-    let stream = match bytes.take(length) {
-        Ok(stream) => Stream::open(stream)?,
+    let offset = match bytes.skip(length) {
+        Ok(offset) => offset,
         Err(short) => {
             // Whatever is left is a part of this stream.
-            bytes.rest = &[];
+            bytes.left = 0;
             return Err(short);
         }
     };
+    let read =
+        |at: usize, out: &mut [u8]| read_at(bytes.path, bytes.file, offset.saturating_add(at as u64), out);
+    let nothing = |header: &StreamHeader| Some(header.boxes.iter().map(|_| [0..0, 0..0, 0..0]).collect());
+    let stream = Stream::read(length, read, nothing)?;
     let header = stream.header();
     // A list of boxes is shown as one box behind the other along z.
     let shape = stacked(&header.boxes).filter(|shape| view::check_shape(*shape).is_ok());
     let shape = shape.ok_or_else(|| content(bytes.path, "its boxes do not make one along z"))?;
     let info = info(name.into(), header.dtype, shape, encoding(&header.kind, models));
     let step = StepInfo { step: step as i64, time: step as f64, fields: vec![(info, length as u64)] };
-    Ok((step, vec![Content::Stream(stream)]))
+    Ok((step, vec![Content::Stream { offset, length }]))
 }
 
 /// How a stream says that it is compressed.
@@ -345,35 +372,45 @@ impl Reader for PlainReader {
     }
 
     fn copy(&mut self, to: &Path, kept: &[BTreeSet<String>]) -> Result<()> {
-        fn stream(content: &Content) -> Option<&[u8]> {
-            if let Content::Stream(stream) = content { Some(stream.bytes()) } else { None }
-        }
         let steps = self.contents.iter().zip(kept).filter(|(_, kept)| !kept.is_empty());
-        let streams: Option<Vec<_>> = steps.flat_map(|(contents, _)| contents).map(stream).collect();
-        let no_streams = || Error::Unsupported(format!("{}: it holds no streams", self.path.display()));
-        write_parts(to, &self.decoder, &streams.ok_or_else(no_streams)?)
+        let mut streams = Vec::new();
+        for content in steps.flat_map(|(contents, _)| contents) {
+            let Content::Stream { offset, length } = *content else {
+                return Err(Error::Unsupported(format!("{}: it holds no streams", self.path.display())));
+            };
+            let mut stream = memory::zeros(length)?;
+            read_at(&self.path, &self.file, offset, &mut stream)?;
+            streams.push(stream);
+        }
+        write_parts(to, &self.decoder, &streams)
     }
 
     fn read_selected(
         &mut self,
         index: usize,
         field: &str,
-        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+        select: &mut dyn FnMut(&[BoxRow]) -> Selection,
     ) -> Result<Vec<Stored>> {
         let fields = &self.steps[index].fields;
         let at = fields.iter().position(|(info, _)| info.name == field);
         let at = at.ok_or_else(|| content(&self.path, format!("no field {field}")))?;
         let (content, mut row) = (&self.contents[index][at], BoxRow::whole(&fields[at].0));
-        if let Content::Stream(stream) = content {
-            row.length = stream.bytes().len() as u64;
-        }
-        if !select(&[row]) {
-            return Ok(Vec::new());
+        if let Content::Stream { length, .. } = content {
+            row.length = *length as u64;
         }
         let rows = vec![row];
-        Ok(vec![match content.clone() {
-            Content::Stream(stream) => Stored::Stream { rows, stream },
-            Content::Values(field) => Stored::Values { rows, field, compression: None },
+        let selection = select(&rows);
+        if selection == Selection::Nothing {
+            return Ok(Vec::new());
+        }
+        Ok(vec![match content {
+            Content::Stream { offset, .. } => {
+                let stream = open_stream(&rows, &selection, |at, out| {
+                    read_at(&self.path, &self.file, offset.saturating_add(at as u64), out)
+                })?;
+                Stored::Stream { rows, stream }
+            }
+            Content::Values(field) => Stored::Values { rows, field: field.clone(), compression: None },
         }])
     }
 }
@@ -382,6 +419,7 @@ impl Reader for PlainReader {
 mod tests {
     use super::*;
     use crate::vtk::write_vti;
+    use std::fs;
     use swae_codec::{Compression, FieldView, compress};
 
     fn raw<T: Element>(array: &Array3<T>) -> Vec<u8> {

@@ -1,23 +1,22 @@
 //! What every store gives to readers: the steps that it holds, and the streams or values of a field.
 //!
-//! The checksum and header of a stream are verified here, once; `decode.rs` turns streams into
-//! values.
+//! The head of a stream is verified here, once; `decode.rs` turns streams into values.
 
 use crate::error::{Error, Result, content};
 use crate::step::{BoxRow, Boxes, FieldInfo, StepInfo, boxes_of};
 use std::collections::BTreeSet;
 use std::path::Path;
-use swae_codec::stream::{Kind, Stream};
-use swae_codec::{Compression, Dtype, Element, Field, Models};
+use swae_codec::stream::{Kind, Region, Stream};
+use swae_codec::{Compression, Dtype, Element, Field, Models, memory};
 
 /// Some boxes of a field, as the file holds them.
 #[derive(Clone, Debug)]
 pub enum Stored {
-    /// As a stream, which is verified.
+    /// As a stream, whose head is verified.
     Stream {
         /// Its boxes, in its order; a list of boxes along z may be one row here.
         rows: Vec<BoxRow>,
-        /// The stream.
+        /// The stream; of a region it may have no other tiles than those that the region needs.
         stream: Stream<'static>,
     },
     /// As values: of a file that holds no streams, or a dataset that came through the HDF5 filter.
@@ -56,6 +55,36 @@ impl Stored {
     }
 }
 
+/// What is read of the boxes of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selection {
+    /// Nothing.
+    Nothing,
+    /// What a region of the grid needs, `[x, y, z]`; all where they are predicted from another step.
+    Region(Region),
+    /// All of them.
+    All,
+}
+
+/// Opens the stream of some boxes, of which something is selected; `read` fills memory with its bytes
+/// from a place on. No more is read than is needed.
+pub(crate) fn open_stream<E: From<swae_codec::Error>>(
+    rows: &[BoxRow],
+    selection: &Selection,
+    mut read: impl FnMut(usize, &mut [u8]) -> std::result::Result<(), E>,
+) -> std::result::Result<Stream<'static>, E> {
+    let length = rows.first().map_or(0, |row| usize::try_from(row.length).unwrap_or(usize::MAX));
+    let Selection::Region(region) = selection else {
+        let mut bytes = memory::zeros(length)?;
+        read(0, &mut bytes)?;
+        return Ok(Stream::open(bytes)?);
+    };
+    Stream::read(length, read, |header| {
+        let as_rows = header.boxes.iter().copied().eq(rows.iter().map(|row| row.count));
+        (as_rows && header.age() == 0).then(|| rows.iter().map(|row| row.part(region)).collect())
+    })
+}
+
 /// What a file holds, and cannot give.
 #[derive(Debug)]
 pub struct Lost {
@@ -88,9 +117,9 @@ pub trait Reader: Send {
         Err(Error::Unsupported("only files that hold steps of swae can be copied in part".into()))
     }
 
-    /// The streams or values of a field whose boxes are selected: `select` is called once for each
-    /// of them, in the order of the file, and nothing is read or verified of the others. `index`
-    /// counts in [`Reader::steps`].
+    /// The streams or values of a field of whose boxes something is selected: `select` is called once
+    /// for each of them, in the order of the file, and nothing is read or verified of the others.
+    /// `index` counts in [`Reader::steps`].
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Content`]; [`Error::Codec`] for a damaged stream.
@@ -98,7 +127,7 @@ pub trait Reader: Send {
         &mut self,
         index: usize,
         field: &str,
-        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+        select: &mut dyn FnMut(&[BoxRow]) -> Selection,
     ) -> Result<Vec<Stored>>;
 
     /// All streams or values of a field.
@@ -106,7 +135,7 @@ pub trait Reader: Send {
     /// # Errors
     /// Those of [`Reader::read_selected`].
     fn read_streams(&mut self, index: usize, field: &str) -> Result<Vec<Stored>> {
-        self.read_selected(index, field, &mut |_| true)
+        self.read_selected(index, field, &mut |_| Selection::All)
     }
 
     /// The boxes of a field, without their bytes.
@@ -117,7 +146,7 @@ pub trait Reader: Send {
         let mut rows = Vec::new();
         self.read_selected(index, field, &mut |some| {
             rows.extend_from_slice(some);
-            false
+            Selection::Nothing
         })?;
         Ok(rows)
     }

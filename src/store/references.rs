@@ -7,7 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use crate::error::Result;
-use crate::reader::{Reader, Stored};
+use crate::reader::{Reader, Selection, Stored};
 use crate::step::{BoxRow, Boxes, boxes_of};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,7 @@ impl ReferenceCache {
 
     /// The history that ends with this stream.
     fn ending_with(&self, key: &StreamKey, stream: &Stream<'_>) -> Option<&History> {
-        self.0.get(key)?.find(|history| history.ends_with(stream.bytes()))
+        self.0.get(key)?.find(|history| history.ends_with(stream))
     }
 
     /// The history that a stream comes after, where it is no keyframe.
@@ -252,7 +252,10 @@ impl<'a> Search<'a> {
         let streams = match self.read.entry((index, key.field.clone())) {
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(place) => {
-                let mut select = |rows: &[BoxRow]| self.boxes.contains(&boxes_of(rows));
+                let mut select = |rows: &[BoxRow]| match self.boxes.contains(&boxes_of(rows)) {
+                    true => Selection::All,
+                    false => Selection::Nothing,
+                };
                 let stored = reader.read_selected(index, &key.field, &mut select)?;
                 let streams = stored.into_iter().filter_map(|stored| match stored {
                     Stored::Stream { rows, stream } => Some((boxes_of(&rows), stream)),

@@ -6,6 +6,7 @@
 use crate::box_values::BoxValues;
 use crate::size::points;
 use serde::{Deserialize, Serialize};
+use swae_codec::stream::Region;
 use swae_codec::{Compression, Dtype};
 
 /// A field without its values. All triples are `[x, y, z]`.
@@ -80,6 +81,15 @@ impl BoxRow {
         let row =
             |t: &[u64]| Self { start: triple(&t[..3]), count: triple(&t[3..6]), offset: t[6], length: t[7] };
         table.chunks_exact(Self::COLUMNS).map(row).collect()
+    }
+
+    /// The part of the box that lies in a region of the grid, from the box's first point.
+    pub(crate) fn part(&self, region: &Region) -> Region {
+        std::array::from_fn(|a| {
+            let (start, end) = (self.start[a], self.start[a].saturating_add(self.count[a]));
+            let clip = |v: usize| v.clamp(start, end).saturating_sub(start);
+            clip(region[a].start)..clip(region[a].end)
+        })
     }
 
     /// Rows of the same bytes together: one stream may hold many boxes.

@@ -1,4 +1,4 @@
-//! A bounded payload becomes values: tiles are decoded side by side, and kept for the next step.
+//! A bounded stream becomes values: tiles are decoded side by side, and kept for the next step.
 
 use super::savings;
 use super::tile::{DecodedBlock, decode as decode_tile};
@@ -16,21 +16,23 @@ use crate::predict::interfield::InterFieldPrediction;
 use crate::predict::reference::{ReferenceStep, ReferenceTile};
 use crate::predict::tile::{References, Tile};
 use crate::statistics::BlockStatistics;
-use crate::stream::Region;
+use crate::stream::{Region, Stream};
 use crate::threads;
-use crate::tiling::{TILE_BLOCKS, Window, entries_of, tiles, windows};
+use crate::tiling::{TILE_BLOCKS, Window, entries_of, memory_of_windows, tiles, windows};
 use crate::wire::ByteReader;
 use std::sync::Arc;
 
-/// What is wanted of a payload.
+/// What is wanted of a stream.
 pub(super) struct Task<'a, 'h> {
-    pub(super) boxes: &'a [[usize; 3]],
+    pub(super) stream: &'a Stream<'a>,
+    /// That of the stream.
+    pub(super) preamble: &'a Preamble,
     /// The part of each box that is decoded.
     pub(super) regions: &'a [Region],
     pub(super) models: &'a Models,
-    /// A history and the checksum of this stream, which becomes its last step. All tiles are
-    /// decoded for it; without one, those outside the regions are not touched.
-    pub(super) history: Option<(&'h mut History, u32)>,
+    /// The history whose last step this stream becomes. All tiles are decoded for it; without one,
+    /// those outside the regions are not touched.
+    pub(super) history: Option<&'h mut History>,
     /// Whether blocks are counted.
     pub(super) counts: bool,
 }
@@ -47,47 +49,33 @@ fn memory_of_tiles<T: Element>(boxes: &[[usize; 3]], regions: &[Region], keeps_r
     let blocks = boxes.iter().map(|&count| BlockGrid::new(count).len()).fold(0, usize::saturating_add);
     let tiles = if keeps_reference { usize::MAX } else { threads::count() };
     let blocks = blocks.min(tiles.saturating_mul(TILE_BLOCKS));
-    // Without values, none: an empty region may be of any extent along its other axes.
-    let with_values = regions.iter().filter(|[x, ..]| !x.is_empty());
-    let rows = with_values.map(|[_, y, z]| y.len().saturating_mul(z.len()));
-    let rows = rows.fold(0, usize::saturating_add).saturating_mul(size_of::<&mut [T]>());
     let of_a_block = size_of::<T>().saturating_mul(VALUES + VALUES / 4);
-    blocks.saturating_mul(of_a_block).saturating_add(rows)
+    blocks.saturating_mul(of_a_block).saturating_add(memory_of_windows::<T>(regions))
 }
 
-/// Decodes into `out`, the values of each region, x fastest. The payload is long enough for the
-/// boxes.
+/// Decodes into `out`, the values of each region, x fastest.
 ///
 /// # Errors
-/// [`crate::Error::Stream`] where the payload is damaged, or is predicted from a step that the
+/// [`crate::Error::Stream`] where the stream is damaged, or is predicted from a step that the
 /// history does not hold.
-pub(super) fn decode<T: Element>(
-    payload: &[u8],
-    task: Task<'_, '_>,
-    out: &mut [&mut [T]],
-) -> Result<BlockStatistics> {
-    let Task { boxes, regions, models, mut history, counts } = task;
+pub(super) fn decode<T: Element>(task: Task<'_, '_>, out: &mut [&mut [T]]) -> Result<BlockStatistics> {
+    let Task { stream, preamble, regions, models, mut history, counts } = task;
+    let boxes = &stream.header().boxes[..];
     memory::room(memory_of_tiles::<T>(boxes, regions, history.is_some()))?;
     let engine = Engine::best()?;
-    let mut reader = ByteReader::new(payload);
-    let preamble = Preamble::read(&mut reader)?;
     let values = boxes.iter().map(|count| count.iter().product::<usize>() as u64);
     if preamble.missing.is_some_and(|missing| missing.points > values.fold(0, u64::saturating_add)) {
         return Err(Error::Stream("more points are missing than there are".into()));
     }
     let tiles = tiles(boxes);
-    let lengths = tiles.iter().map(|_| reader.size()).collect::<Result<Vec<_>>>()?;
-    let bytes = lengths.into_iter().map(|n| reader.take(n, 1)).collect::<Result<Vec<_>>>()?;
-    reader.finish()?;
     let autoencoder = preamble.autoencoder(models)?;
     let mixing = preamble.mixing_network(models)?;
     let keeps_reference = history.is_some();
-    let given = history.as_mut().map(|(history, _)| std::mem::take(&mut history.references));
+    let given = history.as_mut().map(|history| std::mem::take(&mut history.references));
     let given: Vec<_> = given.iter().flatten().map(|(name, field)| (&name[..], field.last::<T>())).collect();
     let fields = preamble.inter_field.as_ref().map(|inter_field| inter_field.find(boxes, &given));
     let fields = fields.transpose()?.unwrap_or_default();
-    let before = history.as_ref().map(|(history, _)| &**history);
-    let previous = History::reference_for::<T>(before, &preamble, boxes)?;
+    let previous = History::reference_for::<T>(history.as_deref(), preamble, boxes)?;
     let mut windows = windows(&tiles, boxes, regions, out);
     let tile = |(i, windows): (usize, &mut Vec<Window<'_, T>>)| -> Result<Option<DecodedTile<T>>> {
         let wanted = !windows.iter().all(Window::is_empty);
@@ -100,7 +88,7 @@ pub(super) fn decode<T: Element>(
             InterFieldPrediction::new(inter_field, previous, fields.iter().map(|step| &step.tiles[i]))
         });
         let references = References { previous, inter_field, mixing: mixing.as_ref() };
-        let (mut bytes, mut from_latents) = (bytes[i], Vec::new());
+        let (mut bytes, mut from_latents) = (stream.tile(i)?, Vec::new());
         let mut mask = None;
         if preamble.missing.is_some() {
             let mut reader = ByteReader::new(bytes);
@@ -142,9 +130,10 @@ pub(super) fn decode<T: Element>(
         statistics = statistics.union(&tile.statistics);
         references.extend(tile.reference);
     }
-    if let Some((history, checksum)) = history {
+    if let Some(history) = history {
         let (boxes, tiles) = (boxes.to_vec(), Arc::new(references));
-        history.set_last(Some(ReferenceStep { boxes, tiles, age: preamble.age, checksum }));
+        let (age, checksum) = (preamble.age, stream.checksum());
+        history.set_last(Some(ReferenceStep { boxes, tiles, age, checksum }));
     }
     Ok(statistics)
 }

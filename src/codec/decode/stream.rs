@@ -1,7 +1,7 @@
 //! A stream becomes boxes of values, whole or in part, of its own or in the caller's memory.
 
 use super::bounded::{self, Task};
-use crate::blocks::{EDGE, VALUES};
+use crate::blocks::VALUES;
 use crate::element::{Dtype, Element};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -10,10 +10,11 @@ use crate::history::History;
 use crate::latent;
 use crate::memory;
 use crate::models::Models;
+use crate::raw;
 use crate::statistics::BlockStatistics;
 use crate::stream::{Kind, Region, Stream};
 use crate::threads;
-use crate::tiling::least_tiles;
+use crate::tiling::{Piece, Window, memory_of_windows, tile_count, tiles, windows};
 use ndarray::Array3;
 
 /// Decompresses a stream of one box of `T` values, as [`compress`](crate::compress) makes it: an
@@ -209,21 +210,18 @@ fn memory<T: Element>(stream: &Stream<'_>, regions: &[Region]) -> Result<Vec<Vec
     regions.iter().map(|region| memory::zeros(size(region))).collect()
 }
 
-/// Whether a stream is long enough for its shape: memory is taken only after this.
+/// Whether a stream is long enough for its shape: memory is taken only after this. One of bounded
+/// mode was when it was opened: it has a tile for so many blocks.
 fn check_length<T: Element>(stream: &Stream<'_>) -> Result<()> {
-    let (header, payload) = (stream.header(), stream.payload());
+    let (header, bytes) = (stream.header(), stream.size_of_tiles());
     let values = header.boxes.iter().fold(0usize, |n, c| n.saturating_add(c.iter().product()));
     let fits = match header.kind {
-        Kind::Raw => values.checked_mul(T::DTYPE.size()) == Some(payload.len()),
+        Kind::Raw => values.checked_mul(T::DTYPE.size()) == Some(bytes),
         // Every block has at least an offset and a scale.
-        Kind::Latent(..) => values.div_ceil(VALUES) <= payload.len(),
-        Kind::Bounded(_) => least_tiles(&header.boxes) <= payload.len(),
+        Kind::Latent(..) => values.div_ceil(VALUES) <= bytes,
+        Kind::Bounded(_) => true,
     };
-    if fits { Ok(()) } else { Err(wrong_length()) }
-}
-
-fn wrong_length() -> Error {
-    Error::Stream("its length does not fit its shape".into())
+    if fits { Ok(()) } else { Err(Error::Stream("its length does not fit its shape".into())) }
 }
 
 /// Decodes the regions of a stream whose length was checked.
@@ -235,13 +233,8 @@ fn decode<T: Element>(
     counts: bool,
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
-    let boxes = &stream.header().boxes;
-    let tasks = match stream.header().kind {
-        Kind::Raw => 1,
-        Kind::Latent(..) => boxes.iter().map(|count| count[2].div_ceil(EDGE)).sum(),
-        Kind::Bounded(_) => least_tiles(boxes),
-    };
     Engine::best()?;
+    let tasks = tile_count(&stream.header().boxes);
     threads::call(tasks, || decode_here(stream, models, regions, history, counts, out))
 }
 
@@ -254,59 +247,38 @@ fn decode_here<T: Element>(
     counts: bool,
     out: &mut [&mut [T]],
 ) -> Result<BlockStatistics> {
-    let (header, payload) = (stream.header(), stream.payload());
-    match header.kind {
-        Kind::Raw => {
-            let mut bytes = payload;
-            for ((count, region), out) in header.boxes.iter().zip(regions).zip(out) {
-                let size = count.iter().product::<usize>().saturating_mul(T::DTYPE.size());
-                let (of_box, rest) = bytes.split_at_checked(size).ok_or_else(wrong_length)?;
-                cut_raw(of_box, *count, region, out);
-                bytes = rest;
-            }
-        }
+    match &stream.header().kind {
+        Kind::Raw => decode_tiles(stream, regions, out, raw::decode_tile)?,
         Kind::Latent(..) => {
-            let (count, region) = (header.boxes[0], &regions[0]);
-            if region.iter().map(|r| r.len()).eq(count) {
-                latent::decode(payload, count, models, out[0])?;
-            } else {
-                let mut whole = memory::zeros(count.iter().product())?;
-                latent::decode(payload, count, models, &mut whole)?;
-                cut(&whole, count, region, out[0]);
-            }
+            let decoder = latent::Decoder::new(latent::Preamble::read(&mut stream.preamble())?, models)?;
+            decode_tiles(stream, regions, out, |bytes, pieces, windows| {
+                decoder.tile(bytes, pieces, windows)
+            })?;
         }
-        Kind::Bounded(_) => {
-            let history = history.map(|history| (history, stream.checksum()));
-            let task = Task { boxes: &header.boxes, regions, models, history, counts };
-            return bounded::decode(payload, task, out);
+        Kind::Bounded(preamble) => {
+            let task = Task { stream, preamble, regions, models, history, counts };
+            return bounded::decode(task, out);
         }
     }
     Ok(BlockStatistics::default())
 }
 
-/// Copies the part of a box that lies in a region.
-fn cut<T: Element>(values: &[T], count: [usize; 3], region: &Region, out: &mut [T]) {
-    for_rows(count, region, out, |first, out| out.copy_from_slice(&values[first..][..out.len()]));
-}
-
-/// The same from the bytes of a box.
-fn cut_raw<T: Element>(bytes: &[u8], count: [usize; 3], region: &Region, out: &mut [T]) {
-    let size = T::DTYPE.size();
-    for_rows(count, region, out, |first, out| {
-        let values = bytes.chunks_exact(size).skip(first);
-        out.iter_mut().zip(values).for_each(|(out, value)| *out = T::read_le(value));
-    });
-}
-
-/// Goes over the rows of a region: the index in its box of the row's first value, and the row. The
-/// region was checked to lie in the box, and the box to fit the address space.
-#[allow(clippy::arithmetic_side_effects, reason = "indices in a box that was checked")]
-fn for_rows<T>(count: [usize; 3], region: &Region, out: &mut [T], mut row: impl FnMut(usize, &mut [T])) {
-    let [x, y, z] = region.clone();
-    // Not to walk along an axis of any length for no value at all.
-    if out.is_empty() {
-        return;
-    }
-    let firsts = z.flat_map(|z| y.clone().map(move |y| (z * count[1] + y) * count[0] + x.start));
-    firsts.zip(out.chunks_exact_mut(x.len())).for_each(|(first, out)| row(first, out));
+/// Decodes the tiles that regions touch, each by itself.
+fn decode_tiles<T: Element>(
+    stream: &Stream<'_>,
+    regions: &[Region],
+    out: &mut [&mut [T]],
+    decode: impl Fn(&[u8], &[Piece], &mut [Window<'_, T>]) -> Result<()> + Sync,
+) -> Result<()> {
+    memory::room(memory_of_windows::<T>(regions))?;
+    let boxes = &stream.header().boxes;
+    let tiles = tiles(boxes);
+    let tile = |(i, mut windows): (usize, Vec<Window<'_, T>>)| {
+        if windows.iter().all(Window::is_empty) {
+            return Ok(());
+        }
+        decode(stream.tile(i)?, &tiles[i], &mut windows)
+    };
+    let windows = windows(&tiles, boxes, regions, out);
+    threads::map(windows.into_iter().enumerate().collect::<Vec<_>>(), tile).into_iter().collect()
 }

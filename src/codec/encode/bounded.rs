@@ -1,4 +1,4 @@
-//! Boxes within an error bound become a payload: tiles are encoded side by side, and kept for the
+//! Boxes within an error bound become a stream: tiles are encoded side by side, and kept for the
 //! next step.
 
 use super::decide::Rules;
@@ -27,11 +27,11 @@ use crate::predict::reference::{ReferenceStep, ReferenceTile};
 use crate::predict::tile::{References, Tile};
 use crate::predict::{Predictor, PredictorSet};
 use crate::statistics::BlockStatistics;
-use crate::stream;
+use crate::stream::{BOUNDED, Content, seal};
 use crate::threads;
-use crate::tiling::{Piece, entries_of, least_tiles, tiles};
+use crate::tiling::{Piece, entries_of, tile_count, tiles};
 use crate::view::FieldView;
-use crate::wire::{checksum, write_varint};
+use crate::wire::write_varint;
 use std::sync::Arc;
 
 /// How boxes are encoded within a bound.
@@ -107,7 +107,7 @@ pub(crate) fn encode_observed<T: Element>(
     observer: &impl Observer<T>,
 ) -> Result<(Vec<u8>, Report)> {
     let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
-    threads::call(least_tiles(&boxes), || {
+    threads::call(tile_count(&boxes), || {
         // A search for a PSNR keeps the best of its attempts beside the latest.
         let attempts = if matches!(settings.bound, Bound::Psnr(_)) { 2 } else { 1 };
         memory::room(memory_of_blocks::<T>(&boxes).saturating_mul(attempts))?;
@@ -115,8 +115,8 @@ pub(crate) fn encode_observed<T: Element>(
     })
 }
 
-/// Bytes that coded boxes hold before their payload is put together: coefficients and what else is
-/// kept of each block, and some of a payload.
+/// Bytes that coded boxes hold before their stream is put together: coefficients and what else is
+/// kept of each block, and some of a stream.
 fn memory_of_blocks<T: Element>(boxes: &[[usize; 3]]) -> usize {
     let blocks = boxes.iter().map(|&count| BlockGrid::new(count).len()).fold(0, usize::saturating_add);
     blocks.saturating_mul(VALUES * size_of::<T>() * 5 / 4)
@@ -130,19 +130,17 @@ fn encode_here<T: Element>(
     observer: &impl Observer<T>,
 ) -> Result<(Vec<u8>, Report)> {
     let encoded = encode_boxes(views, settings, history.as_deref_mut(), observer)?;
-    let stream = stream::seal(views, stream::BOUNDED, &encoded.payload)?;
     if let Some(history) = history {
-        let checksum = checksum(&stream);
-        history.set_last(encoded.reference.map(|step| ReferenceStep { checksum, ..step }));
+        history.set_last(encoded.reference);
     }
-    Ok((stream, encoded.report))
+    Ok((encoded.stream, encoded.report))
 }
 
-/// An encoded payload.
+/// Encoded boxes.
 struct Encoded<T> {
-    payload: Vec<u8>,
+    stream: Vec<u8>,
     report: Report,
-    /// What the next step may be predicted from, but for its checksum.
+    /// What the next step may be predicted from.
     reference: Option<ReferenceStep<T>>,
 }
 
@@ -204,7 +202,7 @@ fn encode_boxes<T: Element>(
         let found = with(Tolerance::Absolute(e))?;
         let rms = found.report.mse.sqrt();
         let met = rms <= target;
-        if met && best.as_ref().is_none_or(|b| found.payload.len() < b.payload.len()) {
+        if met && best.as_ref().is_none_or(|b| found.stream.len() < b.stream.len()) {
             best = Some(found);
         }
         if rms == 0.0 || (met && rms > 0.95 * target) {
@@ -295,17 +293,13 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
             // Less was saved than it takes to name the model.
             return self.encode((tolerance, quantum), None);
         }
-        let mut payload = Vec::new();
-        preamble.write(&mut payload);
-        encoded.iter().for_each(|tile| write_varint(tile.bytes.len() as u64, &mut payload));
-        memory::reserve(&mut payload, encoded.iter().map(|tile| tile.bytes.len()).sum())?;
         let points = self.missing.map_or(0, |missing| missing.points);
         let mut statistics = BlockStatistics::default();
         statistics.missing = points;
         let mut errors = ErrorStatistics::default();
-        let mut references = Vec::new();
+        let (mut tiles, mut references) = (Vec::new(), Vec::new());
         for tile in encoded {
-            payload.extend_from_slice(&tile.bytes);
+            tiles.push(tile.bytes);
             statistics = statistics.union(&tile.statistics);
             errors = errors.union(tile.errors);
             if self.keeps_reference {
@@ -318,9 +312,14 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
             mse: errors.squares / self.numbers.max(1) as f64,
             statistics,
         };
+        let mut head = Vec::new();
+        preamble.write(&mut head);
+        let content =
+            Content { dtype: T::DTYPE, mode: BOUNDED, boxes: &self.boxes, preamble: &head, tiles: &tiles };
+        let (stream, checksum) = seal(&content)?;
         let (boxes, tiles) = (self.boxes.clone(), Arc::new(references));
-        let reference = ReferenceStep { boxes, tiles, age: preamble.age, checksum: 0 };
-        Ok(Encoded { payload, report, reference: self.keeps_reference.then_some(reference) })
+        let reference = ReferenceStep { boxes, tiles, age: preamble.age, checksum };
+        Ok(Encoded { stream, report, reference: self.keeps_reference.then_some(reference) })
     }
 
     /// How the field is predicted from others of its step, where that pays.

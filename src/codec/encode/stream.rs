@@ -7,9 +7,9 @@ use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::latent::{self, LatentCoding};
-use crate::memory;
 use crate::model::Model;
-use crate::stream;
+use crate::raw;
+use crate::stream::{self, Content, seal};
 use crate::view::FieldView;
 
 /// How boxes are encoded: a [`Compression`] with its model at hand.
@@ -100,17 +100,16 @@ pub fn compress_boxes_on<T: Element>(
     method: Method<'_>,
 ) -> Result<Vec<u8>> {
     Engine::best()?;
+    let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
+    let sealed = |mode, preamble: &[u8], tiles: &[Vec<u8>]| {
+        Ok(seal(&Content { dtype: T::DTYPE, mode, boxes: &boxes, preamble, tiles })?.0)
+    };
     match method {
-        Method::Raw => {
-            let values = views.iter().map(FieldView::len).fold(0, usize::saturating_add);
-            let mut bytes = memory::with_capacity(values.saturating_mul(T::DTYPE.size()))?;
-            views.iter().flat_map(FieldView::values).for_each(|v| v.write_le(&mut bytes));
-            stream::seal(views, stream::RAW, &bytes)
-        }
+        Method::Raw => sealed(stream::RAW, &[], &raw::encode(views)?),
         Method::Latent { model, coding } => match views {
             [view] => {
-                let payload = latent::encode(view, model, coding, device)?;
-                stream::seal(views, stream::LATENT, &payload)
+                let (preamble, tiles) = latent::encode(view, model, coding, device)?;
+                sealed(stream::LATENT, &preamble, &tiles)
             }
             _ => Err(Error::Shape("latent mode encodes one box at a time".into())),
         },

@@ -334,7 +334,7 @@ fn boxes_are_decoded_into_the_callers_memory() {
 #[test]
 fn a_region_of_a_box_without_values_takes_no_time_however_long_its_axes_are() {
     // Found by fuzzing: 2⁴² rows of no value.
-    let mut stream = b"SWAE\x01\0\0\0\x01\x0f\0\xe2\xff\xff\xff\xff\xff\0".to_vec();
+    let mut stream = b"SWAE\x01\0\0\0\0\x01\x0f\0\xe2\xff\xff\xff\xff\xff\0".to_vec();
     stream.extend_from_slice(&crc32fast::hash(&stream).to_le_bytes());
     if let Ok(stream) = Stream::open(&stream) {
         let region = stream.header().boxes[0].map(|n| n / 2..n);
@@ -345,7 +345,7 @@ fn a_region_of_a_box_without_values_takes_no_time_however_long_its_axes_are() {
 #[test]
 fn a_shape_without_values_whose_other_axes_overflow_is_an_error() {
     // Found by fuzzing: 0 × 2⁴⁰ × 2⁴⁰.
-    let mut stream = b"SWAE\x01\0\0\0\x01\0".to_vec();
+    let mut stream = b"SWAE\x01\0\0\0\0\x01\0".to_vec();
     stream.extend_from_slice(b"\x80\x80\x80\x80\x80\x20\x80\x80\x80\x80\x80\x20");
     stream.extend_from_slice(&crc32fast::hash(&stream).to_le_bytes());
     assert!(decompress_box(&stream, &Models::built_in()).is_err());

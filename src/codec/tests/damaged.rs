@@ -41,7 +41,7 @@ fn what_once_crashed_gives_fields_of_its_shapes_or_an_error() {
 
 /// A stream of so many boxes without values.
 fn empty_boxes(mut count: u64) -> Vec<u8> {
-    let mut bytes = b"SWAE\x01\0\0\0".to_vec();
+    let mut bytes = b"SWAE\x01\0\0\0\0".to_vec();
     while count >= 0x80 {
         bytes.push(count as u8 | 0x80);
         count >>= 7;

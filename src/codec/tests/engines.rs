@@ -50,7 +50,7 @@ fn every_call() {
         check(array::compress(&values, &[4, 4, 4], method, Default::default()).map(drop));
     }
     // A stream of one constant block.
-    let stream = b"SWAE\x01\x00\x00\x00\x01\x01\x01\x01\x00\x00\x80\x3f";
+    let stream = b"SWAE\x01\x00\x00\x00\x00\x01\x01\x01\x01\x00\x00\x80\x3f";
     let mut stream = stream.to_vec();
     stream.extend_from_slice(&crc32fast::hash(&stream).to_le_bytes());
     check(decompress_box(&stream, &Models::built_in()).map(drop));

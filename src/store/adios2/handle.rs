@@ -265,8 +265,38 @@ impl Handle {
         start: usize,
         count: Option<usize>,
     ) -> Result<Option<Vec<T>>> {
+        let Some((variable, count)) = self.select::<T>(name, kind, start, count)? else { return Ok(None) };
+        check_memory::<T>(count)?;
+        let mut data = vec![T::default(); count];
+        self.read(variable, &mut data)?;
+        Ok(Some(data))
+    }
+
+    /// As [`Handle::get`], into memory for as many rows as are read.
+    pub(super) fn get_into<T: Copy>(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        start: usize,
+        out: &mut [T],
+    ) -> Result<()> {
+        match self.select::<T>(name, kind, start, Some(out.len()))? {
+            Some((variable, count)) if count == out.len() => self.read(variable, out),
+            _ => Err(self.damaged(format!("{name} is missing"))),
+        }
+    }
+
+    /// Selects rows of a variable, and gives the number of their values; none where there is no such
+    /// variable.
+    fn select<T>(
+        &self,
+        name: &str,
+        kind: adios2_type,
+        start: usize,
+        count: Option<usize>,
+    ) -> Result<Option<(*mut adios2_variable, usize)>> {
         let c_name = self.text(name)?;
-        // SAFETY: the buffer has as many values of the checked type as are selected.
+        // SAFETY: the IO is open, and the selection has the variable's axes.
         unsafe {
             let variable = self.library.adios2_inquire_variable(self.io, c_name.as_ptr());
             if variable.is_null() {
@@ -285,17 +315,19 @@ impl Handle {
             }
             let count = rows.saturating_mul(shape[1]);
             check_size::<T>(count, self.limit).map_err(|e| self.damaged(format!("{name}: {e}")))?;
-            check_memory::<T>(count)?;
-            let mut data = vec![T::default(); count];
-            if !data.is_empty() {
-                let mode = adios2_mode_adios2_mode_sync;
-                self.check(
-                    self.library.adios2_get(self.engine, variable, data.as_mut_ptr().cast(), mode),
-                    "read a variable",
-                )?;
-            }
-            Ok(Some(data))
+            Ok(Some((variable, count)))
         }
+    }
+
+    /// Reads what is selected of a variable into memory for as many values of its type.
+    fn read<T>(&self, variable: *mut adios2_variable, out: &mut [T]) -> Result<()> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let mode = adios2_mode_adios2_mode_sync;
+        // SAFETY: the variable was selected, and the memory has as many values of its type.
+        let read = unsafe { self.library.adios2_get(self.engine, variable, out.as_mut_ptr().cast(), mode) };
+        self.check(read, "read a variable")
     }
 
     /// Number of axes and shape of a variable of this type.

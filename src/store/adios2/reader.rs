@@ -8,14 +8,14 @@ use super::index::{self, FORMATS, INDEX, METADATA};
 use super::{SIZES, handle::Handle};
 use crate::error::{Result, content, io};
 use crate::names::{escaped, unescaped};
-use crate::reader::{Lost, Reader, Stored};
+use crate::reader::{Lost, Reader, Selection, Stored, open_stream};
+use crate::size::check_size;
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use adios2_sys::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use swae_codec::stream::Stream;
 use swae_codec::{Dtype, Model, Models};
 use tempfile::TempDir;
 
@@ -309,7 +309,7 @@ impl Reader for Adios2Reader {
         &mut self,
         index: usize,
         field: &str,
-        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+        select: &mut dyn FnMut(&[BoxRow]) -> Selection,
     ) -> Result<Vec<Stored>> {
         self.check_data(index)?;
         self.go_to(index)?;
@@ -317,13 +317,18 @@ impl Reader for Adios2Reader {
         let name = format!("{field}/stream");
         let mut stored = Vec::new();
         for rows in BoxRow::by_stream(self.rows(&field)?) {
-            if select(&rows) {
-                let (start, count) = (rows[0].offset as usize, rows[0].length as usize);
-                let kind = adios2_type_adios2_type_uint8_t;
-                let bytes = self.handle.get::<u8>(&name, kind, start, Some(count))?;
-                let bytes = bytes.ok_or_else(|| self.handle.damaged(format!("{name} is missing")))?;
-                stored.push(Stored::Stream { rows, stream: Stream::open(bytes)? });
+            let selection = select(&rows);
+            if selection == Selection::Nothing {
+                continue;
             }
+            let (offset, length) = (rows[0].offset as usize, rows[0].length as usize);
+            let fits = check_size::<u8>(length, self.handle.limit);
+            fits.map_err(|e| self.handle.damaged(format!("{name}: {e}")))?;
+            let stream = open_stream(&rows, &selection, |at, out| {
+                let start = offset.saturating_add(at);
+                self.handle.get_into::<u8>(&name, adios2_type_adios2_type_uint8_t, start, out)
+            })?;
+            stored.push(Stored::Stream { rows, stream });
         }
         Ok(stored)
     }

@@ -7,7 +7,7 @@
 
 use super::filtered;
 use crate::error::{Cause, Result, reading};
-use crate::reader::{Reader, Stored, find};
+use crate::reader::{Reader, Selection, Stored, find};
 use crate::size::{check_memory, points};
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use hdf5::filters::Filter;
@@ -42,9 +42,9 @@ impl DatasetsReader {
 pub(super) fn read(
     dataset: &Dataset,
     info: &FieldInfo,
-    select: &mut dyn FnMut(&[BoxRow]) -> bool,
+    select: &mut dyn FnMut(&[BoxRow]) -> Selection,
 ) -> std::result::Result<Vec<Stored>, Cause> {
-    if !select(&[BoxRow::whole(info)]) {
+    if select(&[BoxRow::whole(info)]) == Selection::Nothing {
         return Ok(Vec::new());
     }
     let field = match info.dtype {
@@ -127,7 +127,7 @@ impl Reader for DatasetsReader {
         &mut self,
         index: usize,
         field: &str,
-        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+        select: &mut dyn FnMut(&[BoxRow]) -> Selection,
     ) -> Result<Vec<Stored>> {
         let info = find(self, index, field)?;
         let dataset = self.file.dataset(&info.name).map_err(Cause::from);

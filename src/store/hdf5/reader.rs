@@ -7,16 +7,17 @@ use super::{cut, datasets, filtered};
 use crate::error::{Cause, Error, Result, content, io, reading};
 use crate::names::{escaped, unescaped};
 use crate::new_file::NewFile;
-use crate::reader::{Lost, Reader, Stored, find};
+use crate::reader::{Lost, Reader, Selection, Stored, find, open_stream};
 use crate::size::{check_memory, check_size};
 use crate::step::{BoxRow, FieldInfo, StepInfo};
 use crate::writer::Kept;
 use hdf5::plist::LinkCreate;
 use hdf5::{Dataset, File, FileBuilder, Group, H5Type, ObjectReference1, ReferencedObject};
+use ndarray::ArrayViewMut1;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use swae_codec::stream::Stream;
-use swae_codec::{Dtype, Model, Models, memory};
+use swae_codec::{Dtype, Model, Models};
 
 fn foreign(path: &Path, e: &hdf5::Error) -> Error {
     content(path, format!("not a file of swae, or damaged ({e})"))
@@ -285,30 +286,42 @@ impl Hdf5Reader {
         if dataset.filters().is_empty() { check_size::<T>(count, self.file.size()) } else { Ok(()) }
     }
 
-    /// The bytes of a row.
-    fn bytes(&self, stream: &Dataset, row: &BoxRow) -> std::result::Result<Vec<u8>, Cause> {
-        let (offset, length) = (usize::try_from(row.offset)?, usize::try_from(row.length)?);
-        let end = offset.checked_add(length).filter(|&end| count(stream).is_ok_and(|count| end <= count));
-        let end = end.ok_or("the table of boxes leads outside the stream")?;
-        self.check_there::<u8>(stream, length)?;
-        check_memory::<u8>(length)?;
-        Ok(stream.read_slice_1d::<u8, _>(offset..end)?.to_vec())
+    /// What is selected of the stream of some boxes.
+    fn stream(
+        &self,
+        bytes: &Dataset,
+        rows: &[BoxRow],
+        selection: &Selection,
+    ) -> std::result::Result<Stream<'static>, Cause> {
+        let (offset, length) = (usize::try_from(rows[0].offset)?, usize::try_from(rows[0].length)?);
+        let end = offset.checked_add(length);
+        if !end.is_some_and(|end| count(bytes).is_ok_and(|count| end <= count)) {
+            return Err("the table of boxes leads outside the stream".into());
+        }
+        self.check_there::<u8>(bytes, length)?;
+        // The crate of HDF5 reads into memory of its own, from which the bytes are copied.
+        check_memory::<[u8; 2]>(length)?;
+        open_stream(rows, selection, |at, out| {
+            let first = offset.saturating_add(at);
+            let read = bytes.read_slice_1d::<u8, _>(first..first.saturating_add(out.len()))?;
+            ArrayViewMut1::from(out).assign(&read);
+            Ok(())
+        })
     }
 
     fn read_rows(
         &self,
         index: usize,
         field: &str,
-        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+        select: &mut dyn FnMut(&[BoxRow]) -> Selection,
     ) -> std::result::Result<Vec<Stored>, Cause> {
         let group = self.groups[index].group(&escaped(field))?;
         let (rows, bytes) = self.table(&group)?;
         let mut stored = Vec::new();
         for rows in BoxRow::by_stream(rows) {
-            if select(&rows) {
-                // The crate of HDF5 reads into memory of its own, from which the bytes are copied.
-                memory::room(bytes.size().min(rows[0].length as usize).saturating_mul(2))?;
-                let stream = Stream::open(self.bytes(&bytes, &rows[0])?)?;
+            let selection = select(&rows);
+            if selection != Selection::Nothing {
+                let stream = self.stream(&bytes, &rows, &selection)?;
                 stored.push(Stored::Stream { rows, stream });
             }
         }
@@ -354,7 +367,7 @@ impl Reader for Hdf5Reader {
         &mut self,
         index: usize,
         field: &str,
-        select: &mut dyn FnMut(&[BoxRow]) -> bool,
+        select: &mut dyn FnMut(&[BoxRow]) -> Selection,
     ) -> Result<Vec<Stored>> {
         let info = find(self, index, field)?;
         let stored = match self.groups[index].dataset(&escaped(field)) {

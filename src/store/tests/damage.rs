@@ -8,6 +8,7 @@ mod inputs;
 use fastrand::Rng;
 use inputs::run;
 use std::path::Path;
+use swae_codec::stream::reseal;
 use swae_store::{Decoder, open_damaged};
 
 const SEED: u64 = 18;
@@ -23,16 +24,17 @@ fn number(rng: &mut Rng) -> u64 {
     }
 }
 
-/// Changes some bytes of a stream, and makes its checksum right.
+/// Changes some bytes of a stream, and makes its checksums right.
 fn change_stream(stream: &mut [u8], rng: &mut Rng) {
-    let Some(body) = stream.len().checked_sub(4).filter(|length| *length > 0) else { return };
+    if stream.is_empty() {
+        return;
+    }
     for _ in 0..rng.usize(1..6) {
         // The head more often than the rest.
-        let end = if rng.bool() { body.min(40) } else { body };
+        let end = if rng.bool() { stream.len().min(40) } else { stream.len() };
         stream[rng.usize(0..end)] = rng.u8(..);
     }
-    let sum = crc32fast::hash(&stream[..body]).to_le_bytes();
-    stream[body..].copy_from_slice(&sum);
+    reseal(stream);
 }
 
 /// Reads all that there is to read.
