@@ -27,6 +27,8 @@ module swae
     SWAE_MODE_POINTWISE_RELATIVE = 4, SWAE_MODE_PSNR = 5, SWAE_MODE_LATENT = 6
   !> How latents are stored: swae_latents.
   integer, parameter, public :: SWAE_LATENTS_F16 = 0, SWAE_LATENTS_F32 = 1, SWAE_LATENTS_U8 = 2
+  !> How long the encoder looks for small streams: swae_effort.
+  integer, parameter, public :: SWAE_EFFORT_NORMAL = 0, SWAE_EFFORT_FAST = 1, SWAE_EFFORT_BEST = 2
 
   !> @brief One output of a simulation, open on every rank of a communicator.
   type, public :: swae_session
@@ -55,6 +57,7 @@ module swae
   !> @param[in]  keyframe_interval   steps from one keyframe to the next
   !> @param[in]  config              path of a TOML file of settings
   !> @param[in]  settings            settings separated by semicolons
+  !> @param[in]  effort              SWAE_EFFORT_...
   interface swae_open
     module procedure open_f08, open_integer
   end interface
@@ -108,6 +111,7 @@ module swae
     integer(c_int64_t) :: memory
     integer(c_int32_t) :: asynchronous, append
     type(c_ptr) :: devices
+    integer(c_int32_t) :: effort, reserved
   end type
 
   type, bind(c) :: c_field
@@ -196,35 +200,38 @@ module swae
 
 contains
 
-  subroutine open_f08(session, comm, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings)
+  subroutine open_f08(session, comm, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings, &
+    effort)
     type(swae_session), intent(inout) :: session
     type(MPI_Comm), intent(in) :: comm
     character(len=*), intent(in) :: path
     integer, intent(out) :: status
-    integer, intent(in), optional :: mode, latents, threads, keyframe_interval
+    integer, intent(in), optional :: mode, latents, threads, keyframe_interval, effort
     real(real64), intent(in), optional :: bound
     character(len=*), intent(in), optional :: model, config, settings
     call open_integer(session, comm%MPI_VAL, path, status, mode, bound, latents, model, threads, keyframe_interval, config, &
-      settings)
+      settings, effort)
   end subroutine
 
-  subroutine open_integer(session, comm, path, status, mode, bound, latents, model, threads, keyframe_interval, config, settings)
+  subroutine open_integer(session, comm, path, status, mode, bound, latents, model, threads, keyframe_interval, config, &
+    settings, effort)
     type(swae_session), intent(inout) :: session
     integer, intent(in) :: comm
     character(len=*), intent(in) :: path
     integer, intent(out) :: status
-    integer, intent(in), optional :: mode, latents, threads, keyframe_interval
+    integer, intent(in), optional :: mode, latents, threads, keyframe_interval, effort
     real(real64), intent(in), optional :: bound
     character(len=*), intent(in), optional :: model, config, settings
     character(kind=c_char), target :: c_path(len_trim(path) + 1)
     character(kind=c_char), allocatable, target :: c_model(:), c_config(:), c_settings(:)
     type(c_options) :: options
-    options = c_options(0, 0, 0, c_null_ptr, 0, 0, 0, c_null_ptr, c_null_ptr, 0, 0, 0, c_null_ptr)
+    options = c_options(0, 0, 0, c_null_ptr, 0, 0, 0, c_null_ptr, c_null_ptr, 0, 0, 0, c_null_ptr, 0, 0)
     options%size = c_sizeof(options)
     if (present(mode)) options%mode = mode
     if (present(latents)) options%latents = latents
     if (present(threads)) options%threads = threads
     if (present(keyframe_interval)) options%keyframe_interval = keyframe_interval
+    if (present(effort)) options%effort = effort
     if (present(bound)) options%bound = bound
     c_path = text(path)
     if (present(model)) then

@@ -102,6 +102,18 @@ typedef enum {
   SWAE_LATENTS_U8 = 2,
 } swae_latents;
 
+/// @brief How long the encoder looks for small streams within a bound. The bound is verified at
+/// each, and readers need not know which it was.
+typedef enum {
+  /// The best candidates are tried.
+  SWAE_EFFORT_NORMAL = 0,
+  /// By estimates alone: faster, and somewhat larger.
+  SWAE_EFFORT_FAST = 1,
+  /// All candidates are tried, and fields are predicted from one another, unless settings say that
+  /// they are not: smaller, and slower.
+  SWAE_EFFORT_BEST = 2,
+} swae_effort;
+
 /// @brief Which work continues in the background while the simulation computes.
 typedef enum {
   /// None: a step is in the file when swae_end_step returns.
@@ -148,9 +160,9 @@ typedef void (*swae_log_callback)(int32_t level, const char *text, void *user);
 /// @brief Options of a session. Zero means the default; all ranks pass the same.
 ///
 /// docs/settings.md describes every setting. The keys of `config` and `settings` are mode, bound,
-/// latents, model, fill, keyframe_interval, every, levels, threads, devices, inter_field, append,
-/// storage, asynchronous and memory; a table [fields.NAME], or fields.NAME.KEY, sets those of
-/// single fields.
+/// latents, model, fill, effort, keyframe_interval, every, levels, threads, devices, inter_field,
+/// append, storage, asynchronous and memory; a table [fields.NAME], or fields.NAME.KEY, sets those
+/// of single fields.
 typedef struct {
   /// sizeof(swae_options).
   size_t size;
@@ -188,6 +200,10 @@ typedef struct {
   /// the encoder of SWAE_MODE_LATENT, the cores all else. Each rank's device share is in
   /// proportion to its work. The file is the same on all devices.
   const char *devices;
+  /// A swae_effort.
+  int32_t effort;
+  /// Must be 0.
+  int32_t reserved;
 } swae_options;
 
 /// @brief One rank's box of a field.

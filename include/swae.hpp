@@ -203,13 +203,15 @@ struct options {
     std::uint64_t memory = 0;
     /// Continue an existing file
     bool append = false;
+    /// How long the encoder looks for small streams
+    swae_effort effort = SWAE_EFFORT_NORMAL;
 
     /// @return the same as the C struct, which points into this object
     swae_options c() const {
         swae_options o{};
         o.size = sizeof o;
         o.mode = mode, o.bound = bound, o.latents = latents, o.threads = threads, o.keyframe_interval = keyframe_interval;
-        o.asynchronous = asynchronous, o.memory = memory, o.append = append;
+        o.asynchronous = asynchronous, o.memory = memory, o.append = append, o.effort = effort;
         o.model = model.empty() ? nullptr : model.c_str();
         o.devices = devices.empty() ? nullptr : devices.c_str();
         o.config = config.empty() ? nullptr : config.c_str();

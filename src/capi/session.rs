@@ -8,7 +8,7 @@ use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 use std::sync::PoisonError;
-use swae_codec::config::{LatentCoding, ModeName, Settings as CompressionSettings};
+use swae_codec::config::{Effort, LatentCoding, ModeName, Settings as CompressionSettings};
 use swae_codec::{Dtype, Element};
 use swae_insitu::{Asynchronous, FieldSettings, Grid, Options, Session, Settings};
 
@@ -65,6 +65,19 @@ pub enum swae_latents {
     SWAE_LATENTS_U8 = 2,
 }
 
+/// @brief How long the encoder looks for small streams within a bound. The bound is verified at
+/// each, and readers need not know which it was.
+#[repr(C)]
+pub enum swae_effort {
+    /// The best candidates are tried.
+    SWAE_EFFORT_NORMAL = 0,
+    /// By estimates alone: faster, and somewhat larger.
+    SWAE_EFFORT_FAST = 1,
+    /// All candidates are tried, and fields are predicted from one another, unless settings say that
+    /// they are not: smaller, and slower.
+    SWAE_EFFORT_BEST = 2,
+}
+
 /// @brief Which work continues in the background while the simulation computes.
 #[repr(C)]
 pub enum swae_asynchronous {
@@ -83,9 +96,9 @@ pub enum swae_asynchronous {
 /// @brief Options of a session. Zero means the default; all ranks pass the same.
 ///
 /// docs/settings.md describes every setting. The keys of `config` and `settings` are mode, bound,
-/// latents, model, fill, keyframe_interval, every, levels, threads, devices, inter_field, append,
-/// storage, asynchronous and memory; a table [fields.NAME], or fields.NAME.KEY, sets those of
-/// single fields.
+/// latents, model, fill, effort, keyframe_interval, every, levels, threads, devices, inter_field,
+/// append, storage, asynchronous and memory; a table [fields.NAME], or fields.NAME.KEY, sets those
+/// of single fields.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct swae_options {
@@ -125,6 +138,10 @@ pub struct swae_options {
     /// the encoder of SWAE_MODE_LATENT, the cores all else. Each rank's device share is in
     /// proportion to its work. The file is the same on all devices.
     pub devices: *const c_char,
+    /// A swae_effort.
+    pub effort: i32,
+    /// Must be 0.
+    pub reserved: i32,
 }
 
 /// @brief Statistics of a session on this rank. Times are in seconds.
@@ -535,6 +552,12 @@ impl swae_options {
             2 => Asynchronous::Write,
             other => return Err(argument(format!("asynchronous {other} is none of swae_asynchronous"))),
         };
+        let effort = u32::try_from(self.effort).ok().and_then(Effort::numbered);
+        let effort =
+            effort.ok_or_else(|| argument(format!("effort {} is none of swae_effort", self.effort)))?;
+        if self.reserved != 0 {
+            return Err(argument(format!("swae_options.reserved is {}, expected 0", self.reserved)));
+        }
         let keyframe_interval = u32::try_from(self.keyframe_interval)
             .map_err(|_| argument(format!("keyframe_interval is {}; 0 means 16", self.keyframe_interval)))?;
         let threads = usize::try_from(self.threads).map_err(|_| {
@@ -551,6 +574,7 @@ impl swae_options {
             latents: Some(latents),
             model: model.map(str::to_owned),
             keyframe_interval: (keyframe_interval > 0).then_some(keyframe_interval),
+            effort: Some(effort),
             ..CompressionSettings::default()
         };
         Ok(Settings {

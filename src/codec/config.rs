@@ -59,6 +59,40 @@ impl Layout {
     }
 }
 
+/// How much time an encoder takes to find small streams within a bound. Any decoder reads them all
+/// alike, and the bound is verified at each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// Predictor and quantisation step of a block by estimates alone; no networks, and no prediction
+    /// from other fields.
+    Fast = 1,
+    /// The best candidates are tried, with several steps each, and the result is refined.
+    #[default]
+    Normal = 0,
+    /// All candidates are tried, and the result is refined for longer.
+    Best = 2,
+}
+
+impl Effort {
+    /// All of them, from the fastest on. The numbers are those that an HDF5 filter and swae.h take.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Normal, Self::Best];
+
+    /// The name that settings take.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Normal => "normal",
+            Self::Best => "best",
+        }
+    }
+
+    /// The effort of a number, as in swae.h.
+    pub fn numbered(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|effort| *effort as u32 == number)
+    }
+}
+
 /// How a field is compressed.
 ///
 /// ```
@@ -87,6 +121,8 @@ pub struct Compression {
     /// bound, and come back to the bit. Without one, or where no point holds it, that is the most
     /// frequent NaN.
     pub fill: Option<f64>,
+    /// How long the encoder looks for small streams within a bound.
+    pub effort: Effort,
 }
 
 /// Within a relative bound of [`DEFAULT_BOUND`].
@@ -98,8 +134,14 @@ impl Default for Compression {
 
 impl From<Mode> for Compression {
     fn from(mode: Mode) -> Self {
-        let keyframe_interval = DEFAULT_KEYFRAME_INTERVAL;
-        Self { mode, model: None, keyframe_interval, layout: Layout::Grid, fill: None }
+        Self {
+            mode,
+            model: None,
+            keyframe_interval: DEFAULT_KEYFRAME_INTERVAL,
+            layout: Layout::Grid,
+            fill: None,
+            effort: Effort::Normal,
+        }
     }
 }
 
@@ -114,6 +156,8 @@ impl Compression {
     pub const CD_VERSION: u32 = 1;
     /// How many numbers an HDF5 filter takes.
     pub const CD_COUNT: usize = 5;
+    /// The bit at which the effort begins in the number that it shares with the layout.
+    const CD_EFFORT: u32 = 8;
 
     /// |decoded − true| ≤ `bound`, in the units of the field, at every point.
     pub fn absolute(bound: f64) -> Self {
@@ -173,6 +217,13 @@ impl Compression {
         self
     }
 
+    /// With this effort.
+    #[must_use]
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
     /// Whether its mode knows fill values.
     ///
     /// # Errors
@@ -204,12 +255,13 @@ impl Compression {
     }
 
     /// The numbers that an HDF5 filter takes: version, mode (as [`ModeName`]), low and high half of
-    /// the bound's bits, layout. A filter's latents are those of the default model in binary16, and
-    /// the fill value is a property of the dataset.
+    /// the bound's bits, layout and 256 times the effort. A filter's latents are those of the default
+    /// model in binary16, and the fill value is a property of the dataset.
     pub fn to_cd_values(&self) -> [u32; Self::CD_COUNT] {
         let bits = self.bound().map_or(0, |bound| bound.number().to_bits());
         let name = ModeName::of(self.mode);
-        [Self::CD_VERSION, name as u32, bits as u32, (bits >> 32) as u32, self.layout as u32]
+        let layout = (self.effort as u32) << Self::CD_EFFORT | self.layout as u32;
+        [Self::CD_VERSION, name as u32, bits as u32, (bits >> 32) as u32, layout]
     }
 
     /// The compression of these numbers.
@@ -231,10 +283,13 @@ impl Compression {
         let bound = f64::from_bits(u64::from(high) << 32 | u64::from(low));
         let name = ModeName::ALL.into_iter().find(|name| *name as u32 == mode && *name != ModeName::Off);
         let name = name.ok_or_else(|| wrong(format!("unknown mode {mode}; {how}")))?;
+        let (effort, layout) = (layout >> Self::CD_EFFORT, layout & ((1 << Self::CD_EFFORT) - 1));
         let known = Layout::ALL.into_iter().find(|known| *known as u32 == layout);
         let layout = known.ok_or_else(|| wrong(format!("unknown layout {layout}; {how}")))?;
+        let effort =
+            Effort::numbered(effort).ok_or_else(|| wrong(format!("unknown effort {effort}; {how}")))?;
         let settings = Settings { mode: Some(name), bound: Some(bound), ..Settings::default() };
-        Ok(settings.compression()?.layout(layout))
+        Ok(settings.compression()?.layout(layout).effort(effort))
     }
 }
 
@@ -340,12 +395,15 @@ pub struct Settings {
     /// The value that missing points hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fill: Option<f64>,
+    /// How long the encoder looks for small streams within a bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
 }
 
 impl Settings {
     /// The keys, in the order of the fields.
-    pub const KEYS: [&'static str; 7] =
-        ["mode", "bound", "latents", "model", "keyframe_interval", "layout", "fill"];
+    pub const KEYS: [&'static str; 8] =
+        ["mode", "bound", "latents", "model", "keyframe_interval", "layout", "fill", "effort"];
 
     /// Sets what a key says.
     ///
@@ -364,6 +422,7 @@ impl Settings {
             }
             "layout" => self.layout = Some(word(key, value)?),
             "fill" => self.fill = Some(value.parse().map_err(|_| number("number"))?),
+            "effort" => self.effort = Some(word(key, value)?),
             _ => return Err(Error::Config(unknown_key(key, &Self::KEYS))),
         }
         Ok(())
@@ -392,6 +451,7 @@ impl Settings {
             keyframe_interval: later.keyframe_interval.or(self.keyframe_interval),
             layout: later.layout.or(self.layout),
             fill: later.fill.or(self.fill),
+            effort: later.effort.or(self.effort),
         }
     }
 
@@ -426,6 +486,7 @@ impl Settings {
             keyframe_interval: self.keyframe_interval.unwrap_or(DEFAULT_KEYFRAME_INTERVAL).max(1),
             layout: self.layout.unwrap_or_default(),
             fill: self.fill.filter(|fill| !fill.is_nan()),
+            effort: self.effort.unwrap_or_default(),
         };
         compression.check_fill()?;
         Ok(compression)
@@ -459,7 +520,7 @@ impl TryFrom<Settings> for Compression {
 
 impl From<Compression> for Settings {
     fn from(compression: Compression) -> Self {
-        let Compression { mode, model, keyframe_interval, layout, fill } = compression;
+        let Compression { mode, model, keyframe_interval, layout, fill, effort } = compression;
         Self {
             mode: Some(ModeName::of(mode)),
             bound: if let Mode::Bounded(bound) = mode { Some(bound.number()) } else { None },
@@ -468,6 +529,7 @@ impl From<Compression> for Settings {
             keyframe_interval: Some(keyframe_interval),
             layout: Some(layout),
             fill,
+            effort: Some(effort),
         }
     }
 }
@@ -545,9 +607,10 @@ mod tests {
     fn settings_numbers_and_json_say_the_same() {
         for (mode, compression) in all() {
             let has_fill = mode != "latent";
-            let compression = compression.layout(Layout::Series).fill(has_fill.then_some(1e20));
+            let compression =
+                compression.layout(Layout::Series).fill(has_fill.then_some(1e20)).effort(Effort::Best);
             let fill = if has_fill { "fill = 1e20" } else { "fill = nan" };
-            let text = format!("mode = {mode}\nbound = 1e-3; layout = 'series'; {fill}");
+            let text = format!("mode = {mode}\nbound = 1e-3; layout = 'series'; {fill}; effort = best");
             assert_eq!(text.parse::<Compression>().unwrap(), compression);
             let numbers = compression.to_cd_values();
             assert_eq!(Compression::from_cd_values(&numbers).unwrap(), compression.clone().fill(None));
@@ -559,6 +622,13 @@ mod tests {
         let aliases = ["absolute", "relative", "pointwise_relative"]
             .map(|mode| format!("mode = {mode}; bound = 1e-3").parse::<Compression>().unwrap());
         assert_eq!(aliases.to_vec(), all()[2..5].iter().map(|(_, c)| c.clone()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn numbers_of_programs_that_know_no_effort_mean_the_normal_one() {
+        let numbers = Compression::relative(1e-4).layout(Layout::Series).to_cd_values();
+        assert_eq!(numbers[4], 1);
+        assert_eq!(Compression::from_cd_values(&numbers).unwrap().effort, Effort::Normal);
     }
 
     #[test]
@@ -590,6 +660,7 @@ mod tests {
                 "mode = latent; latents = f8",
                 "latents 'f8': unknown variant 'f8', expected one of 'f32', 'f16', 'u8'",
             ),
+            ("effort = quick", "effort 'quick': unknown variant 'quick', expected one of 'fast', 'normal'"),
             ("mode", "'mode' is not of the form key = value"),
         ];
         for (text, reason) in cases {
@@ -604,6 +675,7 @@ mod tests {
             (&[1, 9, 0, 0, 0], "unknown mode 9"),
             (&[1, 6, 0, 0, 0], "unknown mode 6"),
             (&[1, 3, 0, 0, 7], "unknown layout 7"),
+            (&[1, 3, 0, 0, 3 * 256], "unknown effort 3"),
             (&[1, 3, 0, u32::MAX, 0], "no error bound"),
         ] {
             let found = Compression::from_cd_values(numbers).unwrap_err().to_string();

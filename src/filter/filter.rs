@@ -369,6 +369,19 @@ mod tests {
     }
 
     #[test]
+    fn the_effort_reaches_the_encoder() {
+        let value = |i: usize| 1.0 / (9.0 + (i % 16) as f64) + 1.0 / (5.0 + (i / 64) as f64);
+        let input: Vec<u8> = (0..8 * 512).flat_map(|i| value(i).to_ne_bytes()).collect();
+        let size = |effort| {
+            let chunks = Chunks { shape: vec![16, 16, 16], ..chunks() };
+            let user = Compression::relative(1e-5).effort(effort).to_cd_values();
+            filtered(0, &[&user[..], &chunks.to_words()].concat(), &input).unwrap().len()
+        };
+        let [fast, normal, best] = Effort::ALL.map(size);
+        assert!(fast > normal && normal > best, "{fast}, {normal}, {best} bytes");
+    }
+
+    #[test]
     fn fill_values_do_not_count_in_the_range() {
         let rel = Compression::relative(1e-3);
         let values = || [(10.0, false), (11.0, false), (f64::NAN, false)].into_iter();

@@ -67,8 +67,8 @@ impl<'a, T: Element> Job<'a, T> {
     fn bounded<'m>(&self, model: Option<&'m Model>) -> Option<Bounded<'m>> {
         let bound = self.compression.bound()?;
         let model = model.filter(|m| is_mixing_model(m));
-        let fill = self.compression.fill;
-        Some(Bounded { range: self.range, model, fill, ..Bounded::new(bound) })
+        let Compression { fill, effort, .. } = *self.compression;
+        Some(Bounded { range: self.range, model, fill, effort, ..Bounded::new(bound) })
     }
 
     fn stream(&mut self, device: &Device, model: Option<&Model>) -> Result<Vec<u8>> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use swae_codec::bound::ValueRange;
 use swae_codec::config::{
-    self, DEFAULT_MODEL, LatentCoding, Mode, ModeName, Settings as CompressionSettings, unknown_key,
+    self, DEFAULT_MODEL, Effort, LatentCoding, Mode, ModeName, Settings as CompressionSettings, unknown_key,
 };
 use swae_codec::{Bound, Compression};
 pub use swae_store::Storage;
@@ -91,15 +91,15 @@ impl Options {
     /// an absolute one.
     pub(crate) fn chunk_compression(&self, name: &str, range: Option<ValueRange>) -> Compression {
         let width = range.unwrap_or(ValueRange::EMPTY).width();
-        let Some(compression) = &self.of(name).compression else { return Compression::raw() };
+        let Some(mut compression) = self.of(name).compression.clone() else { return Compression::raw() };
+        let absolute = |e| Mode::Bounded(Bound::Absolute(e));
         match compression.bound() {
-            Some(Bound::Relative(e)) => Compression::absolute(e * width).fill(compression.fill),
+            Some(Bound::Relative(e)) => compression.mode = absolute(e * width),
             // No error above the one that all may have at this ratio.
-            Some(Bound::Psnr(db)) => {
-                Compression::absolute(width * 10f64.powf(-db / 20.0)).fill(compression.fill)
-            }
-            _ => compression.clone(),
+            Some(Bound::Psnr(db)) => compression.mode = absolute(width * 10f64.powf(-db / 20.0)),
+            _ => {}
         }
+        compression
     }
 
     /// Of all fields that there may be.
@@ -149,7 +149,8 @@ pub struct Settings {
     /// Which devices encode: `auto`, `cpu`, `cpu:N`, `cuda`, `cuda:0,1,…`; `auto` if nothing is
     /// said.
     pub devices: Option<String>,
-    /// Whether fields are predicted from other fields of their step; not if nothing is said.
+    /// Whether fields are predicted from other fields of their step; if nothing is said, at effort
+    /// `best` alone.
     pub inter_field: Option<bool>,
     /// Whether to go on with a file of this name; it is replaced if nothing is said.
     pub append: Option<bool>,
@@ -291,13 +292,14 @@ impl Settings {
             return Err(Error::Argument(format!("memory is {memory}, expected a number of bytes")));
         }
         fields.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.as_str().len()));
+        let effort = self.all.compression.effort;
         let options = Options {
             model: self.all.compression.model.clone(),
             others: self.all.options()?,
             fields,
             threads: self.threads.unwrap_or(0),
             devices: self.devices.as_deref().unwrap_or("auto").parse()?,
-            inter_field: self.inter_field.unwrap_or(false),
+            inter_field: self.inter_field.unwrap_or(effort == Some(Effort::Best)),
             append: self.append.unwrap_or(false),
             storage: self.storage.unwrap_or_default(),
             asynchronous: self.asynchronous.unwrap_or_default(),
@@ -309,8 +311,8 @@ impl Settings {
 
 impl FieldSettings {
     /// The keys of a field.
-    pub const KEYS: [&'static str; 7] =
-        ["mode", "bound", "latents", "keyframe_interval", "fill", "every", "levels"];
+    pub const KEYS: [&'static str; 8] =
+        ["mode", "bound", "latents", "keyframe_interval", "fill", "effort", "every", "levels"];
 
     /// Sets what one of the known keys says.
     fn set(&mut self, key: &str, value: &str, known: &[&str]) -> Result<()> {
@@ -436,6 +438,17 @@ mod tests {
             Err("fields.K: unknown option 'boun'; did you mean 'bound'?".into())
         );
         assert!(read("layout = 'grid'").is_err() && read("[fields.K]\nmodel = 'm'").is_err());
+    }
+
+    #[test]
+    fn the_effort_is_one_of_fields_and_the_best_one_predicts_them_from_one_another() {
+        let read = |text: &str| Settings::parse(text).and_then(Settings::options).unwrap();
+        let options = read("effort = best; fields.K.effort = fast");
+        let effort = |name: &str| options.of(name).compression.as_ref().map(|c| c.effort);
+        assert_eq!((effort("chi"), effort("K")), (Some(Effort::Best), Some(Effort::Fast)));
+        assert_eq!(options.chunk_compression("K", None).effort, Effort::Fast);
+        assert!(options.inter_field && !read("").inter_field);
+        assert!(!read("effort = best; inter_field = false").inter_field);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `swae compress`: the field, series or boxes of one file, into a `.swae` file.
 
 use crate::bytes;
-use crate::mode::ModeFlags;
+use crate::mode::{EffortFlag, ModeFlags};
 use crate::predictors::{self, PredictorFlags};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -62,6 +62,8 @@ pub struct Arguments {
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     fill: Option<f64>,
     #[command(flatten)]
+    effort: EffortFlag,
+    #[command(flatten)]
     predictors: PredictorFlags,
 }
 
@@ -72,6 +74,7 @@ impl Arguments {
             keyframe_interval: Some(self.keyframe_interval),
             layout: Some(self.layout.setting()),
             fill: self.fill,
+            effort: Some(self.effort.effort),
             ..self.mode.settings()
         };
         settings.set("latents", &self.latents)?;

@@ -1,6 +1,6 @@
 //! `swae hdf5-filter`: the parameters of the HDF5 filter, as each HDF5 program takes them.
 
-use crate::mode::ModeFlags;
+use crate::mode::{EffortFlag, ModeFlags};
 use anyhow::Result;
 use swae_codec::config::{Layout, Settings};
 use swae_filter::filter::ID;
@@ -14,6 +14,8 @@ pub struct Arguments {
     /// from the previous ones
     #[arg(long)]
     series: bool,
+    #[command(flatten)]
+    effort: EffortFlag,
 }
 
 /// Prints the parameters.
@@ -22,7 +24,8 @@ pub struct Arguments {
 /// Where the bound means nothing.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let layout = arguments.series.then_some(Layout::Series);
-    let compression = Settings { layout, ..arguments.mode.settings() }.compression()?;
+    let effort = Some(arguments.effort.effort);
+    let compression = Settings { layout, effort, ..arguments.mode.settings() }.compression()?;
     let numbers = compression.to_cd_values();
     let listed = |between| numbers.map(|n| n.to_string()).join(between);
     // Flag 1 (H5Z_FLAG_OPTIONAL): datasets of other types than floats stay as they are.

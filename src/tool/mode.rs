@@ -1,7 +1,8 @@
-//! The flags that say what is stored of a field, as settings of the codec: of `compress` and of
-//! `hdf5-filter`.
+//! The flags that say what is stored of a field, and with what effort, as settings of the codec: of
+//! `compress` and `hdf5-filter`.
 
-use swae_codec::config::{ModeName, Settings};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use swae_codec::config::{Effort, ModeName, Settings};
 
 /// What is stored of a field; without a flag, values within a relative bound of 1e-4.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -22,6 +23,20 @@ pub struct ModeFlags {
     /// Latents of a model at a fixed rate, without an error bound
     #[arg(long)]
     pub latent: bool,
+}
+
+/// How long the encoder looks for a small stream.
+#[derive(Clone, Debug, clap::Args)]
+pub struct EffortFlag {
+    /// How long to look for a small stream within a bound; every reader reads all alike
+    #[arg(long, default_value = Effort::Normal.name(), value_parser = effort())]
+    pub effort: Effort,
+}
+
+/// Efforts by name.
+fn effort() -> impl TypedValueParser<Value = Effort> {
+    let named = |name: String| Effort::ALL.into_iter().find(|effort| effort.name() == name);
+    PossibleValuesParser::new(Effort::ALL.map(Effort::name)).map(move |name| named(name).unwrap_or_default())
 }
 
 impl ModeFlags {

@@ -63,6 +63,10 @@ int main(int argc, char **argv) {
     bad_open("unknown mode", path, &o);
     o = (swae_options){.size = sizeof o, .asynchronous = 5};
     bad_open("unknown asynchronous", path, &o);
+    o = (swae_options){.size = sizeof o, .effort = 3};
+    bad_open("unknown effort", path, &o);
+    o = (swae_options){.size = sizeof o, .reserved = 1};
+    bad_open("reserved member", path, &o);
     o = (swae_options){.size = sizeof o, .devices = "cuda:4095"};
     bad_open("absent devices", path, &o);
     o = (swae_options){.size = sizeof o, .mode = rank == 1 ? SWAE_MODE_RAW : SWAE_MODE_LATENT};

@@ -42,6 +42,16 @@ def test_the_default_is_a_relative_bound_of_1e_4_and_latents_are_asked_for(wave)
     assert swae.compress(wave) != swae.compress(wave, latent=True)
 
 
+def test_more_effort_makes_smaller_payloads_within_the_same_bound(wave):
+    payloads = {effort: swae.compress(wave, rel=1e-4, effort=effort) for effort in ["fast", "normal", "best"]}
+    assert len(payloads["fast"]) > len(payloads["normal"]) > len(payloads["best"])
+    assert payloads["normal"] == swae.compress(wave, rel=1e-4)
+    for payload in payloads.values():
+        assert np.abs(swae.decompress(payload) - wave).max() <= 1e-4 * np.ptp(wave)
+    with pytest.raises(swae.Error, match="effort 'much': unknown variant"):
+        swae.compress(wave, effort="much")
+
+
 def test_every_error_is_a_swae_error():
     for kind in (swae.CorruptError, swae.VersionError):
         assert issubclass(kind, swae.Error)

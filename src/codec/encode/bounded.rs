@@ -8,6 +8,7 @@ use super::tile::{EncodedTile, encode};
 use super::verify::ErrorStatistics;
 use crate::blocks::{BlockGrid, VALUES};
 use crate::bound::{Bound, Tolerance, ValueRange};
+use crate::config::Effort;
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::entropy::mask;
@@ -49,12 +50,29 @@ pub struct Bounded<'a> {
     /// An autoencoder, or a mixing network ([`crate::predict::mixing::is_mixing_model`]), for the
     /// predictor of its kind; none leaves both out.
     pub model: Option<&'a Model>,
+    /// How long the encoder looks for a small stream.
+    pub effort: Effort,
 }
 
 impl Bounded<'_> {
     /// With all predictors that need no model.
     pub fn new(bound: Bound) -> Self {
-        Self { bound, range: None, fill: None, predictors: PredictorSet::ALL, model: None }
+        Self {
+            bound,
+            range: None,
+            fill: None,
+            predictors: PredictorSet::ALL,
+            model: None,
+            effort: Effort::Normal,
+        }
+    }
+
+    /// What the mode decision chooses from at this effort.
+    fn candidates(&self) -> PredictorSet {
+        match self.effort {
+            Effort::Fast => self.predictors.without_networks_and_fields(),
+            Effort::Normal | Effort::Best => self.predictors,
+        }
     }
 
     /// The range of the field, where the bound needs one.
@@ -154,7 +172,7 @@ fn encode_boxes<T: Element>(
     let given = history.as_mut().map(|h| std::mem::take(&mut h.references)).unwrap_or_default();
     settings.bound.check()?;
     let engine = Engine::best()?;
-    let predictors = settings.predictors;
+    let predictors = settings.candidates();
     let range = settings.range_of(views);
     let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
     let keeps_reference = history.is_some();
@@ -182,7 +200,11 @@ fn encode_boxes<T: Element>(
         numbers: census.numbers,
         reference_fields: fields.collect(),
         boxes,
-        rules: Rules { constant, exact_constants: constant && is_constant(views, missing) },
+        rules: Rules {
+            constant,
+            exact_constants: constant && is_constant(views, missing),
+            effort: settings.effort,
+        },
         predictors,
         previous,
         keeps_reference,
@@ -226,7 +248,7 @@ pub(crate) fn plan<'a, T: Element>(
     let tolerance = settings.bound.tolerance(settings.range_of(views));
     let quantum = with_quantum(tolerance, 0.0).1;
     let same_boxes = views.iter().map(FieldView::count).eq(boxes.iter().copied());
-    let fits = settings.predictors.has(Predictor::InterField)
+    let fits = settings.candidates().has(Predictor::InterField)
         && same_boxes
         && matches!(tolerance, Tolerance::Absolute(_))
         && quantum.is_normal();

@@ -1,5 +1,6 @@
 //! The mode decision: which prediction, which quantisation step, or none, takes the fewest bits for
-//! a block.
+//! a block. How long that is looked for is the effort: at `normal` here, at `fast` by `estimate`, at
+//! `best` by `exhaustive`.
 //!
 //! Candidates are ranked by a rough estimate of their bits; the best are quantised with steps that
 //! grow until the values that miss the bound, and must be corrected one by one, cost more than is
@@ -8,11 +9,12 @@
 
 use super::continuation::{Continuation, expected_sizes};
 use super::quantise::{QuantisationTrial, QuantisedBlock, TrialErrors};
-use super::refine::Refinement;
+use super::refine::{ROUNDS, Refinement};
 use super::source::Source;
-use super::verify::ErrorStatistics;
+use super::verify::{ErrorStatistics, Verified};
 use crate::blocks::{Block, Places, VALUES};
 use crate::bound::Tolerance;
+use crate::config::Effort;
 use crate::element::Element;
 use crate::entropy::range_coder::Meter;
 use crate::entropy::symbols::{BlockContext, Contexts, STEP_EXPONENTS, Symbols, code, selection_bits};
@@ -25,13 +27,14 @@ use crate::residual::Residual;
 use std::mem::swap;
 use std::ops::RangeInclusive;
 
-/// What the encoder may do with blocks of one value.
+/// What the encoder may do with blocks of one value, and its effort with the others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// Whether they may be stored as that value.
     pub(crate) constant: bool,
     /// Whether each of them must be.
     pub(crate) exact_constants: bool,
+    pub(crate) effort: Effort,
 }
 
 /// A candidate that is behind the best by more than this factor and so many bits, by a rough
@@ -47,11 +50,13 @@ pub(super) struct Workspace {
     pub(super) transformed: Block,
     continuation: Continuation,
     /// The best prediction so far, and the candidate.
-    best: Box<Residual>,
-    candidate: Box<Residual>,
-    errors: Box<TrialErrors>,
+    pub(super) best: Box<Residual>,
+    pub(super) candidate: Box<Residual>,
+    pub(super) errors: Box<TrialErrors>,
     refinement: Box<Refinement>,
     pub(super) quantised: Box<QuantisedBlock>,
+    /// Another, while two are compared.
+    pub(super) spare: Box<QuantisedBlock>,
 }
 
 impl Workspace {
@@ -64,6 +69,7 @@ impl Workspace {
             errors: TrialErrors::empty(),
             refinement: Refinement::empty(),
             quantised: QuantisedBlock::empty(),
+            spare: QuantisedBlock::empty(),
         }
     }
 }
@@ -77,7 +83,13 @@ pub(super) struct Candidate {
     pub(super) offset: Option<u64>,
     /// By how many bits it is cheaper than the best of the others, by estimate; of the autoencoder
     /// alone.
-    saved: f32,
+    pub(super) saved: f32,
+}
+
+impl Candidate {
+    pub(super) fn new(predictor: Predictor, spatial: bool) -> Self {
+        Self { predictor, spatial, offset: None, saved: 0.0 }
+    }
 }
 
 /// How a block is coded.
@@ -125,19 +137,18 @@ impl<T: Element> BlockEncoder<'_, T> {
         let mut cost = raw;
         let mut best = None;
         let possible = source.finite && tile.frame.quantum.is_normal();
-        let candidate = if possible { self.predict(contexts, workspace, from_latents) } else { None };
-        if let Some((candidate, trial)) = candidate.filter(|(_, trial)| trial.cost.is_finite()) {
-            let (coded, errors) = self.verify(&candidate, &workspace.quantised);
-            let clear = trial.cost < 0.5 * raw && !constant && coded.unpredictable.is_empty();
-            let symbols = Symbols::Coded(coded);
-            let mut meter = Meter::default();
-            if !clear {
-                let context = self.tile.context(self.entry, candidate.predictor == Predictor::Autoencoder);
-                code(&mut meter, contexts, &context, Some(&symbols));
-            }
-            if meter.bits < cost && storable::<T>(tile.engine, &workspace.quantised.coefficients) {
-                cost = meter.bits;
-                best = Some(Decision { symbols, errors, saved: candidate.saved });
+        let verified = match rules.effort {
+            _ if !possible => None,
+            Effort::Fast => self.estimate(contexts, workspace),
+            Effort::Best => self.search(contexts, workspace, from_latents),
+            Effort::Normal => self.predict(contexts, workspace, from_latents),
+        };
+        if let Some(Verified { symbols, unpredictable, errors, cost: estimate, saved, .. }) = verified {
+            let clear = estimate < 0.5 * raw && !constant && unpredictable == 0;
+            let bits = if clear { 0.0 } else { self.bits(contexts, &symbols) };
+            if bits < cost && storable::<T>(tile.engine, &workspace.quantised.coefficients) {
+                cost = bits;
+                best = Some(Decision { symbols, errors, saved });
             }
         }
         if constant && cost > context.width as f32 + 4.0 {
@@ -149,23 +160,28 @@ impl<T: Element> BlockEncoder<'_, T> {
         })
     }
 
-    /// The best prediction and its best step by estimate, which the workspace settles on.
+    /// The bits that the symbols of a predicted block take.
+    pub(super) fn bits(&self, contexts: &mut Contexts, symbols: &Symbols) -> f32 {
+        let has_latents =
+            matches!(symbols, Symbols::Coded(coded) if coded.predictor == Predictor::Autoencoder);
+        let context = self.tile.context(self.entry, has_latents);
+        let mut meter = Meter::default();
+        code(&mut meter, contexts, &context, Some(symbols));
+        meter.bits
+    }
+
+    /// The best prediction and its best step by estimate, verified; the workspace has its
+    /// coefficients.
     fn predict(
         &self,
         contexts: &mut Contexts,
         workspace: &mut Workspace,
         from_latents: Option<&LatentPrediction>,
-    ) -> Option<(Candidate, QuantisationTrial)> {
-        let Self { tile, entry, context, source, .. } = self;
-        let quantum = tile.frame.quantum;
+    ) -> Option<Verified> {
+        let Self { tile, source, .. } = self;
         forward(tile.engine, &source.block, &mut workspace.transformed);
         self.prepare_continuation(workspace);
-        let start = match tile.frame.tolerance {
-            Tolerance::Absolute(_) => context.step_exponent,
-            Tolerance::PointwiseRelative(r) => {
-                first_step_exponent(source, r / quantum).unwrap_or(context.step_exponent)
-            }
-        };
+        let start = self.first_step_exponent();
         let mut selected = self.rank(contexts, workspace).map(|(candidate, trial)| {
             let trial = trial.unwrap_or_else(|| self.try_step(&workspace.best, &mut workspace.errors, start));
             (candidate, self.search_step(&workspace.best, &mut workspace.errors, trial))
@@ -176,36 +192,56 @@ impl<T: Element> BlockEncoder<'_, T> {
         if let Some(from_latents) = from_latents
             && others > from_latents.cost()
         {
-            workspace.candidate.prediction.copy_from_slice(&from_latents.coefficients[..]);
-            if context.spatial {
-                tile.add_spatial(entry, Predictor::Autoencoder, &mut workspace.candidate.prediction);
-            }
+            let candidate = self.predict_from_latents(from_latents, workspace);
             self.compare(workspace);
             let trial = self.try_step(&workspace.candidate, &mut workspace.errors, start);
             let trial = self.search_step(&workspace.candidate, &mut workspace.errors, trial);
             let saved = others - trial.cost - from_latents.cost();
             if saved > 0.0 {
-                let candidate = Candidate {
-                    predictor: Predictor::Autoencoder,
-                    spatial: context.spatial,
-                    offset: None,
-                    saved,
-                };
-                selected = Some((candidate, trial));
+                selected = Some((Candidate { saved, ..candidate }, trial));
                 swap(&mut workspace.best, &mut workspace.candidate);
             }
         }
-        if let Some((_, trial)) = &selected {
-            let Workspace { transformed, best, errors, refinement, quantised, .. } = workspace;
-            match tile.frame.tolerance {
-                Tolerance::Absolute(_) => refinement.refine(tile.engine, best, trial, errors),
-                Tolerance::PointwiseRelative(_) => refinement.clear(),
+        let (candidate, trial) = selected.filter(|(_, trial)| trial.cost.is_finite())?;
+        swap(&mut workspace.best, &mut workspace.candidate);
+        Some(self.quantise(&candidate, &trial, ROUNDS, workspace))
+    }
+
+    /// Quantises what the candidate leaves as a trial did, refined in so many rounds, and verifies.
+    pub(super) fn quantise(
+        &self,
+        candidate: &Candidate,
+        trial: &QuantisationTrial,
+        rounds: usize,
+        workspace: &mut Workspace,
+    ) -> Verified {
+        let Self { tile, .. } = self;
+        let Workspace { transformed, candidate: residual, errors, refinement, quantised, .. } = workspace;
+        match tile.frame.tolerance {
+            Tolerance::Absolute(_) if rounds > 0 => {
+                refinement.refine(tile.engine, residual, trial, errors, rounds);
             }
-            let (prediction, moves) = (&best.prediction, &refinement.moves);
-            let truth = best.truth.as_deref().unwrap_or(transformed);
-            quantised.set(tile.engine, quantum, truth, prediction, moves, trial.step_exponent);
+            _ => refinement.clear(),
         }
-        selected
+        let truth = residual.truth.as_deref().unwrap_or(transformed);
+        let (prediction, moves) = (&residual.prediction, &refinement.moves);
+        quantised.set(tile.engine, tile.frame.quantum, truth, prediction, moves, trial.step_exponent);
+        self.verify(candidate, trial.cost, quantised)
+    }
+
+    /// Predicts with the autoencoder.
+    pub(super) fn predict_from_latents(
+        &self,
+        from_latents: &LatentPrediction,
+        workspace: &mut Workspace,
+    ) -> Candidate {
+        let Self { tile, entry, context, .. } = self;
+        let prediction = &mut workspace.candidate.prediction;
+        prediction.copy_from_slice(&from_latents.coefficients[..]);
+        if context.spatial {
+            tile.add_spatial(entry, Predictor::Autoencoder, prediction);
+        }
+        Candidate::new(Predictor::Autoencoder, context.spatial)
     }
 
     /// The best of the predictors that need no latents, and, under an absolute bound, a trial of it
@@ -215,60 +251,71 @@ impl<T: Element> BlockEncoder<'_, T> {
         contexts: &mut Contexts,
         workspace: &mut Workspace,
     ) -> Option<(Candidate, Option<QuantisationTrial>)> {
-        let Self { tile, entry, context, .. } = self;
+        let Self { tile, context, .. } = self;
         let mut least = f32::INFINITY;
         let mut best: Option<(f32, Candidate, Option<QuantisationTrial>)> = None;
-        for predictor in context.predictors.iter() {
-            for spatial in [false, true] {
-                let possible = match predictor {
-                    // Its candidates have spatial prediction where the block can have it.
-                    Predictor::Mixing => spatial == context.spatial,
-                    _ => context.spatial || !spatial,
-                };
-                if !possible {
-                    continue;
+        for candidate in self.candidates() {
+            let candidate = self.predict_as(candidate, workspace);
+            self.compare(workspace);
+            let Candidate { predictor, spatial, .. } = candidate;
+            let selection = selection_bits(contexts, context, predictor, spatial);
+            let rough = selection + workspace.candidate.rough_bits(tile.engine, context.step_exponent);
+            // A trial takes ten times as long as a rough estimate; a candidate that is far behind
+            // gets none.
+            if rough > MARGIN_FACTOR * least + MARGIN_BITS {
+                continue;
+            }
+            let trial = match tile.frame.tolerance {
+                Tolerance::Absolute(_) => {
+                    Some(self.try_step(&workspace.candidate, &mut workspace.errors, context.step_exponent))
                 }
-                let prediction = &mut workspace.candidate.prediction;
-                tile.predict(entry, predictor, prediction);
-                if spatial {
-                    tile.add_spatial(entry, predictor, prediction);
-                }
-                let offset = self.offset(workspace.transformed[0], prediction[0]);
-                if let Some(bits) = offset {
-                    prediction[0] = T::of_bits(bits).to_f64();
-                }
-                self.compare(workspace);
-                let selection = selection_bits(contexts, context, predictor, spatial);
-                let rough = selection + workspace.candidate.rough_bits(tile.engine, context.step_exponent);
-                // A trial takes ten times as long as a rough estimate; a candidate that is far
-                // behind gets none.
-                if rough > MARGIN_FACTOR * least + MARGIN_BITS {
-                    continue;
-                }
-                let trial = match tile.frame.tolerance {
-                    Tolerance::Absolute(_) => Some(self.try_step(
-                        &workspace.candidate,
-                        &mut workspace.errors,
-                        context.step_exponent,
-                    )),
-                    Tolerance::PointwiseRelative(_) => None,
-                };
-                let cost = trial.map_or(rough, |trial| selection + trial.cost);
-                // A residual too long to be coded sets no mark.
-                if cost.is_finite() {
-                    least = least.min(rough);
-                }
-                if best.as_ref().is_none_or(|b| cost < b.0) {
-                    best = Some((cost, Candidate { predictor, spatial, offset, saved: 0.0 }, trial));
-                    swap(&mut workspace.best, &mut workspace.candidate);
-                }
+                Tolerance::PointwiseRelative(_) => None,
+            };
+            let cost = trial.map_or(rough, |trial| selection + trial.cost);
+            // A residual too long to be coded sets no mark.
+            if cost.is_finite() {
+                least = least.min(rough);
+            }
+            if best.as_ref().is_none_or(|b| cost < b.0) {
+                best = Some((cost, candidate, trial));
+                swap(&mut workspace.best, &mut workspace.candidate);
             }
         }
         best.map(|(_, candidate, trial)| (candidate, trial))
     }
 
+    /// All candidates but the autoencoder.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate> {
+        let spatial = self.context.spatial;
+        self.context.predictors.iter().flat_map(move |predictor| {
+            let with: &[bool] = match predictor {
+                // Its candidates have spatial prediction where the block can have it.
+                Predictor::Mixing if spatial => &[true],
+                _ if spatial => &[false, true],
+                _ => &[false],
+            };
+            with.iter().map(move |&spatial| Candidate::new(predictor, spatial))
+        })
+    }
+
+    /// Predicts as a candidate says; gives it with its offset.
+    pub(super) fn predict_as(&self, candidate: Candidate, workspace: &mut Workspace) -> Candidate {
+        let Self { tile, entry, .. } = self;
+        let Candidate { predictor, spatial, .. } = candidate;
+        let prediction = &mut workspace.candidate.prediction;
+        tile.predict(entry, predictor, prediction);
+        if spatial {
+            tile.add_spatial(entry, predictor, prediction);
+        }
+        let offset = self.offset(workspace.transformed[0], prediction[0]);
+        if let Some(bits) = offset {
+            prediction[0] = T::of_bits(bits).to_f64();
+        }
+        Candidate { offset, ..candidate }
+    }
+
     /// What fills the missing points of the block.
-    fn prepare_continuation(&self, workspace: &mut Workspace) {
+    pub(super) fn prepare_continuation(&self, workspace: &mut Workspace) {
         let Self { tile, entry, context, places, .. } = self;
         let Workspace { transformed, continuation, best, candidate, errors, .. } = workspace;
         errors.present = None;
@@ -289,7 +336,7 @@ impl<T: Element> BlockEncoder<'_, T> {
     }
 
     /// Compares the truth with the candidate's prediction.
-    fn compare(&self, workspace: &mut Workspace) {
+    pub(super) fn compare(&self, workspace: &mut Workspace) {
         let Self { tile, source, .. } = self;
         let Workspace { transformed, continuation, candidate, errors, .. } = workspace;
         if errors.present.is_some() {
@@ -310,15 +357,31 @@ impl<T: Element> BlockEncoder<'_, T> {
         (!self.context.spatial && long && value.to_f64().is_finite()).then(|| value.bits())
     }
 
-    fn allowed(&self) -> RangeInclusive<i32> {
+    pub(super) fn allowed(&self) -> RangeInclusive<i32> {
         match self.tile.frame.tolerance {
             Tolerance::Absolute(_) => -6..=30,
             Tolerance::PointwiseRelative(_) => -STEP_EXPONENTS..=STEP_EXPONENTS,
         }
     }
 
+    /// Where the search for a step begins: under an absolute bound with that of the neighbours; else
+    /// where a quarter of the values would need smaller ones.
+    pub(super) fn first_step_exponent(&self) -> i32 {
+        let Self { tile, context, source, .. } = self;
+        let Tolerance::PointwiseRelative(r) = tile.frame.tolerance else { return context.step_exponent };
+        let ratio = r / tile.frame.quantum;
+        let mut sizes: Vec<f64> = source.block.iter().map(|v| v.abs()).filter(|v| *v > 0.0).collect();
+        let quarter = sizes.len() / 4;
+        if quarter >= sizes.len() {
+            return context.step_exponent;
+        }
+        let size = *sizes.select_nth_unstable_by(quarter, f64::total_cmp).1;
+        let limit = f64::from(STEP_EXPONENTS);
+        (2.0 * (2.0 * ratio * size).log2()).clamp(-limit, limit) as i32
+    }
+
     /// Tries a step exponent.
-    fn try_step(
+    pub(super) fn try_step(
         &self,
         residual: &Residual,
         errors: &mut TrialErrors,
@@ -339,7 +402,7 @@ impl<T: Element> BlockEncoder<'_, T> {
 
     /// The trial of least cost near a first one; two in a row that cost more end the search on that
     /// side.
-    fn search_step(
+    pub(super) fn search_step(
         &self,
         residual: &Residual,
         errors: &mut TrialErrors,
@@ -379,15 +442,4 @@ crate::engine::for_engines! {
         }
         bad == 0
     }
-}
-
-/// The step exponent at which a quarter of the values would need smaller steps; `ratio` is the
-/// bound over the quantum.
-fn first_step_exponent<T>(source: &Source<T>, ratio: f64) -> Option<i32> {
-    let mut sizes: Vec<f64> = source.block.iter().map(|v| v.abs()).filter(|v| *v > 0.0).collect();
-    let quarter = sizes.len() / 4;
-    sizes.get(quarter)?;
-    let size = *sizes.select_nth_unstable_by(quarter, f64::total_cmp).1;
-    Some((2.0 * (2.0 * ratio * size).log2()).clamp(-f64::from(STEP_EXPONENTS), f64::from(STEP_EXPONENTS))
-        as i32)
 }

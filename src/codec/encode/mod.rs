@@ -1,15 +1,17 @@
 //! Encoding: from views of the caller's memory to streams. Nothing that a reader needs is here.
 //!
 //! `bounded` cuts boxes into tiles and encodes them side by side; `tile` goes through the blocks of
-//! one; `decide` chooses how a block is coded, with `quantise`, `refine` and `verify`, and
-//! `continuation` for blocks with missing points; `interfield` finds which fields of a step predict
-//! which.
+//! one; `decide` chooses how a block is coded, at efforts `fast` and `best` with `estimate` and
+//! `exhaustive`, and with `quantise`, `refine` and `verify`, and `continuation` for blocks with
+//! missing points; `interfield` finds which fields of a step predict which.
 
 #![allow(clippy::arithmetic_side_effects, reason = "an encoder reads the values of a field and nothing else")]
 
 pub(crate) mod bounded;
 mod continuation;
 mod decide;
+mod estimate;
+mod exhaustive;
 pub(crate) mod interfield;
 pub(crate) mod observer;
 mod quantise;

@@ -47,7 +47,7 @@ pub(super) struct QuantisationTrial {
     /// An estimate of its bits.
     pub(super) cost: f32,
     /// Root mean square of the error, in quanta.
-    rms: f32,
+    pub(super) rms: f32,
     /// Values that miss the bound, as far as they were counted.
     pub(super) misses: usize,
     /// Greatest total degree + 1 of the residuals that are not 0.
@@ -196,7 +196,17 @@ impl QuantisedBlock {
         self.step_exponent = step_exponent;
         inverse(engine, &self.coefficients, &mut self.decoded);
     }
+
+    /// Takes a prediction as it is.
+    pub(super) fn set_predicted(&mut self, engine: Engine, prediction: &Block, step_exponent: i32) {
+        self.coefficients.copy_from_slice(prediction);
+        (self.degrees, self.step_exponent) = (0, step_exponent);
+        inverse(engine, &self.coefficients, &mut self.decoded);
+    }
 }
+
+/// To so large a number, others are added rounded to whole ones.
+const WHOLE: f64 = 1.5 * (1u64 << 52) as f64;
 
 /// Lanes that sums are made in: the compiler does not reorder sums of numbers.
 const LANES: usize = 16;
@@ -267,7 +277,9 @@ crate::engine::for_engines! {
                 let n = nearest + f64::from(moves[k]);
                 let c = n.mul_add(step, prediction[k]);
                 coefficients[k] = if n != 0.0 { c } else { prediction[k] };
-                steps[k] = n as i32;
+                // The low bits of this sum are the number, if it is below 2⁵¹. A cast saturates, and
+                // whether that is vector code depends on what else is compiled.
+                steps[k] = (n + WHOLE).to_bits() as i32;
                 let here = if n != 0.0 { DEGREE[k] } else { 0 };
                 degrees[lane] = if here > degrees[lane] { here } else { degrees[lane] };
             }

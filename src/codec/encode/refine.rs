@@ -16,8 +16,8 @@ use crate::residual::{Residual, octaves};
 
 // Chosen by trial on evolved black holes.
 
-/// So often all moves are looked at, …
-const ROUNDS: usize = 8;
+/// So often all moves are looked at; more at effort `best` …
+pub(super) const ROUNDS: usize = 8;
 /// … and so many at most are made at once.
 const MOVES: usize = 4;
 /// Values whose error is nearer than this to the bound, in quanta, count.
@@ -56,13 +56,14 @@ impl Refinement {
         self.moves.fill(0.0);
     }
 
-    /// Finds moves for a trial under an absolute bound.
+    /// Finds moves for a trial under an absolute bound, in so many rounds.
     pub(super) fn refine(
         &mut self,
         engine: Engine,
         residual: &Residual,
         trial: &QuantisationTrial,
         errors: &mut TrialErrors,
+        rounds: usize,
     ) {
         self.clear();
         let Some(mut cost) = price(trial.misses).filter(|_| trial.misses > 0) else { return };
@@ -72,7 +73,7 @@ impl Refinement {
         self.best = self.steps;
         errors.evaluate(engine);
         let (mut missing, mut bits) = (trial.misses, 0.0);
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             slopes(engine, &errors.values, residual.allowed, &mut self.slopes);
             forward(engine, &self.slopes, &mut self.gradient);
             let degrees = trial.degrees as u32;

@@ -40,7 +40,8 @@ impl<'a> Method<'a> {
             Mode::Raw => Ok(Self::Raw),
             Mode::Bounded(bound) => {
                 bound.check()?;
-                Ok(Self::Bounded(Bounded { model, fill: compression.fill, ..Bounded::new(bound) }))
+                let Compression { fill, effort, .. } = *compression;
+                Ok(Self::Bounded(Bounded { model, fill, effort, ..Bounded::new(bound) }))
             }
             Mode::Latent(coding) => match model {
                 Some(model) => Ok(Self::Latent { model, coding }),

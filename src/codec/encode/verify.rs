@@ -5,7 +5,7 @@ use super::quantise::QuantisedBlock;
 use crate::blocks::{Block, VALUES};
 use crate::bound::Tolerance;
 use crate::element::Element;
-use crate::entropy::symbols::Coded;
+use crate::entropy::symbols::{Coded, Symbols};
 use crate::quantum::corrected;
 
 /// A bound is checked in rounded arithmetic; a tolerance less by more than that rounds keeps it in
@@ -36,16 +36,26 @@ impl ErrorStatistics {
     }
 }
 
+/// A candidate whose values were verified.
+pub(super) struct Verified {
+    pub(super) symbols: Symbols,
+    /// How many values are corrected, and how many are stored verbatim.
+    pub(super) corrections: usize,
+    pub(super) unpredictable: usize,
+    /// What errors are left.
+    pub(super) errors: ErrorStatistics,
+    /// Its bits, by estimate.
+    pub(super) cost: f32,
+    /// What the autoencoder saved.
+    pub(super) saved: f32,
+}
+
 impl<T: Element> BlockEncoder<'_, T> {
     /// Compares what a reader will decode with the truth; corrects or stores every value that
-    /// misses the bound; gives the symbols and the errors that are left.
-    pub(super) fn verify(
-        &self,
-        candidate: &Candidate,
-        quantised: &QuantisedBlock,
-    ) -> (Coded, ErrorStatistics) {
+    /// misses the bound.
+    pub(super) fn verify(&self, candidate: &Candidate, cost: f32, quantised: &QuantisedBlock) -> Verified {
         let Self { tile, context, source, .. } = self;
-        let mut out = Coded {
+        let mut coded = Coded {
             predictor: candidate.predictor,
             spatial: candidate.spatial,
             offset: candidate.offset,
@@ -65,16 +75,40 @@ impl<T: Element> BlockEncoder<'_, T> {
         {
             let mut missing = [false; VALUES];
             let (block, decoded) = (&source.block, &quantised.decoded);
-            errors = check::<T>(tile.engine, block, decoded, e * STRICT, &mut missing);
-            for i in (0..VALUES).filter(|&i| missing[i]) {
-                self.correct_value(i as u16, quantised, &mut out, &mut errors);
+            let misses;
+            (errors, misses) = check::<T>(tile.engine, block, decoded, e * STRICT, &mut missing);
+            if misses > 0 {
+                for i in (0..VALUES).filter(|&i| missing[i]) {
+                    self.correct_value(i as u16, quantised, &mut coded, &mut errors);
+                }
             }
         } else {
             for i in 0..context.values as u16 {
-                self.correct_value(i, quantised, &mut out, &mut errors);
+                self.correct_value(i, quantised, &mut coded, &mut errors);
             }
         }
-        (out, errors)
+        Verified {
+            corrections: coded.corrections.len(),
+            unpredictable: coded.unpredictable.len(),
+            symbols: Symbols::Coded(coded),
+            errors,
+            cost,
+            saved: candidate.saved,
+        }
+    }
+
+    /// How many values miss an absolute bound; nothing where that is not known of the whole block at
+    /// once.
+    pub(super) fn misses(&self, quantised: &QuantisedBlock) -> Option<usize> {
+        let Self { tile, source, .. } = self;
+        match tile.frame.tolerance {
+            Tolerance::Absolute(e) if source.whole && !source.special => {
+                let mut missing = [false; VALUES];
+                let (block, decoded) = (&source.block, &quantised.decoded);
+                Some(check::<T>(tile.engine, block, decoded, e * STRICT, &mut missing).1)
+            }
+            _ => None,
+        }
     }
 
     /// Looks at a true value; corrects or stores it if it misses the bound, and counts the error
@@ -128,15 +162,17 @@ impl<T: Element> BlockEncoder<'_, T> {
 }
 
 crate::engine::for_engines! {
-    /// Which values are further off than the tolerance, and the errors of the others.
+    /// Which values are further off than the tolerance; the errors of the others, and how many miss.
     fn check<T: Element>(
         truth: &Block,
         decoded: &Block,
         tolerance: f64,
         missing: &mut [bool; VALUES],
-    ) -> ErrorStatistics {
+    ) -> (ErrorStatistics, usize) {
         let mut largest = [0.0f64; 8];
         let mut squares = [0.0f64; 8];
+        // A count of doubles is vector code.
+        let mut misses = [0.0f64; 8];
         for first in (0..VALUES).step_by(8) {
             for x in 0..8 {
                 let k = first + x;
@@ -144,12 +180,14 @@ crate::engine::for_engines! {
                 // A NaN misses.
                 let kept = off <= tolerance;
                 missing[k] = !kept;
+                misses[x] += if kept { 0.0 } else { 1.0 };
                 let off = if kept { off } else { 0.0 };
                 largest[x] = if off > largest[x] { off } else { largest[x] };
                 squares[x] += off * off;
             }
         }
-        ErrorStatistics { largest: largest.into_iter().fold(0.0, f64::max), squares: squares.into_iter().sum() }
+        let (largest, squares) = (largest.into_iter().fold(0.0, f64::max), squares.into_iter().sum());
+        (ErrorStatistics { largest, squares }, misses.into_iter().sum::<f64>() as usize)
     }
 }
 

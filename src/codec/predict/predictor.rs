@@ -115,6 +115,14 @@ impl PredictorSet {
         Some(self)
     }
 
+    /// The same without those that networks or other fields give.
+    #[must_use]
+    pub(crate) const fn without_networks_and_fields(self) -> Self {
+        let predictors = self.predictors.without(Predictor::Autoencoder);
+        let predictors = predictors.without(Predictor::Mixing).without(Predictor::InterField);
+        Self { predictors, ..self }
+    }
+
     /// Whether a predictor is in it.
     pub fn has(self, predictor: Predictor) -> bool {
         self.predictors.has(predictor)

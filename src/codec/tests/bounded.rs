@@ -6,6 +6,7 @@ use inputs::{bits, inputs, noise, values};
 use ndarray::{Array3, s};
 use proptest::prelude::*;
 use swae_codec::bound::{Tolerance, ValueRange};
+use swae_codec::config::Effort;
 use swae_codec::decode::{
     block_statistics, decompress_box, decompress_boxes, decompress_region, decompress_regions_into,
 };
@@ -69,11 +70,12 @@ fn bounds() -> Vec<Bound> {
 }
 
 #[test]
-fn every_bound_holds_for_every_input_in_both_types() {
+fn every_bound_holds_for_every_input_in_both_types_at_every_effort() {
     for (name, array) in inputs() {
-        for bound in bounds() {
-            check(name, &array, &Bounded::new(bound));
-            check(name, &array.mapv(|v| v as f32), &Bounded::new(bound));
+        for (bound, effort) in bounds().into_iter().flat_map(|bound| Effort::ALL.map(|e| (bound, e))) {
+            let settings = Bounded { effort, ..Bounded::new(bound) };
+            check(name, &array, &settings);
+            check(name, &array.mapv(|v| v as f32), &settings);
         }
     }
 }
@@ -116,8 +118,10 @@ fn what_cannot_be_compressed_grows_by_less_than_a_hundredth() {
     let any = Array3::from_shape_fn((64, 64, 64), |(z, y, x)| f64::from_bits(bits((z * 64 + y) * 64 + x)));
     for array in [noise, any] {
         for bound in [Bound::Absolute(0.0), Bound::Relative(1e-16), Bound::PointwiseRelative(1e-16)] {
-            let size = check("noise", &array, &Bounded::new(bound));
-            assert!(size <= array.len() * 8 + array.len() * 8 / 100, "{bound:?}: {size}");
+            for effort in Effort::ALL {
+                let size = check("noise", &array, &Bounded { effort, ..Bounded::new(bound) });
+                assert!(size <= array.len() * 8 + array.len() * 8 / 100, "{bound:?}, {effort:?}: {size}");
+            }
         }
     }
 }
@@ -354,17 +358,20 @@ fn a_shape_without_values_whose_other_axes_overflow_is_an_error() {
 #[test]
 fn any_number_of_threads_writes_and_reads_the_same_bytes() {
     let array = Array3::from_shape_fn((70, 70, 140), |(z, y, x)| (0.1 * (x + y) as f64).sin() * z as f64);
-    let with = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let mode = Method::Bounded(Bounded::new(Bound::Relative(1e-5)));
-            let stream = compress_box(&FieldView::of_array(&array).unwrap(), mode).unwrap();
-            let back = decompress_box(&stream, &Models::built_in()).unwrap();
-            (stream, values(&back))
-        })
-    };
-    let one = with(1);
-    assert!(with(2) == one && with(7) == one);
+    for effort in Effort::ALL {
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let settings = Bounded { effort, ..Bounded::new(Bound::Relative(1e-4)) };
+                let view = FieldView::of_array(&array).unwrap();
+                let stream = compress_box(&view, Method::Bounded(settings)).unwrap();
+                let back = decompress_box(&stream, &Models::built_in()).unwrap();
+                (stream, values(&back))
+            })
+        };
+        let one = with(1);
+        assert!(with(2) == one && with(7) == one, "{effort:?}");
+    }
 }
 
 proptest! {
@@ -376,6 +383,7 @@ proptest! {
         spread in 0i32..300,
         kind in 0usize..4,
         exponent in -18i32..2,
+        effort in 0usize..3,
     ) {
         let value = |i: usize| {
             let (a, b) = (noise(i + seed as usize), bits(i * 3 + seed as usize));
@@ -388,10 +396,11 @@ proptest! {
         let (nz, ny, nx) = shape;
         let array = Array3::from_shape_fn(shape, |(z, y, x)| value((z * ny + y) * nx + x));
         let _ = nz;
-        let e = 10f64.powi(exponent);
+        let (e, effort) = (10f64.powi(exponent), Effort::ALL[effort]);
         for bound in [Bound::Absolute(e), Bound::Relative(e), Bound::PointwiseRelative(e.min(0.9))] {
-            check("random", &array, &Bounded::new(bound));
-            check("random", &array.mapv(|v| v as f32), &Bounded::new(bound));
+            let settings = Bounded { effort, ..Bounded::new(bound) };
+            check("random", &array, &settings);
+            check("random", &array.mapv(|v| v as f32), &settings);
         }
     }
 }

@@ -60,6 +60,7 @@ impl OperatorSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use swae_codec::config::Effort;
 
     fn settings(pairs: &[(&str, &str)]) -> Result<OperatorSettings> {
         OperatorSettings::from_key_values(pairs.iter().copied())
@@ -71,6 +72,8 @@ mod tests {
         let found = found.unwrap();
         assert_eq!((found.compression, found.threads), (Compression::relative(1e-3), Some(3)));
         assert_eq!(settings(&[("mode", "raw"), ("verbose", "5"), ("bound", "")]).unwrap().threads, None);
+        let fast = settings(&[("effort", "fast")]).unwrap().compression;
+        assert_eq!(fast, Compression::default().effort(Effort::Fast));
         assert_eq!(settings(&[]).unwrap().compression, Compression::default());
     }
 
@@ -83,7 +86,7 @@ mod tests {
             (&[("mode", "raw"), ("plugin_name", "swae")], "did you mean 'pluginname'?"),
             (
                 &[("xyzzy", "1")],
-                "known: mode, bound, latents, model, keyframe_interval, layout, fill, threads",
+                "known: mode, bound, latents, model, keyframe_interval, layout, fill, effort, threads",
             ),
             (&[("mode", "raw"), ("keyframe_interval", "2")], "an array's first step is its keyframe"),
             (&[("mode", "raw"), ("threads", "all")], "threads 'all' is not a number"),

@@ -235,6 +235,7 @@ def compress(
     latents: str | None = None,
     layout: str = "grid",
     fill: float | None = None,
+    effort: str = "normal",
     threads: int = 0,
 ) -> bytes:
     """Compresses an array of float32 or float64, of any rank.
@@ -244,7 +245,8 @@ def compress(
     signal-to-noise ratio in dB; ``latent``, latents of a model at a fixed rate, without a bound.
     Without any it is ``rel=1e-4``.
     ``model`` names a built-in model or a model file, ``latents`` says how latents are stored (f16, f32
-    or u8). With ``layout="series"`` the first axis is time. ``threads`` 0 means all cores.
+    or u8). With ``layout="series"`` the first axis is time. ``effort`` says how long to look for a
+    small payload within a bound: fast, normal or best. ``threads`` 0 means all cores.
 
     Points that hold ``fill`` are missing: they come back to the bit, and take no part in ranges and
     bounds. Without it, NaN are missing. Of a masked array (``numpy.ma``) the masked points are
@@ -260,7 +262,7 @@ def compress(
         raise TypeError("compress takes at most one of abs, rel, pwrel, psnr, latent")
     mode, value = chosen[0] if chosen else (None, None)
     bound = None if latent or value is None else repr(float(value))
-    settings = {"mode": mode, "bound": bound, "model": model, "latents": latents, "layout": layout}
+    settings = {"mode": mode, "bound": bound, "model": model, "latents": latents, "layout": layout, "effort": effort}
     settings["fill"] = None if fill is None else repr(float(fill))
     said = [(key, value) for key, value in settings.items() if value is not None]
     return bytes(_swae.compress(np.asarray(array, order="C"), said, threads))

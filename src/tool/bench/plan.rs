@@ -64,6 +64,9 @@ pub struct Arguments {
     #[allow(missing_docs, reason = "a comment would become the command's help")]
     #[command(flatten)]
     pub predictors: PredictorFlags,
+    #[allow(missing_docs, reason = "a comment would become the command's help")]
+    #[command(flatten)]
+    pub effort: EffortFlag,
     /// A built-in model by name (gr-mixture, gr-16 …), or a model file: its network is one more
     /// predictor
     #[arg(long)]

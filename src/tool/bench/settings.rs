@@ -1,5 +1,6 @@
 //! The settings of swae that are measured.
 
+use swae_codec::config::Effort;
 use swae_codec::encode::Bounded;
 
 /// A setting: its name in the tables, and what it changes of how swae encodes by default.
@@ -11,4 +12,8 @@ pub struct Setting {
 }
 
 /// All settings, a line for each.
-pub const SETTINGS: &[Setting] = &[Setting { name: "normal", apply: |bounded| bounded }];
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: Effort::Fast.name(), apply: |bounded| Bounded { effort: Effort::Fast, ..bounded } },
+    Setting { name: Effort::Normal.name(), apply: |bounded| bounded },
+    Setting { name: Effort::Best.name(), apply: |bounded| Bounded { effort: Effort::Best, ..bounded } },
+];
