@@ -19,11 +19,11 @@ pub trait ReferenceCompressor<T: Element>: Sync {
     /// # Errors
     /// The library's error, or that it does not take this shape.
     fn compress(&self, values: &[T], shape: &[usize], bound: f64, threads: usize) -> Result<Vec<u8>, String>;
-    /// Decompresses the values of that shape.
+    /// Decompresses the values of that shape into as many.
     ///
     /// # Errors
     /// The library's error.
-    fn decompress(&self, bytes: &[u8], shape: &[usize], threads: usize) -> Result<Vec<T>, String>;
+    fn decompress(&self, bytes: &[u8], shape: &[usize], threads: usize, out: &mut [T]) -> Result<(), String>;
 }
 
 /// The axes that are longer than 1.

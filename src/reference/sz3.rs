@@ -177,18 +177,22 @@ impl<T: Element> ReferenceCompressor<T> for Sz3 {
         Ok(streams.concat())
     }
 
-    fn decompress(&self, bytes: &[u8], shape: &[usize], threads: usize) -> Result<Vec<T>, String> {
+    fn decompress(
+        &self,
+        bytes: &[u8],
+        shape: &[usize],
+        threads: usize,
+        values: &mut [T],
+    ) -> Result<(), String> {
         let planes = long(shape).first().copied().unwrap_or(1);
         let slabs = slabs(planes, threads);
-        let mut values = vec![T::default(); shape.iter().product()];
         if let [_] = slabs[..] {
-            self.decompress_slab(bytes, &mut values)?;
-            return Ok(values);
+            return self.decompress_slab(bytes, values);
         }
         let plane = values.len() / planes;
         let lengths = bytes.len().checked_sub(8 * slabs.len()).ok_or("the payload is too short")?;
         let (mut streams, lengths) = bytes.split_at(lengths);
-        let mut rest = &mut values[..];
+        let mut rest = values;
         let slab = |(planes, length): (usize, &[u8; 8])| {
             let (stream, behind) = streams.split_at_checked(u64::from_le_bytes(*length) as usize)?;
             let (slab, others) = std::mem::take(&mut rest).split_at_mut(planes * plane);
@@ -196,8 +200,7 @@ impl<T: Element> ReferenceCompressor<T> for Sz3 {
             Some(move || self.decompress_slab(stream, slab))
         };
         let work: Option<Vec<_>> = slabs.into_iter().zip(lengths.as_chunks().0).map(slab).collect();
-        side_by_side(work.ok_or("the payload is too short")?)?;
-        Ok(values)
+        side_by_side(work.ok_or("the payload is too short")?).map(drop)
     }
 }
 

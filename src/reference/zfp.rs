@@ -100,11 +100,10 @@ impl<T: Element> ReferenceCompressor<T> for Zfp {
         }
     }
 
-    fn decompress(&self, bytes: &[u8], shape: &[usize], _: usize) -> Result<Vec<T>, String> {
+    fn decompress(&self, bytes: &[u8], shape: &[usize], _: usize, values: &mut [T]) -> Result<(), String> {
         let Some((bytes, bound)) = bytes.split_last_chunk::<8>() else {
             return Err("the payload is too short".into());
         };
-        let mut values = vec![T::default(); shape.iter().product()];
         // SAFETY: ZFP does not write to the stream that it reads; all memory outlives the handle.
         unsafe {
             let mut handle = Handle::new(values.as_mut_ptr().cast(), T::DTYPE, &long(shape))?;
@@ -112,7 +111,7 @@ impl<T: Element> ReferenceCompressor<T> for Zfp {
             handle.attach(bytes.as_ptr().cast_mut(), bytes.len());
             let read = z::zfp_decompress(handle.stream, handle.field);
             drop(handle);
-            if read > 0 { Ok(values) } else { Err("zfp_decompress failed".into()) }
+            if read > 0 { Ok(()) } else { Err("zfp_decompress failed".into()) }
         }
     }
 }

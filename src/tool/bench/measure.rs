@@ -92,11 +92,17 @@ pub trait Compressor<T>: Sync {
     /// # Errors
     /// The compressor's error.
     fn compress(&self, task: &Task<'_, T>, threads: usize) -> Result<Vec<Vec<u8>>>;
-    /// Decompresses all parts, in pieces of any length.
+    /// Decompresses all parts, one behind the other.
     ///
     /// # Errors
     /// The compressor's error.
-    fn decompress(&self, streams: &[Vec<u8>], task: &Task<'_, T>, threads: usize) -> Result<Vec<Vec<T>>>;
+    fn decompress(
+        &self,
+        streams: &[Vec<u8>],
+        task: &Task<'_, T>,
+        threads: usize,
+        out: &mut [T],
+    ) -> Result<()>;
 }
 
 /// A compressor and what it is given.
@@ -108,14 +114,18 @@ struct OnTask<'a, T> {
 
 impl<T: Element> Coder for OnTask<'_, T> {
     type Streams = Vec<Vec<u8>>;
-    type Values = Vec<Vec<T>>;
+    type Value = T;
+
+    fn values(&self) -> usize {
+        self.task.values.len()
+    }
 
     fn compress(&self) -> Result<Self::Streams> {
         self.compressor.compress(self.task, self.threads)
     }
 
-    fn decompress(&self, streams: &Self::Streams) -> Result<Self::Values> {
-        self.compressor.decompress(streams, self.task, self.threads)
+    fn decompress(&self, streams: &Self::Streams, out: &mut [T]) -> Result<()> {
+        self.compressor.decompress(streams, self.task, self.threads, out)
     }
 }
 
@@ -159,12 +169,12 @@ impl<'a, T: Element> Task<'a, T> {
     ///
     /// # Errors
     /// Where there are more or fewer than in the task.
-    pub fn distortion(&self, stored: usize, decoded: &[Vec<T>]) -> Result<Distortion> {
-        let values = decoded.iter().map(Vec::len).sum::<usize>();
+    pub fn distortion(&self, stored: usize, decoded: &[T]) -> Result<Distortion> {
+        let values = decoded.len();
         ensure!(values == self.values.len(), "it gave {values} values");
         let (mut error, mut squares) = (0.0f64, 0.0);
         let mut range = ValueRange::EMPTY;
-        let mut decoded = decoded.iter().flatten();
+        let mut decoded = decoded.iter();
         for (truth, bound) in self.parts().zip(&self.bounds) {
             for (t, b) in truth.iter().zip(&mut decoded) {
                 let (t, b) = (t.to_f64(), b.to_f64());

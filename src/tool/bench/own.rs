@@ -4,11 +4,11 @@ use super::measure::{Compressor, Name, Task};
 use super::plan::{Layout, Plan};
 use super::settings::Setting;
 use anyhow::Result;
-use swae_codec::decode::decompress_boxes;
+use swae_codec::decode::decompress_regions_into;
 use swae_codec::encode::compress_bounded;
 use swae_codec::history::History;
 use swae_codec::stream::Stream;
-use swae_codec::{Element, Field, FieldView};
+use swae_codec::{Element, FieldView};
 
 /// This library.
 pub struct Own<'a> {
@@ -39,15 +39,16 @@ impl<T: Element> Compressor<T> for Own<'_> {
         views.iter().zip(&task.bounds).map(step).collect()
     }
 
-    fn decompress(&self, streams: &[Vec<u8>], _: &Task<'_, T>, _: usize) -> Result<Vec<Vec<T>>> {
+    fn decompress(&self, streams: &[Vec<u8>], task: &Task<'_, T>, _: usize, out: &mut [T]) -> Result<()> {
         let models = self.plan.models();
         let mut history = (self.layout == Layout::Series).then(History::default);
-        let mut out = Vec::new();
+        let mut parts = out.chunks_exact_mut(task.count.iter().product());
         for stream in streams {
-            let fields = decompress_boxes(&Stream::open(stream)?, &models, history.as_mut())?;
-            let arrays = fields.into_iter().filter_map(Field::into_array);
-            out.extend(arrays.map(|array| array.into_raw_vec_and_offset().0));
+            let stream = Stream::open(stream)?;
+            let whole = stream.whole();
+            let mut parts: Vec<_> = parts.by_ref().take(whole.len()).collect();
+            decompress_regions_into(&stream, &models, &whole, history.as_mut(), &mut parts)?;
         }
-        Ok(out)
+        Ok(())
     }
 }

@@ -64,15 +64,12 @@ pub struct Arguments {
     #[allow(missing_docs, reason = "a comment would become the command's help")]
     #[command(flatten)]
     pub predictors: PredictorFlags,
-    #[allow(missing_docs, reason = "a comment would become the command's help")]
-    #[command(flatten)]
-    pub effort: EffortFlag,
     /// A built-in model by name (gr-mixture, gr-16 …), or a model file: its network is one more
     /// predictor
     #[arg(long)]
     pub model: Option<String>,
     /// Each timing is the best of so many rounds, in each of which every compressor has its turn
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     pub repeat: usize,
     /// Writes every single result to a JSON file
     #[arg(long, value_name = "FILE")]

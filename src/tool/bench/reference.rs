@@ -86,9 +86,16 @@ impl<T: Element> Compressor<T> for Reference<T> {
         values.zip(task.bounds.chunks(parts)).map(compress).collect()
     }
 
-    fn decompress(&self, streams: &[Vec<u8>], task: &Task<'_, T>, threads: usize) -> Result<Vec<Vec<T>>> {
+    fn decompress(
+        &self,
+        streams: &[Vec<u8>],
+        task: &Task<'_, T>,
+        threads: usize,
+        out: &mut [T],
+    ) -> Result<()> {
         let (_, shape) = self.call(task);
-        let decompress = |stream: &Vec<u8>| self.library.decompress(stream, &shape, threads);
-        streams.iter().map(|stream| decompress(stream).map_err(Error::msg)).collect()
+        let parts = streams.iter().zip(out.chunks_exact_mut(shape.iter().product()));
+        let decompress = |(stream, out): (&Vec<u8>, _)| self.library.decompress(stream, &shape, threads, out);
+        parts.map(decompress).collect::<Result<(), _>>().map_err(Error::msg)
     }
 }

@@ -58,21 +58,26 @@ struct Run<'a, T> {
 
 impl<T: Element> Run<'_, T> {
     /// What each field took, and its errors.
-    fn distortions(&self, streams: &[Vec<Vec<u8>>], decoded: &[Vec<Vec<T>>]) -> Result<Vec<Distortion>> {
-        let distortion = |(i, sample): (usize, &Sample<T>)| {
+    fn distortions(&self, streams: &[Vec<Vec<u8>>], decoded: &[T]) -> Result<Vec<Distortion>> {
+        let distortion = |(i, (sample, decoded)): (usize, (&Sample<T>, &[T]))| {
             let bounds = sample.widths.iter().map(|width| width * self.bound).collect();
             let stored = streams.iter().map(|step| step[i].len()).sum();
-            Task { values: &sample.values, count: sample.count, bounds }.distortion(stored, &decoded[i])
+            Task { values: &sample.values, count: sample.count, bounds }.distortion(stored, decoded)
         };
-        self.samples.iter().enumerate().map(distortion).collect()
+        let each = self.values() / self.samples.len().max(1);
+        self.samples.iter().zip(decoded.chunks(each)).enumerate().map(distortion).collect()
     }
 }
 
 impl<T: Element> Coder for Run<'_, T> {
     /// `[step][field]`.
     type Streams = Vec<Vec<Vec<u8>>>;
-    /// `[field][step]`.
-    type Values = Vec<Vec<Vec<T>>>;
+    /// Field by field, each step by step.
+    type Value = T;
+
+    fn values(&self) -> usize {
+        self.samples.iter().map(|sample| sample.values.len()).sum()
+    }
 
     fn compress(&self) -> Result<Self::Streams> {
         let mut histories: Vec<_> = self.samples.iter().map(|_| History::default()).collect();
@@ -93,21 +98,28 @@ impl<T: Element> Coder for Run<'_, T> {
         (0..steps).map(&mut step).collect()
     }
 
-    fn decompress(&self, streams: &Self::Streams) -> Result<Self::Values> {
+    fn decompress(&self, streams: &Self::Streams, out: &mut [T]) -> Result<()> {
         let models = self.plan.models();
         let mut histories: Vec<_> = self.samples.iter().map(|_| History::default()).collect();
-        let mut out: Vec<Vec<Vec<T>>> = self.samples.iter().map(|_| Vec::new()).collect();
+        let mut parts: Vec<_> = Vec::new();
+        let mut rest = out;
+        for sample in self.samples {
+            let (of_field, behind) = rest.split_at_mut(sample.values.len());
+            parts.push(of_field.chunks_exact_mut(sample.count.iter().product()));
+            rest = behind;
+        }
         for step in streams {
             let fields = self.samples.iter().zip(step).zip(&mut histories);
             let fields = fields.map(|((sample, stream), history)| {
                 Ok(StepStream { name: &sample.name, stream: Stream::open(stream)?, history })
             });
             let decoded = decompress_step(fields.collect::<Result<Vec<_>>>()?, &models);
-            for (steps, boxes) in out.iter_mut().zip(decoded) {
+            for (parts, boxes) in parts.iter_mut().zip(decoded) {
                 let array = boxes?.pop().and_then(|field| field.into_array()).context("an empty stream")?;
-                steps.push(array.into_raw_vec_and_offset().0);
+                let values = array.as_slice().context("values in another order")?;
+                parts.next().context("a step too many")?.copy_from_slice(values);
             }
         }
-        Ok(out)
+        Ok(())
     }
 }

@@ -9,18 +9,20 @@ use serde::Serialize;
 pub trait Coder: Sync {
     /// What compressing gives.
     type Streams: Send + Sync;
-    /// What decompressing gives back.
-    type Values: Send;
+    /// What it compresses.
+    type Value: Copy + Default + Send;
+    /// How many values it has.
+    fn values(&self) -> usize;
     /// Compresses what it has at hand.
     ///
     /// # Errors
     /// The compressor's error.
     fn compress(&self) -> Result<Self::Streams>;
-    /// Decompresses what `compress` gave.
+    /// Decompresses what `compress` gave into as many values.
     ///
     /// # Errors
     /// The compressor's error.
-    fn decompress(&self, streams: &Self::Streams) -> Result<Self::Values>;
+    fn decompress(&self, streams: &Self::Streams, out: &mut [Self::Value]) -> Result<()>;
 }
 
 /// Seconds and bytes that compressing and decompressing took.
@@ -55,8 +57,9 @@ impl Cost {
 }
 
 /// Times coders on so many threads, the best of so many rounds. In a round each has its turn, so what
-/// else the machine does slows all of them alike; on one thread CPU time counts. `judge` is given what
-/// came of the first round.
+/// else the machine does slows all of them alike; on one thread CPU time counts. A turn begins with a
+/// run that is not timed: what the one before left of memory and caches helps nobody. Values are
+/// decompressed into memory that is in use already. `judge` is given what came of the first round.
 ///
 /// # Errors
 /// Where there can be no such threads; of each coder, its error.
@@ -64,22 +67,23 @@ pub fn in_turns<C: Coder, J>(
     coders: &[C],
     threads: usize,
     rounds: usize,
-    judge: impl Fn(&C, &C::Streams, &C::Values) -> Result<J>,
+    judge: impl Fn(&C, &C::Streams, &[C::Value]) -> Result<J>,
 ) -> Result<Vec<Result<(J, Cost)>>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let clock = if threads == 1 { Clock::Cpu } else { Clock::Wall };
     let first = |coder: &C| {
-        // It warms up, too.
         let peak = peak_of(|| pool.install(|| coder.compress().map(drop)))?;
-        let (streams, values, mut cost) = round(&pool, clock, coder)?;
+        let mut out = vec![C::Value::default(); coder.values()];
+        let (streams, mut cost) = turn(&pool, clock, coder, &mut out)?;
         cost.peak = peak;
-        Ok((judge(coder, &streams, &values)?, cost))
+        Ok((judge(coder, &streams, &out)?, cost))
     };
     let mut all: Vec<Result<(J, Cost)>> = coders.iter().map(first).collect();
+    let mut out = vec![C::Value::default(); coders.iter().map(C::values).max().unwrap_or(0)];
     for _ in 1..rounds {
         for (coder, timed) in coders.iter().zip(&mut all) {
             let Ok((_, best)) = timed else { continue };
-            let (_, _, cost) = round(&pool, clock, coder)?;
+            let (_, cost) = turn(&pool, clock, coder, &mut out[..coder.values()])?;
             best.compress = best.compress.min(cost.compress);
             best.decompress = best.decompress.min(cost.decompress);
         }
@@ -87,14 +91,22 @@ pub fn in_turns<C: Coder, J>(
     Ok(all)
 }
 
-fn round<C: Coder>(pool: &ThreadPool, clock: Clock, coder: &C) -> Result<(C::Streams, C::Values, Cost)> {
-    let start = clock.seconds();
-    let streams = pool.install(|| coder.compress())?;
-    let compressed = clock.seconds();
-    let values = pool.install(|| coder.decompress(&streams))?;
-    let decompressed = clock.seconds();
-    let cost = Cost { compress: compressed - start, decompress: decompressed - compressed, peak: 0 };
-    Ok((streams, values, cost))
+fn turn<C: Coder>(
+    pool: &ThreadPool,
+    clock: Clock,
+    coder: &C,
+    out: &mut [C::Value],
+) -> Result<(C::Streams, Cost)> {
+    let mut run = || {
+        let start = clock.seconds();
+        let streams = pool.install(|| coder.compress())?;
+        let compressed = clock.seconds();
+        pool.install(|| coder.decompress(&streams, out))?;
+        let decompressed = clock.seconds();
+        let cost = Cost { compress: compressed - start, decompress: decompressed - compressed, peak: 0 };
+        Ok((streams, cost))
+    };
+    run().and_then(|_| run())
 }
 
 /// What time is told by.
