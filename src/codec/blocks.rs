@@ -11,8 +11,8 @@
 )]
 
 use crate::element::Element;
+use crate::prefetch::prefetch;
 use crate::view::FieldView;
-use std::hint::black_box;
 
 /// Values along each edge of a block.
 pub const EDGE: usize = 8;
@@ -124,17 +124,9 @@ impl Places {
 pub fn values<T: Element>(view: &FieldView<'_, T>, place: BlockBox, block: &mut [T; VALUES]) {
     let [nx, ny, nz] = place.count;
     let [x0, y0, z0] = place.start;
-    let line = |i: usize| view.row([x0, y0 + i % EDGE, z0 + i / EDGE], nx);
-    let whole = place.len() == VALUES;
-    if whole && line(0).is_some() {
-        for (i, row) in block.chunks_exact_mut(EDGE).enumerate() {
-            // A length that the compiler knows costs no call.
-            if let (Some(row), Some(values)) =
-                (row.first_chunk_mut::<EDGE>(), line(i).and_then(<[T]>::first_chunk))
-            {
-                *row = *values;
-            }
-        }
+    if let Some(rows) = whole_rows(view, place) {
+        let (to, _) = block.as_chunks_mut();
+        to.iter_mut().zip(rows).for_each(|(to, row)| *to = *row);
         return;
     }
     block.fill(T::default());
@@ -147,18 +139,22 @@ pub fn values<T: Element>(view: &FieldView<'_, T>, place: BlockBox, block: &mut 
     }
 }
 
-/// Reads the ends of each of a block's lines along x, so that the processor fetches them from
-/// memory while it is busy with something else: their addresses follow no pattern that it would
-/// foresee.
+/// The rows of a block along x, where it has no padding and they lie side by side in memory.
+fn whole_rows<'a, T: Element>(
+    view: &FieldView<'a, T>,
+    place: BlockBox,
+) -> Option<impl Iterator<Item = &'a [T; EDGE]>> {
+    let is_whole = place.len() == VALUES;
+    let (rows, [to_y, to_z]) = view.rows(place.start).filter(|_| is_whole)?;
+    let row = move |i: usize| rows[i % EDGE * to_y + i / EDGE * to_z..].first_chunk();
+    Some((0..EDGE * EDGE).filter_map(row))
+}
+
+/// Asks for a block that will be read.
 pub(crate) fn fetch<T: Element>(view: &FieldView<'_, T>, place: BlockBox) {
-    let ([x, y, z], [nx, ny, nz]) = (place.start, place.count);
-    let mut sum = 0u64;
-    for k in 0..nz {
-        for j in 0..ny {
-            sum |= view.get([x, y + j, z + k]).bits() | view.get([x + nx - 1, y + j, z + k]).bits();
-        }
+    if let Some(rows) = whole_rows(view, place) {
+        rows.for_each(|row| prefetch(row));
     }
-    black_box(sum);
 }
 
 /// Copies a block out of the view, in double precision, with its padding.

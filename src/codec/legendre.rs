@@ -9,10 +9,9 @@
 
 use crate::blocks::{Block, EDGE, VALUES};
 use crate::computed::Computed;
-use crate::engine::{Engine, for_engines};
+use crate::engine::Engine;
+use crate::vector::{Row, Vector, VectorReal, for_vectors};
 use std::array::from_fn;
-use std::hint::black_box;
-use std::ops::{Add, Mul, Sub};
 
 /// `[degree][point]`, of the first four points: even degrees are symmetric, odd ones antisymmetric.
 type Half<F> = [[F; EDGE / 2]; EDGE];
@@ -61,30 +60,17 @@ fn basis<F: Real>(cast: impl Fn(f64) -> F) -> Basis<F> {
 }
 
 /// The numbers that blocks are of: doubles, and, where an encoder tries something, singles.
-pub(crate) trait Real:
-    Copy + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + 'static
-{
-    fn fused(self, factor: Self, sum: Self) -> Self;
+pub(crate) trait Real: VectorReal + 'static {
     fn basis() -> &'static Basis<Self>;
 }
 
 impl Real for f64 {
-    #[inline(always)]
-    fn fused(self, factor: Self, sum: Self) -> Self {
-        self.mul_add(factor, sum)
-    }
-
     fn basis() -> &'static Basis<Self> {
         &DOUBLE
     }
 }
 
 impl Real for f32 {
-    #[inline(always)]
-    fn fused(self, factor: Self, sum: Self) -> Self {
-        self.mul_add(factor, sum)
-    }
-
     fn basis() -> &'static Basis<Self> {
         &SINGLE
     }
@@ -105,55 +91,28 @@ pub(crate) fn inverse<F: Real>(engine: Engine, coefficients: &Block<F>, out: &mu
     to_values(engine, F::basis(), coefficients, out);
 }
 
-type Row<F> = [F; EDGE];
-
-/// Eight rows, so many values from one to the next. Written out, for otherwise the compiler copies
-/// them with calls.
+/// Eight rows, so many rows from one to the next.
 #[inline(always)]
-fn rows<F: Real>(block: &Block<F>, first: usize, step: usize) -> [Row<F>; EDGE] {
-    let row = |i: usize| *block[first + i * step..].first_chunk().expect("rows lie in their block");
+fn load<V: Vector>(rows: &[Row<V::Real>], first: usize, step: usize) -> [V; EDGE] {
+    // Written out: a closure given to `from_fn` would be compiled for no engine.
+    let row = |i: usize| V::load(&rows[first + i * step]);
     [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)]
-}
-
-#[inline(always)]
-fn plus<F: Real>(a: &Row<F>, b: &Row<F>) -> Row<F> {
-    let mut sum = *a;
-    for (s, b) in sum.iter_mut().zip(b) {
-        *s = *s + *b;
-    }
-    sum
-}
-
-#[inline(always)]
-fn minus<F: Real>(a: &Row<F>, b: &Row<F>) -> Row<F> {
-    let mut difference = *a;
-    for (s, b) in difference.iter_mut().zip(b) {
-        *s = *s - *b;
-    }
-    difference
 }
 
 /// `Σ weights · rows`, from the first to the last.
 #[inline(always)]
-fn sum<F: Real>(weights: [F; EDGE / 2], rows: [&Row<F>; EDGE / 2]) -> Row<F> {
-    let mut sum = *rows[0];
-    for v in &mut sum {
-        *v = weights[0] * *v;
-    }
-    for (weight, row) in weights.iter().zip(rows).skip(1) {
-        for (sum, v) in sum.iter_mut().zip(row) {
-            *sum = weight.fused(*v, *sum);
-        }
-    }
-    sum
+fn sum<V: Vector>(weights: [V::Real; EDGE / 2], rows: [V; EDGE / 2]) -> V {
+    let [w0, w1, w2, w3] = weights;
+    let sum = V::splat(w0).times(rows[0]);
+    let sum = V::splat(w1).fused(rows[1], sum);
+    let sum = V::splat(w2).fused(rows[2], sum);
+    V::splat(w3).fused(rows[3], sum)
 }
 
 #[inline(always)]
-fn coefficients<F: Real>(half: &Half<F>, v: &[Row<F>; EDGE]) -> [Row<F>; EDGE] {
-    let s = [plus(&v[0], &v[7]), plus(&v[1], &v[6]), plus(&v[2], &v[5]), plus(&v[3], &v[4])];
-    let d = [minus(&v[0], &v[7]), minus(&v[1], &v[6]), minus(&v[2], &v[5]), minus(&v[3], &v[4])];
-    let (s, d) = (s.each_ref(), d.each_ref());
-    // Written out, for otherwise the compiler makes vectors of the wrong index.
+fn coefficients<V: Vector<Real: Copy>>(half: &Half<V::Real>, v: [V; EDGE]) -> [V; EDGE] {
+    let s = [v[0].plus(v[7]), v[1].plus(v[6]), v[2].plus(v[5]), v[3].plus(v[4])];
+    let d = [v[0].minus(v[7]), v[1].minus(v[6]), v[2].minus(v[5]), v[3].minus(v[4])];
     [
         sum(half[0], s),
         sum(half[1], d),
@@ -167,105 +126,77 @@ fn coefficients<F: Real>(half: &Half<F>, v: &[Row<F>; EDGE]) -> [Row<F>; EDGE] {
 }
 
 #[inline(always)]
-fn points<F: Real>(half: &Half<F>, c: &[Row<F>; EDGE]) -> [Row<F>; EDGE] {
-    let (even, odd) = ([&c[0], &c[2], &c[4], &c[6]], [&c[1], &c[3], &c[5], &c[7]]);
-    let e = |i: usize| sum([half[0][i], half[2][i], half[4][i], half[6][i]], even);
-    let o = |i: usize| sum([half[1][i], half[3][i], half[5][i], half[7][i]], odd);
+fn points<V: Vector<Real: Copy>>(half: &Half<V::Real>, c: [V; EDGE]) -> [V; EDGE] {
+    let e = |i: usize| sum([half[0][i], half[2][i], half[4][i], half[6][i]], [c[0], c[2], c[4], c[6]]);
+    let o = |i: usize| sum([half[1][i], half[3][i], half[5][i], half[7][i]], [c[1], c[3], c[5], c[7]]);
     let (e, o) = ([e(0), e(1), e(2), e(3)], [o(0), o(1), o(2), o(3)]);
     [
-        plus(&e[0], &o[0]),
-        plus(&e[1], &o[1]),
-        plus(&e[2], &o[2]),
-        plus(&e[3], &o[3]),
-        minus(&e[3], &o[3]),
-        minus(&e[2], &o[2]),
-        minus(&e[1], &o[1]),
-        minus(&e[0], &o[0]),
+        e[0].plus(o[0]),
+        e[1].plus(o[1]),
+        e[2].plus(o[2]),
+        e[3].plus(o[3]),
+        e[3].minus(o[3]),
+        e[2].minus(o[2]),
+        e[1].minus(o[1]),
+        e[0].minus(o[0]),
     ]
 }
 
-// Along x, the compiler must not know how many rows are summed up: it would take single values out
-// of vectors one by one, at many times the cost of reading them. Nor do closures go into `from_fn`
-// or `map` here: those are compiled for no engine. For the same reason the two functions do not
-// share their passes along z and y: with a closure for what differs they take ten times as long.
-
-for_engines! {
-    fn to_coefficients<F: Real>(basis: &Basis<F>, block: &Block<F>, out: &mut Block<F>) {
-        const E: usize = EDGE;
-        for y in 0..E {
-            let rows = coefficients(&basis.half, &rows(block, y * E, E * E));
-            for (k, row) in rows.iter().enumerate() {
-                out[(k * E + y) * E..][..E].copy_from_slice(row);
+for_vectors! {
+    fn to_coefficients<F: Real, V>(basis: &Basis<F>, block: &Block<F>, out: &mut Block<F>) {
+        let (from, _) = block.as_chunks();
+        let (rows, _) = out.as_chunks_mut();
+        for y in 0..EDGE {
+            let made = coefficients(&basis.half, load::<V>(from, y, EDGE));
+            for (z, row) in made.into_iter().enumerate() {
+                row.store(&mut rows[z * EDGE + y]);
             }
         }
-        for z in 0..E {
-            let rows = coefficients(&basis.half, &rows(out, z * E * E, E));
-            for (y, row) in rows.iter().enumerate() {
-                out[(z * E + y) * E..][..E].copy_from_slice(row);
+        for z in 0..EDGE {
+            let made = coefficients(&basis.half, load::<V>(rows, z * EDGE, 1));
+            for (y, row) in made.into_iter().enumerate() {
+                row.store(&mut rows[z * EDGE + y]);
             }
         }
-        let points = black_box(E / 2);
-        for rows in out.chunks_exact_mut(4 * E) {
+        let signs = V::load(&basis.signs);
+        let [d0, d1, d2, d3] = &basis.degrees;
+        let (d0, d1, d2, d3) = (V::load(d0), V::load(d1), V::load(d2), V::load(d3));
+        for row in rows {
             // Lanes are degrees; a factor of ±1 rounds nothing.
-            let mut sum = [[F::default(); E]; 4];
-            for r in 0..4 {
-                for k in 0..E {
-                    let folded = basis.signs[k].fused(rows[r * E + E - 1], rows[r * E]);
-                    sum[r][k] = basis.degrees[0][k] * folded;
-                }
-            }
-            for i in 1..points {
-                for r in 0..4 {
-                    for k in 0..E {
-                        let folded = basis.signs[k].fused(rows[r * E + E - 1 - i], rows[r * E + i]);
-                        sum[r][k] = basis.degrees[i][k].fused(folded, sum[r][k]);
-                    }
-                }
-            }
-            for r in 0..4 {
-                rows[r * E..][..E].copy_from_slice(&sum[r]);
-            }
+            let folded = |i: usize| signs.fused(V::splat(row[EDGE - 1 - i]), V::splat(row[i]));
+            let sum = d0.times(folded(0));
+            let sum = d1.fused(folded(1), sum);
+            let sum = d2.fused(folded(2), sum);
+            d3.fused(folded(3), sum).store(row);
         }
     }
 }
 
-for_engines! {
-    fn to_values<F: Real>(basis: &Basis<F>, coefficients: &Block<F>, out: &mut Block<F>) {
-        const E: usize = EDGE;
-        for y in 0..E {
-            let rows = points(&basis.half, &rows(coefficients, y * E, E * E));
-            for (z, row) in rows.iter().enumerate() {
-                out[(z * E + y) * E..][..E].copy_from_slice(row);
+for_vectors! {
+    fn to_values<F: Real, V>(basis: &Basis<F>, coefficients: &Block<F>, out: &mut Block<F>) {
+        let (from, _) = coefficients.as_chunks();
+        let (rows, _) = out.as_chunks_mut();
+        for y in 0..EDGE {
+            let made = points(&basis.half, load::<V>(from, y, EDGE));
+            for (z, row) in made.into_iter().enumerate() {
+                row.store(&mut rows[z * EDGE + y]);
             }
         }
-        for z in 0..E {
-            let rows = points(&basis.half, &rows(out, z * E * E, E));
-            for (y, row) in rows.iter().enumerate() {
-                out[(z * E + y) * E..][..E].copy_from_slice(row);
+        for z in 0..EDGE {
+            let made = points(&basis.half, load::<V>(rows, z * EDGE, 1));
+            for (y, row) in made.into_iter().enumerate() {
+                row.store(&mut rows[z * EDGE + y]);
             }
         }
-        let p = &basis.points;
-        let degrees = black_box(E);
-        for rows in out.chunks_exact_mut(4 * E) {
+        let p = load::<V>(&basis.points, 0, 1);
+        for row in rows {
             // Lanes are points: those of odd degrees have their sign in the basis.
-            let (mut even, mut odd) = ([[F::default(); E]; 4], [[F::default(); E]; 4]);
-            for r in 0..4 {
-                for x in 0..E {
-                    even[r][x] = rows[r * E] * p[0][x];
-                    odd[r][x] = rows[r * E + 1] * p[1][x];
-                }
-            }
-            for degree in (2..degrees).step_by(2) {
-                for r in 0..4 {
-                    for x in 0..E {
-                        even[r][x] = rows[r * E + degree].fused(p[degree][x], even[r][x]);
-                        odd[r][x] = rows[r * E + degree + 1].fused(p[degree + 1][x], odd[r][x]);
-                    }
-                }
-            }
-            for r in 0..4 {
-                rows[r * E..][..E].copy_from_slice(&plus(&even[r], &odd[r]));
-            }
+            let at = |degree: usize| V::splat(row[degree]);
+            let (even, odd) = (at(0).times(p[0]), at(1).times(p[1]));
+            let (even, odd) = (at(2).fused(p[2], even), at(3).fused(p[3], odd));
+            let (even, odd) = (at(4).fused(p[4], even), at(5).fused(p[5], odd));
+            let (even, odd) = (at(6).fused(p[6], even), at(7).fused(p[7], odd));
+            even.plus(odd).store(row);
         }
     }
 }

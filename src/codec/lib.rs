@@ -63,6 +63,7 @@ pub mod network;
 mod order;
 pub mod preamble;
 pub mod predict;
+mod prefetch;
 pub mod process;
 mod quantum;
 mod raw;
@@ -75,6 +76,7 @@ pub mod threads;
 mod tiling;
 #[cfg(feature = "training")]
 pub mod training;
+mod vector;
 pub mod view;
 mod wire;
 

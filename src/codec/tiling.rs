@@ -2,8 +2,8 @@
 
 use crate::blocks::{BlockBox, BlockGrid, EDGE, VALUES};
 use crate::order::{Entry, entries};
+use crate::prefetch::prefetch;
 use std::array::from_fn;
-use std::hint::black_box;
 use std::ops::Range;
 
 /// Values along each edge of a tile.
@@ -104,7 +104,7 @@ impl<T: Copy> Window<'_, T> {
         self.rows.is_empty()
     }
 
-    /// Reads a value of each row that a block will be put to: see [`crate::blocks::fetch`].
+    /// Asks for the memory that a block will be put to.
     pub(crate) fn fetch(&self, place: BlockBox) {
         if self.is_empty() {
             return;
@@ -114,7 +114,8 @@ impl<T: Copy> Window<'_, T> {
         for k in z.max(self.lo[2])..(z + place.count[2]).min(self.hi[2]) {
             for j in y.max(self.lo[1])..(y + place.count[1]).min(self.hi[1]) {
                 let row = &self.rows[(k - self.lo[2]) * columns + j - self.lo[1]];
-                black_box(row.get(x.saturating_sub(self.lo[0])).copied());
+                let row = row.get(x.saturating_sub(self.lo[0])..).unwrap_or_default();
+                prefetch(row.first_chunk::<EDGE>().map_or(row, |row| row));
             }
         }
     }
@@ -135,6 +136,16 @@ impl<T: Copy> Window<'_, T> {
 
     /// Takes what it needs of a block.
     pub(crate) fn put(&mut self, place: BlockBox, block: &[T; VALUES]) {
+        self.put_with(place, block, |row| *row);
+    }
+
+    /// Takes what it needs of a block, each row as `narrow` makes it.
+    pub(crate) fn put_with<F>(
+        &mut self,
+        place: BlockBox,
+        block: &[F; VALUES],
+        narrow: impl Fn(&[F; EDGE]) -> [T; EDGE],
+    ) {
         let lo: [usize; 3] = from_fn(|a| place.start[a].max(self.lo[a]));
         let hi: [usize; 3] = from_fn(|a| (place.start[a] + place.count[a]).min(self.hi[a]));
         if (0..3).any(|a| lo[a] >= hi[a]) {
@@ -142,15 +153,16 @@ impl<T: Copy> Window<'_, T> {
         }
         let [x, y, z] = place.start;
         let columns = self.hi[1] - self.lo[1];
+        let (rows, _) = block.as_chunks();
         for k in lo[2]..hi[2] {
             for j in lo[1]..hi[1] {
                 let to = &mut self.rows[(k - self.lo[2]) * columns + j - self.lo[1]];
                 let to = &mut to[lo[0] - self.lo[0]..hi[0] - self.lo[0]];
-                let from = &block[((k - z) * EDGE + j - y) * EDGE..][..EDGE];
-                match (to.first_chunk_mut::<EDGE>(), from.first_chunk()) {
+                let from = narrow(&rows[(k - z) * EDGE + j - y]);
+                match to.first_chunk_mut() {
                     // A length that the compiler knows costs no call.
-                    (Some(to), Some(from)) => *to = *from,
-                    _ => to.copy_from_slice(&from[lo[0] - x..hi[0] - x]),
+                    Some(to) => *to = from,
+                    None => to.copy_from_slice(&from[lo[0] - x..hi[0] - x]),
                 }
             }
         }

@@ -146,6 +146,33 @@ impl<'a, T: Element> FieldView<'a, T> {
         (self.stride[0] == 1).then(|| &self.data[first as usize..first as usize + n])
     }
 
+    /// The memory from a point on, and how far it is there to the next row along y and along z, where
+    /// rows along x lie side by side and neither way leads back.
+    #[inline]
+    pub(crate) fn rows(&self, at: [usize; 3]) -> Option<(&'a [T], [usize; 2])> {
+        let [1, y, z] = self.stride else { return None };
+        let to_next = [usize::try_from(y).ok()?, usize::try_from(z).ok()?];
+        let first = self.first + at[0] + at[1] * to_next[0] + at[2] * to_next[1];
+        Some((self.data.get(first..)?, to_next))
+    }
+
+    /// Calls a function with the values of each row along x.
+    pub(crate) fn for_rows(&self, mut f: impl FnMut(&[T])) {
+        let [nx, ny, nz] = self.count;
+        // Not to walk along an axis of any length for no value at all.
+        if self.is_empty() {
+            return;
+        }
+        for z in 0..nz {
+            for y in 0..ny {
+                match self.row([0, y, z], nx) {
+                    Some(row) => f(row),
+                    None => f(&(0..nx).map(|x| self.get([x, y, z])).collect::<Vec<_>>()),
+                }
+            }
+        }
+    }
+
     /// All values, x fastest.
     pub fn values(&self) -> impl Iterator<Item = T> + '_ {
         let [nx, ny, nz] = self.count;

@@ -1,6 +1,6 @@
 //! A block as the encoder sees it.
 
-use crate::blocks::{Block, Places, VALUES, pad_block, values};
+use crate::blocks::{Block, EDGE, Places, VALUES, pad_block, values};
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::mask::BlockMask;
@@ -39,23 +39,23 @@ impl<T: Element> Source<T> {
         engine: Engine,
     ) {
         let place = entry.place;
-        values(view, place, &mut self.values);
-        let values = &self.values;
         let places = match missing {
             Some(missing) => Places::without(place, |i| missing.has(i)),
             None => Places::of(place),
         };
         let n = places.len();
         self.whole = n == VALUES;
-        let Flags { constant, special } = if self.whole {
-            flags(engine, values)
+        let rows = view.rows(place.start).filter(|_| self.whole);
+        let Flags { constant, special } = if let Some((rows, to_next)) = rows {
+            take(engine, rows, to_next, &mut self.values, &mut self.block)
         } else {
-            let all = || (0..n as u16).map(|i| values[places.block(i)]);
+            values(view, place, &mut self.values);
+            self.block = self.values.map(Element::to_f64);
+            let all = || (0..n as u16).map(|i| self.values[places.block(i)]);
             let first = all().next().unwrap_or_default();
             Flags { constant: all().all(|v| v.same_bits(first)), special: all().any(Element::is_special) }
         };
         (self.constant, self.special) = (constant, special);
-        widen(engine, values, &mut self.block);
         if self.special {
             smooth(&mut self.block, &places, n);
         }
@@ -78,23 +78,28 @@ struct Flags {
 }
 
 crate::engine::for_engines! {
-    fn widen<T: Element>(values: &[T; VALUES], out: &mut Block) {
-        for k in 0..VALUES {
-            out[k] = values[k].to_f64();
+    /// Copies a whole block whose rows along x lie so far from one another along y and along z.
+    fn take<T: Element>(
+        rows: &[T],
+        to_next: [usize; 2],
+        values: &mut [T; VALUES],
+        block: &mut Block,
+    ) -> Flags {
+        let first = rows[0].bits();
+        let (mut different, mut special) = ([0u64; EDGE], [0u64; EDGE]);
+        for z in 0..EDGE {
+            for y in 0..EDGE {
+                let row = &rows[y * to_next[0] + z * to_next[1]..][..EDGE];
+                let at = (z * EDGE + y) * EDGE;
+                for x in 0..EDGE {
+                    values[at + x] = row[x];
+                    block[at + x] = row[x].to_f64();
+                    different[x] |= row[x].bits() ^ first;
+                    special[x] |= u64::from(row[x].is_special());
+                }
+            }
         }
-    }
-}
-
-crate::engine::for_engines! {
-    /// Whether all values are the same, and whether any is special.
-    fn flags<T: Element>(values: &[T; VALUES]) -> Flags {
-        let first = values[0].bits();
-        let (mut different, mut special) = (0u64, 0u64);
-        for i in 0..VALUES {
-            different |= values[i].bits() ^ first;
-            special |= u64::from(values[i].is_special());
-        }
-        Flags { constant: different == 0, special: special != 0 }
+        Flags { constant: different == [0; EDGE], special: special != [0; EDGE] }
     }
 }
 
