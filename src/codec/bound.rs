@@ -1,6 +1,7 @@
 //! What error is allowed.
 
 use crate::element::Element;
+use crate::engine::{Engine, for_engines};
 use crate::error::{Error, Result};
 use crate::floats::with_default_floats;
 use crate::view::FieldView;
@@ -125,10 +126,13 @@ impl ValueRange {
     /// Of a box whose missing points hold `fill`, where a fill value is stated.
     pub fn without<T: Element>(view: &FieldView<'_, T>, fill: Option<f64>) -> Self {
         with_default_floats(|| {
-            let fill = fill.map(T::from_f64);
-            let present = view.values().filter(|v| fill.is_none_or(|fill| !v.same_bits(fill)));
-            let finite = present.map(Element::to_f64).filter(|v| v.is_finite());
-            finite.fold(Self::EMPTY, |s, v| Self { min: s.min.min(v), max: s.max.max(v) })
+            // All engines give the same.
+            let engine = Engine::best().unwrap_or(Engine::SCALAR);
+            // Without one, a value that does not count in any case.
+            let fill = T::from_f64(fill.unwrap_or(f64::NAN)).bits();
+            let mut range = Self::EMPTY;
+            view.for_rows(|row| range = range.union(finite(engine, row, fill)));
+            range
         })
     }
 
@@ -146,5 +150,23 @@ impl ValueRange {
     /// Greatest magnitude.
     pub fn magnitude(self) -> f64 {
         self.min.abs().max(self.max.abs())
+    }
+}
+
+for_engines! {
+    /// The range of the finite values that have other bits than these.
+    fn finite<T: Element>(row: &[T], missing: u64) -> ValueRange {
+        const LANES: usize = 8;
+        let (mut min, mut max) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+        for values in row.chunks(LANES) {
+            for (lane, v) in values.iter().enumerate() {
+                let (bits, v) = (v.bits(), v.to_f64());
+                let counts = v.abs() < f64::INFINITY && bits != missing;
+                min[lane] = if counts && v < min[lane] { v } else { min[lane] };
+                max[lane] = if counts && v > max[lane] { v } else { max[lane] };
+            }
+        }
+        let (min, max) = (min.into_iter().fold(f64::INFINITY, f64::min), max.into_iter().fold(f64::NEG_INFINITY, f64::max));
+        ValueRange { min, max }
     }
 }

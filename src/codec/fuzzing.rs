@@ -10,8 +10,10 @@ use crate::decode::tile::{DecodedBlock, decode as decode_tile};
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::entropy::mask;
-use crate::entropy::range_coder::{BitModel, Coder, Reader, Writer, low_bits};
-use crate::entropy::symbols::{Contexts, code};
+use crate::entropy::range_coder::{self, BitModel, Coder};
+use crate::entropy::rans::{Reader, SymbolCoder, Writer, low_bits};
+use crate::entropy::symbols::{Symbols, code, start};
+use crate::entropy::tables::Tables;
 use crate::error::Result;
 use crate::history::History;
 use crate::mask::Mask;
@@ -19,12 +21,13 @@ use crate::models::Models;
 use crate::preamble::{Missing, Preamble, from_upper_half};
 use crate::predict::autoencoder::Autoencoder;
 use crate::predict::interfield::{InterField, InterFieldPrediction, ReferenceField, stored};
+use crate::predict::links::Links;
 use crate::predict::reference::ReferenceStep;
 use crate::predict::tile::{References, Tile};
 use crate::predict::{Predictor, PredictorMask};
 use crate::stream::{BOUNDED, Content, Region, seal};
 use crate::tiling::{Piece, entries_of, tiles, windows};
-use crate::wire::{combined_checksum, write_varint};
+use crate::wire::{ByteReader, behind, combined_checksum};
 use std::sync::Arc;
 
 /// What a stream of any symbols is made of.
@@ -51,9 +54,9 @@ pub struct Recipe<'a> {
 /// A stream, and the values of each of its boxes, x fastest.
 pub type StreamOfSymbols<T> = (Vec<u8>, Vec<Vec<T>>);
 
-/// Takes decisions from bytes, and writes them.
-struct Generator<'b, 'a> {
-    writer: Writer,
+/// Takes decisions from bytes, and writes them with a writer of either kind.
+struct Generator<'b, 'a, W> {
+    writer: W,
     decisions: &'b mut Decisions<'a>,
 }
 
@@ -75,26 +78,49 @@ impl Decisions<'_> {
         self.bits >>= 1;
         bit
     }
-}
 
-impl<'b, 'a> Generator<'b, 'a> {
-    fn new(decisions: &'b mut Decisions<'a>) -> Self {
-        Self { writer: Writer::new(), decisions }
+    fn bits(&mut self, count: u32) -> u32 {
+        (0..count).fold(0, |value, _| value << 1 | u32::from(self.next()))
+    }
+
+    /// Codes what has a binary coder; gives it, and its bytes behind their length.
+    fn part<R>(
+        &mut self,
+        code: impl FnOnce(&mut Generator<'_, '_, range_coder::Writer>) -> R,
+    ) -> (R, Vec<u8>) {
+        let mut generator = Generator { writer: range_coder::Writer::new(), decisions: self };
+        let result = code(&mut generator);
+        let coded = generator.writer.finish();
+        (result, behind(&coded, &[]))
     }
 }
 
-impl Coder for Generator<'_, '_> {
-    fn spent(&self) -> f64 {
-        self.writer.spent()
+impl SymbolCoder for Generator<'_, '_, Writer> {
+    const READS: bool = true;
+
+    fn symbol(&mut self, lane: usize, tables: &mut Tables, row: usize, _: usize) -> usize {
+        let symbol = self.decisions.bits(4) as usize;
+        self.writer.symbol(lane, tables, row, symbol)
     }
 
+    fn raw(&mut self, lane: usize, _: u32, count: u32) -> u32 {
+        let value = self.decisions.bits(count);
+        self.writer.raw(lane, value, count)
+    }
+
+    fn spent(&self, lane: usize) -> f64 {
+        self.writer.spent(lane)
+    }
+}
+
+impl Coder for Generator<'_, '_, range_coder::Writer> {
     fn bit(&mut self, model: &mut BitModel, _: bool) -> bool {
         let bit = self.decisions.next();
         self.writer.bit(model, bit)
     }
 
     fn flat(&mut self, _: u32, count: u32) -> u32 {
-        let value = (0..count).fold(0, |value, _| value << 1 | u32::from(self.decisions.next()));
+        let value = self.decisions.bits(count);
         self.writer.flat(low_bits(value.into(), count) as u32, count)
     }
 }
@@ -146,12 +172,16 @@ pub fn stream_of_symbols<T: Element>(
         }
         let missing = T::of_bits(recipe.missing.unwrap_or_default());
         let mask = mask.map(Arc::new);
-        let tile = Tile::new(preamble.frame(Engine::best()?), entries.len(), references, mask);
+        let tile = Tile::new(preamble.frame(Engine::best()?), entries.len(), references, mask, true);
         let (latents, predictions) =
             latents(autoencoder.as_ref(), &tile, &preamble, &mut decisions, entries.len());
-        let mut writer = Generator::new(&mut decisions);
-        decode_tile(tile, &entries, &mut writer, &predictions, missing, Some(&mut windows), check);
-        tiles.push([mask_bytes, latents, writer.writer.finish()].concat());
+        let mut links = Vec::new();
+        if Links::possible(&entries) {
+            (entries, links) = decisions.part(|coder| Links::code_all(coder, &entries, tile.mask(), None));
+        }
+        let mut coder = Generator { writer: Writer::new(), decisions: &mut decisions };
+        decode_tile(tile, &entries, &mut coder, &predictions, missing, Some(&mut windows), check);
+        tiles.push([mask_bytes, latents, links, coder.writer.finish()].concat());
     }
     let mut head = Vec::new();
     preamble.write(&mut head);
@@ -206,13 +236,7 @@ fn preamble<T>(
 /// The mask of a tile, and its bytes behind their length.
 fn masks(pieces: &[Piece], then: Option<&Mask>, decisions: &mut Decisions<'_>) -> (Option<Mask>, Vec<u8>) {
     let shapes: Vec<_> = pieces.iter().map(|piece| piece.count).collect();
-    let mut writer = Generator::new(decisions);
-    let mask = mask::code(&mut writer, &shapes, then, None);
-    let coded = writer.writer.finish();
-    let mut bytes = Vec::new();
-    write_varint(coded.len() as u64, &mut bytes);
-    bytes.extend(coded);
-    (mask, bytes)
+    decisions.part(|coder| mask::code(coder, &shapes, then, None))
 }
 
 /// The bytes of a tile's latents behind their length, and what they predict; nothing without an
@@ -225,23 +249,21 @@ fn latents<T: Element>(
     entries: usize,
 ) -> (Vec<u8>, Vec<Option<Box<Block>>>) {
     let Some(autoencoder) = autoencoder else { return Default::default() };
-    let mut writer = Generator::new(decisions);
-    autoencoder.code(&mut writer, entries, |_| None);
-    let latents = writer.writer.finish();
-    let predictions = autoencoder.read(tile.engine, &latents, entries, preamble.quantum);
-    let mut bytes = Vec::new();
-    write_varint(latents.len() as u64, &mut bytes);
-    bytes.extend(latents);
+    let (_, bytes) = decisions.part(|coder| autoencoder.code(coder, entries, |_| None));
+    let mut reader = ByteReader::new(&bytes);
+    let latents = reader.part().expect("a part was written");
+    let predictions = autoencoder.read(tile.engine, latents, entries, preamble.quantum);
     (bytes, predictions)
 }
 
 /// Whether a block's symbols are read as an encoder would write them.
-fn check<T>(block: &DecodedBlock<'_, T>) {
-    let mut writer = Writer::new();
-    code(&mut writer, &mut Contexts::new(), block.context, Some(block.symbols));
-    let bytes = writer.finish();
-    let read = code(&mut Reader::new(&bytes), &mut Contexts::new(), block.context, None);
-    assert_eq!(read, *block.symbols, "symbols are read as they were written");
+fn check<T: Element>(block: &DecodedBlock<'_, T>) {
+    let (mut writer, contexts) = (Writer::new(), [block.context()]);
+    let mut written = [block.symbols.clone()];
+    code(&mut writer, &mut start(), &contexts, &mut written);
+    let mut read = [Symbols::Constant(0)];
+    code(&mut Reader::new(&writer.finish(), false), &mut start(), &contexts, &mut read);
+    assert_eq!(read[0], *block.symbols, "symbols are read as they were written");
 }
 
 #[cfg(test)]

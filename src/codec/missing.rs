@@ -36,17 +36,8 @@ impl Census {
         let slab = |(view, first): (&FieldView<'_, T>, usize)| {
             let mut census = Self::default();
             let [nx, ny, nz] = view.count();
-            for z in first..nz.min(first.saturating_add(EDGE)) {
-                for y in 0..ny {
-                    match view.row([0, y, z], nx) {
-                        Some(row) => census.add(engine, row, fill),
-                        None => {
-                            let row: Vec<_> = (0..nx).map(|x| view.get([x, y, z])).collect();
-                            census.add(engine, &row, fill);
-                        }
-                    }
-                }
-            }
+            let slab = view.part([0, 0, first], [nx, ny, nz.saturating_sub(first).min(EDGE)]);
+            slab.for_rows(|row| census.add(engine, row, fill));
             census
         };
         let slabs = |view| (0..FieldView::count(view)[2]).step_by(EDGE).map(move |first| (view, first));

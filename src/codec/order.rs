@@ -27,8 +27,6 @@ pub(crate) struct OrderEntry {
     pub(crate) block: u32,
     /// log₂ of the distance to its neighbours.
     pub(crate) level: u8,
-    /// Its pass: blocks of one pass do not depend on one another.
-    pub(crate) pass: u32,
     /// Along x, y, z.
     pub(crate) sides: [Sides; 3],
 }
@@ -58,11 +56,10 @@ pub(crate) fn coding_order(blocks: [usize; 3]) -> Vec<OrderEntry> {
         return out;
     }
     let levels = blocks.iter().max().map_or(0, |n| n.next_power_of_two().trailing_zeros());
-    out.push(OrderEntry { block: 0, level: levels as u8, pass: 8 * levels, sides: [Sides::None; 3] });
+    out.push(OrderEntry { block: 0, level: levels as u8, sides: [Sides::None; 3] });
     for level in (0..levels).rev() {
         let distance = 1 << level;
-        for (number, odd) in PASSES.into_iter().enumerate() {
-            let pass = 8 * level + number as u32;
+        for odd in PASSES {
             let along = |a: usize| (odd[a] * distance..blocks[a]).step_by(2 * distance);
             for z in along(2) {
                 for y in along(1) {
@@ -84,7 +81,7 @@ pub(crate) fn coding_order(blocks: [usize; 3]) -> Vec<OrderEntry> {
                         if sides.iter().any(|s| matches!(s, Sides::Both(..))) {
                             sides = sides.map(|s| if matches!(s, Sides::Low(_)) { Sides::None } else { s });
                         }
-                        out.push(OrderEntry { block: index(at), level: level as u8, pass, sides });
+                        out.push(OrderEntry { block: index(at), level: level as u8, sides });
                     }
                 }
             }
@@ -101,17 +98,47 @@ pub(crate) struct Entry {
     pub(crate) place: BlockBox,
     /// Its number, and its neighbours', in the tile.
     pub(crate) order: OrderEntry,
-    /// For a piece's first block: the first block of the piece before.
+    /// For a piece's first block: the first block of a piece before.
     pub(crate) previous_box: Option<u32>,
+}
+
+impl Entry {
+    /// The blocks that its context and its prediction come from.
+    pub(crate) fn context_blocks(&self) -> impl Iterator<Item = usize> {
+        self.order.neighbours().chain(self.previous_box.map(|block| block as usize))
+    }
+}
+
+/// Blocks of a batch at most: what a tile has coded of them is learned when all are.
+pub(crate) const BATCH: usize = 64;
+
+/// The order in which a tile's entries are coded, as numbers of entries: batches of blocks of which
+/// none depends on another. A block comes after all that it is predicted from, as early as it can.
+#[allow(clippy::arithmetic_side_effects, reason = "numbers of a tile's blocks")]
+pub(crate) fn batches(entries: &[Entry]) -> Vec<Vec<u32>> {
+    let mut waves: Vec<Vec<u32>> = Vec::new();
+    let mut wave_of = vec![0u32; entries.len()];
+    for (number, entry) in entries.iter().enumerate() {
+        let wave = entry.context_blocks().map(|block| wave_of[block] + 1).max().unwrap_or(0);
+        wave_of[entry.order.block as usize] = wave;
+        if waves.len() <= wave as usize {
+            waves.push(Vec::new());
+        }
+        waves[wave as usize].push(number as u32);
+    }
+    waves.iter().flat_map(|wave| wave.chunks(BATCH)).map(<[u32]>::to_vec).collect()
 }
 
 /// The coding order of a tile whose pieces have these shapes.
 #[allow(clippy::arithmetic_side_effects, reason = "indices of a tile's blocks")]
 pub(crate) fn entries(pieces: &[[usize; 3]]) -> Vec<Entry> {
     let mut out = Vec::new();
-    let mut previous_box = None;
+    // The first block of each piece.
+    let mut roots: Vec<Option<u32>> = Vec::new();
     let mut offset = 0;
     for (piece, &count) in pieces.iter().enumerate() {
+        // Half of all pieces have the one before; and none waits for many.
+        let previous_box = if piece > 0 { roots[piece & (piece - 1)] } else { None };
         let grid = BlockGrid::new(count);
         let mut first = None;
         for mut order in coding_order(count.map(|n| n.div_ceil(EDGE))) {
@@ -127,7 +154,7 @@ pub(crate) fn entries(pieces: &[[usize; 3]]) -> Vec<Entry> {
             first.get_or_insert(order.block);
             out.push(Entry { piece, place, order, previous_box: if root { previous_box } else { None } });
         }
-        previous_box = first.or(previous_box);
+        roots.push(first.or(previous_box));
         offset += grid.len() as u32;
     }
     out
@@ -136,6 +163,27 @@ pub(crate) fn entries(pieces: &[[usize; 3]]) -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_hold_every_block_once_and_none_that_waits_for_another() {
+        for pieces in
+            [vec![[64, 64, 64]], vec![[8, 8, 8]; 300], vec![[20, 9, 8], [0, 1, 1], [30, 30, 30]], vec![]]
+        {
+            let entries = entries(&pieces);
+            let mut coded = vec![false; entries.len()];
+            for batch in batches(&entries) {
+                assert!(!batch.is_empty() && batch.len() <= BATCH);
+                for &number in &batch {
+                    assert!(entries[number as usize].context_blocks().all(|block| coded[block]));
+                }
+                for &number in &batch {
+                    let block = entries[number as usize].order.block as usize;
+                    assert!(!std::mem::replace(&mut coded[block], true));
+                }
+            }
+            assert!(coded.into_iter().all(|coded| coded));
+        }
+    }
 
     #[test]
     fn every_block_is_coded_once_and_after_its_neighbours() {

@@ -154,7 +154,7 @@ impl<'a> Stream<'a> {
     }
 
     /// All of every box.
-    pub(crate) fn whole(&self) -> Vec<Region> {
+    pub fn whole(&self) -> Vec<Region> {
         self.header.boxes.iter().map(|c| c.map(|n| 0..n)).collect()
     }
 

@@ -10,8 +10,8 @@ use crate::element::Element;
 use crate::encode::Bounded;
 use crate::encode::bounded::encode_observed;
 use crate::encode::observer::Observer;
-use crate::entropy::initial_tables::start;
-use crate::entropy::symbols::{Contexts, Symbols};
+use crate::entropy::symbols::Symbols;
+use crate::entropy::tables::{SYMBOLS, TOTAL, Tables};
 use crate::error::Result;
 use crate::history::History;
 use crate::legendre::SCAN;
@@ -88,25 +88,21 @@ pub fn training_samples<T: Element>(
     encode_observed(views, settings, Some(history), &Samples(collect)).map(|_| ())
 }
 
-/// Averages the adaptive models that tiles end with: what initial tables are made of.
+/// Adds up how often each symbol came in each row: what initial tables are made of.
 #[derive(Default)]
 pub struct TableFit {
-    /// Of each model how many decisions were seen, and the sum of the probabilities that they ended
-    /// with, times that.
-    sums: Mutex<Vec<(f64, f64)>>,
+    sums: Mutex<Vec<[u64; SYMBOLS]>>,
 }
 
-/// Decisions that a table's entry counts for, at most: tiles differ.
-const LARGEST_COUNT: f64 = 20.0;
-
 impl<T: Element> Observer<T> for TableFit {
-    fn tile(&self, contexts: &Contexts) {
+    fn batch(&self, tables: &Tables) {
         let mut sums = self.sums.lock().expect("no thread panicked");
-        sums.resize(Contexts::LEN, (0.0, 0.0));
-        for ((sum, bit), before) in sums.iter_mut().zip(contexts.bits()).zip(start()) {
-            // What the table itself brought is no evidence.
-            let count = f64::from(bit.count() - before.count());
-            *sum = (sum.0 + count, sum.1 + count * f64::from(bit.probability()));
+        sums.resize(tables.counts().len(), [0; SYMBOLS]);
+        for (sums, counts) in sums.iter_mut().zip(tables.counts()) {
+            // A row's share in a batch counts alike wherever there are many of its symbols: what
+            // few symbols make is what initial tables are for.
+            let all = counts.iter().copied().map(u64::from).sum::<u64>().max(ENOUGH);
+            sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum += UNIT * ENOUGH * u64::from(*n) / all);
         }
     }
 }
@@ -125,15 +121,30 @@ impl TableFit {
         encode_observed(views, settings, history, self).map(|_| ())
     }
 
-    /// The bytes of the table, as `entropy/initial_tables.bin` holds it.
+    /// The bytes of the table, as `entropy/initial_tables.bin` holds it: for each row how many
+    /// symbols it stands for, and the frequencies.
     pub fn table(&self) -> Vec<u8> {
         let sums = self.sums.lock().expect("no thread panicked");
-        let entry = |&(count, weighted): &(f64, f64)| {
-            let trust = (count / 16.0).min(LARGEST_COUNT) as u8;
-            let probability = if count > 0.0 { (weighted / count) as u16 } else { 1 << 14 };
-            let [low, high] = probability.clamp(64, (1 << 15) - 64).to_le_bytes();
-            [low, high, trust]
+        let row = |sums: &[u64; SYMBOLS]| -> Vec<u8> {
+            let all: u64 = sums.iter().sum();
+            let weight = (all / UNIT / SEEN).clamp(1, LARGEST_WEIGHT) as u16;
+            // A symbol that did not come may come.
+            let unseen = 0.25 * UNIT as f64;
+            let share = |n: u64| (n as f64 + unseen) / (all as f64 + unseen * SYMBOLS as f64);
+            let spare = f64::from(TOTAL - SYMBOLS as u32);
+            let mut sizes = sums.map(|n| 1 + (spare * share(n)) as u16);
+            let largest = (0..SYMBOLS).max_by_key(|&s| sizes[s]).unwrap_or(0);
+            sizes[largest] += TOTAL as u16 - sizes.iter().sum::<u16>();
+            std::iter::once(weight).chain(sizes).flat_map(u16::to_le_bytes).collect()
         };
-        sums.iter().flat_map(entry).collect()
+        sums.iter().flat_map(row).collect()
     }
 }
+
+/// Symbols of a row in a batch that count, at most, and the parts of one.
+const ENOUGH: u64 = 32;
+const UNIT: u64 = 256;
+/// Symbols that a row stands for, at most: tiles differ.
+const LARGEST_WEIGHT: u64 = 32;
+/// A row stands for one symbol of so many that were seen.
+const SEEN: u64 = 48;

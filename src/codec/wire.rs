@@ -19,6 +19,15 @@ pub(crate) fn write_varint(mut v: u64, out: &mut Vec<u8>) {
     out.push(v as u8);
 }
 
+/// A part behind its length, and what follows it: see [`ByteReader::part`].
+pub(crate) fn behind(part: &[u8], then: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_varint(part.len() as u64, &mut out);
+    out.extend_from_slice(part);
+    out.extend_from_slice(then);
+    out
+}
+
 /// Appends the CRC-32 of all bytes.
 pub(crate) fn seal(out: &mut Vec<u8>) {
     out.extend_from_slice(&crc32fast::hash(out).to_le_bytes());

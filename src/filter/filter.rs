@@ -282,6 +282,7 @@ fn decode(chunks: &Chunks, payload: &[u8]) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use swae_codec::config::Effort;
 
     /// What HDF5 gets of the filter: the bytes that it gives back, or none.
     fn filtered(flags: c_uint, numbers: &[u32], input: &[u8]) -> Option<Vec<u8>> {

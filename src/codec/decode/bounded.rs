@@ -6,13 +6,15 @@ use crate::blocks::{BlockGrid, VALUES};
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::entropy::mask;
-use crate::entropy::range_coder::Reader;
+use crate::entropy::range_coder;
+use crate::entropy::rans::Reader;
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::memory;
 use crate::models::Models;
 use crate::preamble::Preamble;
 use crate::predict::interfield::InterFieldPrediction;
+use crate::predict::links::Links;
 use crate::predict::reference::{ReferenceStep, ReferenceTile};
 use crate::predict::tile::{References, Tile};
 use crate::statistics::BlockStatistics;
@@ -88,25 +90,25 @@ pub(super) fn decode<T: Element>(task: Task<'_, '_>, out: &mut [&mut [T]]) -> Re
             InterFieldPrediction::new(inter_field, previous, fields.iter().map(|step| &step.tiles[i]))
         });
         let references = References { previous, inter_field, mixing: mixing.as_ref() };
-        let (mut bytes, mut from_latents) = (stream.tile(i)?, Vec::new());
+        let mut bytes = ByteReader::new(stream.tile(i)?);
         let mut mask = None;
         if preamble.missing.is_some() {
-            let mut reader = ByteReader::new(bytes);
-            let mut coded = Reader::new(reader.part()?);
+            let mut coded = range_coder::Reader::new(bytes.part()?);
             let shapes: Vec<_> = tiles[i].iter().map(|piece| piece.count).collect();
             let then = previous.and_then(|previous| previous.missing.as_deref());
-            mask = mask::code(&mut coded, &shapes, then, None);
-            bytes = reader.rest();
+            mask = mask::code(&mut coded, &shapes, then, None).map(Arc::new);
         }
         if let Some(mask) = &mask {
             entries = mask.entries(&entries);
         }
-        let tile = Tile::new(preamble.frame(engine), entries.len(), references, mask.map(Arc::new));
+        let tile = Tile::new(preamble.frame(engine), entries.len(), references, mask, keeps_reference);
+        let mut from_latents = Vec::new();
         if let Some(autoencoder) = &autoencoder {
-            let mut reader = ByteReader::new(bytes);
-            let latents = reader.part()?;
-            from_latents = autoencoder.read(tile.engine, latents, entries.len(), preamble.quantum);
-            bytes = reader.rest();
+            from_latents = autoencoder.read(tile.engine, bytes.part()?, entries.len(), preamble.quantum);
+        }
+        if Links::possible(&entries) {
+            let mut coded = range_coder::Reader::new(bytes.part()?);
+            entries = Links::code_all(&mut coded, &entries, tile.mask(), None);
         }
         let mut statistics = BlockStatistics::default();
         let windows = wanted.then_some(&mut windows[..]);
@@ -116,7 +118,7 @@ pub(super) fn decode<T: Element>(task: Task<'_, '_>, out: &mut [&mut [T]]) -> Re
             }
         };
         let missing = T::of_bits(preamble.missing.map_or(0, |missing| missing.bits));
-        let mut reader = Reader::new(bytes);
+        let mut reader = Reader::new(bytes.rest(), counts);
         let reference = decode_tile(tile, &entries, &mut reader, &from_latents, missing, windows, observe);
         Ok(Some(DecodedTile { reference: keeps_reference.then_some(reference), statistics }))
     };

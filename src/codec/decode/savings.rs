@@ -10,7 +10,8 @@ use crate::statistics::BlockStatistics;
 
 /// Counts a block, and what the way that it is coded saved.
 pub(super) fn count<T: Element>(statistics: &mut BlockStatistics, block: &DecodedBlock<'_, T>) {
-    let DecodedBlock { context, symbols, bits, .. } = block;
+    let DecodedBlock { symbols, bits, .. } = block;
+    let context = block.context();
     let as_it_is = context.values as f64 * f64::from(context.width);
     statistics.count(symbols, *bits);
     statistics.of_symbols(symbols).saved += match symbols {
@@ -22,7 +23,8 @@ pub(super) fn count<T: Element>(statistics: &mut BlockStatistics, block: &Decode
 
 /// What the predictor of a block saved beside the best of the others that the block could have had.
 fn saved<T: Element>(block: &DecodedBlock<'_, T>, coded: &Coded) -> Option<f64> {
-    let DecodedBlock { tile, entry, context, from_latents, coefficients, .. } = block;
+    let DecodedBlock { tile, entry, from_latents, coefficients, .. } = block;
+    let context = block.context();
     let mut residual = Residual::empty();
     let mut bits = |predictor: Predictor, spatial: bool| {
         match (predictor, from_latents) {

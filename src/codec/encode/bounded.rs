@@ -32,7 +32,7 @@ use crate::stream::{BOUNDED, Content, seal};
 use crate::threads;
 use crate::tiling::{Piece, entries_of, tile_count, tiles};
 use crate::view::FieldView;
-use crate::wire::write_varint;
+use crate::wire::behind;
 use std::sync::Arc;
 
 /// How boxes are encoded within a bound.
@@ -373,7 +373,13 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
             InterFieldPrediction::new(inter_field, previous, fields)
         });
         let references = References { previous, inter_field, mixing };
-        let tile = Tile::new(preamble.frame(self.engine), entries.len(), references, missing.clone());
+        let tile = Tile::new(
+            preamble.frame(self.engine),
+            entries.len(),
+            references,
+            missing.clone(),
+            self.keeps_reference,
+        );
         let predict = |n: &Autoencoder| n.predictions(tile.engine, &entries, &views, preamble.quantum);
         let possible = network.filter(|_| preamble.quantum.is_normal());
         let mut predictions = possible.map_or_else(Vec::new, predict);
@@ -395,15 +401,6 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         }
         encoded
     }
-}
-
-/// Bytes behind others and their length.
-fn behind(first: &[u8], then: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_varint(first.len() as u64, &mut out);
-    out.extend_from_slice(first);
-    out.extend_from_slice(then);
-    out
 }
 
 /// The missing points of a tile.

@@ -16,8 +16,9 @@ use crate::blocks::{Block, Places, VALUES};
 use crate::bound::Tolerance;
 use crate::config::Effort;
 use crate::element::Element;
-use crate::entropy::range_coder::Meter;
-use crate::entropy::symbols::{BlockContext, Contexts, STEP_EXPONENTS, Symbols, code, selection_bits};
+use crate::entropy::rans::Meter;
+use crate::entropy::symbols::{BlockContext, STEP_EXPONENTS, Symbols, code, selection_bits};
+use crate::entropy::tables::Tables;
 use crate::legendre::forward;
 use crate::order::Entry;
 use crate::predict::Predictor;
@@ -122,7 +123,7 @@ impl<T: Element> BlockEncoder<'_, T> {
     /// coefficients.
     pub(super) fn decide(
         &self,
-        contexts: &mut Contexts,
+        tables: &mut Tables,
         workspace: &mut Workspace,
         rules: Rules,
         from_latents: Option<&LatentPrediction>,
@@ -139,13 +140,13 @@ impl<T: Element> BlockEncoder<'_, T> {
         let possible = source.finite && tile.frame.quantum.is_normal();
         let verified = match rules.effort {
             _ if !possible => None,
-            Effort::Fast => self.estimate(contexts, workspace),
-            Effort::Best => self.search(contexts, workspace, from_latents),
-            Effort::Normal => self.predict(contexts, workspace, from_latents),
+            Effort::Fast => self.estimate(tables, workspace),
+            Effort::Best => self.search(tables, workspace, from_latents),
+            Effort::Normal => self.predict(tables, workspace, from_latents),
         };
-        if let Some(Verified { symbols, unpredictable, errors, cost: estimate, saved, .. }) = verified {
+        if let Some(Verified { mut symbols, unpredictable, errors, cost: estimate, saved, .. }) = verified {
             let clear = estimate < 0.5 * raw && !constant && unpredictable == 0;
-            let bits = if clear { 0.0 } else { self.bits(contexts, &symbols) };
+            let bits = if clear { 0.0 } else { self.bits(tables, &mut symbols) };
             if bits < cost && storable::<T>(tile.engine, &workspace.quantised.coefficients) {
                 cost = bits;
                 best = Some(Decision { symbols, errors, saved });
@@ -161,12 +162,12 @@ impl<T: Element> BlockEncoder<'_, T> {
     }
 
     /// The bits that the symbols of a predicted block take.
-    pub(super) fn bits(&self, contexts: &mut Contexts, symbols: &Symbols) -> f32 {
+    pub(super) fn bits(&self, tables: &mut Tables, symbols: &mut Symbols) -> f32 {
         let has_latents =
             matches!(symbols, Symbols::Coded(coded) if coded.predictor == Predictor::Autoencoder);
         let context = self.tile.context(self.entry, has_latents);
         let mut meter = Meter::default();
-        code(&mut meter, contexts, &context, Some(symbols));
+        code(&mut meter, tables, &[context], std::slice::from_mut(symbols));
         meter.bits
     }
 
@@ -174,7 +175,7 @@ impl<T: Element> BlockEncoder<'_, T> {
     /// coefficients.
     fn predict(
         &self,
-        contexts: &mut Contexts,
+        tables: &mut Tables,
         workspace: &mut Workspace,
         from_latents: Option<&LatentPrediction>,
     ) -> Option<Verified> {
@@ -182,7 +183,7 @@ impl<T: Element> BlockEncoder<'_, T> {
         forward(tile.engine, &source.block, &mut workspace.transformed);
         self.prepare_continuation(workspace);
         let start = self.first_step_exponent();
-        let mut selected = self.rank(contexts, workspace).map(|(candidate, trial)| {
+        let mut selected = self.rank(tables, workspace).map(|(candidate, trial)| {
             let trial = trial.unwrap_or_else(|| self.try_step(&workspace.best, &mut workspace.errors, start));
             (candidate, self.search_step(&workspace.best, &mut workspace.errors, trial))
         });
@@ -248,7 +249,7 @@ impl<T: Element> BlockEncoder<'_, T> {
     /// with the neighbours' step.
     fn rank(
         &self,
-        contexts: &mut Contexts,
+        tables: &mut Tables,
         workspace: &mut Workspace,
     ) -> Option<(Candidate, Option<QuantisationTrial>)> {
         let Self { tile, context, .. } = self;
@@ -258,7 +259,7 @@ impl<T: Element> BlockEncoder<'_, T> {
             let candidate = self.predict_as(candidate, workspace);
             self.compare(workspace);
             let Candidate { predictor, spatial, .. } = candidate;
-            let selection = selection_bits(contexts, context, predictor, spatial);
+            let selection = selection_bits(tables, context, predictor, spatial);
             let rough = selection + workspace.candidate.rough_bits(tile.engine, context.step_exponent);
             // A trial takes ten times as long as a rough estimate; a candidate that is far behind
             // gets none.

@@ -12,7 +12,8 @@ use super::verify::Verified;
 use crate::blocks::{Block, VALUES};
 use crate::bound::Tolerance;
 use crate::element::Element;
-use crate::entropy::symbols::{Contexts, selection_bits};
+use crate::entropy::symbols::selection_bits;
+use crate::entropy::tables::Tables;
 use crate::legendre::forward;
 use crate::predict::spatial::{CORNER, Corner, corner};
 use crate::quantum::half_octaves;
@@ -52,7 +53,7 @@ fn expected_cost(trial: &QuantisationTrial) -> f32 {
 
 impl<T: Element> BlockEncoder<'_, T> {
     /// A prediction and its residual, verified; the workspace has its coefficients.
-    pub(super) fn estimate(&self, contexts: &mut Contexts, workspace: &mut Workspace) -> Option<Verified> {
+    pub(super) fn estimate(&self, tables: &mut Tables, workspace: &mut Workspace) -> Option<Verified> {
         let Self { tile, source, .. } = self;
         if let Some(expected) = self.expected() {
             let expected = self.predict_as(expected, workspace);
@@ -62,7 +63,7 @@ impl<T: Element> BlockEncoder<'_, T> {
         }
         forward(tile.engine, &source.block, &mut workspace.transformed);
         self.prepare_continuation(workspace);
-        let candidate = self.likely(contexts, workspace)?;
+        let candidate = self.likely(tables, workspace)?;
         self.compare(workspace);
         let is_quiet = root_mean_square(tile.engine, &workspace.candidate.residual) < LOUD;
         let without = if is_quiet { self.misses_without_residual(workspace) } else { VALUES };
@@ -136,7 +137,7 @@ impl<T: Element> BlockEncoder<'_, T> {
 
     /// The candidate whose low coefficients are nearest to the truth; the workspace has its
     /// prediction.
-    fn likely(&self, contexts: &mut Contexts, workspace: &mut Workspace) -> Option<Candidate> {
+    fn likely(&self, tables: &mut Tables, workspace: &mut Workspace) -> Option<Candidate> {
         let Self { tile, entry, context, .. } = self;
         let scale = 1.0 / (tile.frame.quantum * half_octaves(context.step_exponent));
         let truth = corner(tile.engine, &workspace.transformed[..]);
@@ -151,7 +152,7 @@ impl<T: Element> BlockEncoder<'_, T> {
                 tile.predict(entry, predictor, prediction);
             }
             let bits = low_bits(tile.engine, &truth, &corner(tile.engine, &prediction[..]), scale);
-            let cost = bits + selection_bits(contexts, context, predictor, spatial);
+            let cost = bits + selection_bits(tables, context, predictor, spatial);
             if likely.is_none_or(|(least, _)| cost < least) {
                 likely = Some((cost, candidate));
                 if spatial {

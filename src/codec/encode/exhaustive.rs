@@ -5,7 +5,7 @@
 use super::decide::{BlockEncoder, Candidate, Workspace};
 use super::verify::Verified;
 use crate::element::Element;
-use crate::entropy::symbols::Contexts;
+use crate::entropy::tables::Tables;
 use crate::legendre::forward;
 use crate::predict::autoencoder::LatentPrediction;
 use std::mem::swap;
@@ -23,7 +23,7 @@ impl<T: Element> BlockEncoder<'_, T> {
     /// The candidate and the step of fewest bits, verified; the workspace has its coefficients.
     pub(super) fn search(
         &self,
-        contexts: &mut Contexts,
+        tables: &mut Tables,
         workspace: &mut Workspace,
         from_latents: Option<&LatentPrediction>,
     ) -> Option<Verified> {
@@ -41,7 +41,7 @@ impl<T: Element> BlockEncoder<'_, T> {
         for (rough, candidate) in candidates {
             if rough <= MARGIN_FACTOR * least + MARGIN_BITS {
                 let candidate = self.predict_as(candidate, workspace);
-                self.try_steps(&candidate, contexts, workspace, &mut best);
+                self.try_steps(&candidate, tables, workspace, &mut best);
             }
         }
         // The autoencoder comes last, and pays for its latents.
@@ -50,7 +50,7 @@ impl<T: Element> BlockEncoder<'_, T> {
             let candidate = self.predict_from_latents(from_latents, workspace);
             let left = others - from_latents.cost();
             best = best.map(|best| Verified { cost: left, ..best });
-            self.try_steps(&candidate, contexts, workspace, &mut best);
+            self.try_steps(&candidate, tables, workspace, &mut best);
             return best.map(|best| Verified { saved: left - best.cost, ..best });
         }
         best
@@ -61,7 +61,7 @@ impl<T: Element> BlockEncoder<'_, T> {
     fn try_steps(
         &self,
         candidate: &Candidate,
-        contexts: &mut Contexts,
+        tables: &mut Tables,
         workspace: &mut Workspace,
         best: &mut Option<Verified>,
     ) {
@@ -75,8 +75,8 @@ impl<T: Element> BlockEncoder<'_, T> {
                 continue;
             }
             swap(&mut workspace.quantised, &mut workspace.spare);
-            let verified = self.quantise(candidate, &trial, ROUNDS, workspace);
-            let verified = Verified { cost: self.bits(contexts, &verified.symbols), ..verified };
+            let mut verified = self.quantise(candidate, &trial, ROUNDS, workspace);
+            verified.cost = self.bits(tables, &mut verified.symbols);
             if best.as_ref().is_none_or(|best| verified.cost < best.cost) {
                 *best = Some(verified);
             } else {

@@ -6,10 +6,11 @@ use super::source::Source;
 use super::verify::ErrorStatistics;
 use crate::blocks::fetch;
 use crate::element::Element;
-use crate::entropy::range_coder::{Coder, Writer};
-use crate::entropy::symbols::{Contexts, Symbols, code};
+use crate::entropy::range_coder;
+use crate::entropy::rans::Writer;
+use crate::entropy::symbols::{Symbols, code, start};
 use crate::legendre::forward;
-use crate::order::Entry;
+use crate::order::{Entry, batches};
 use crate::predict::Predictor;
 use crate::predict::autoencoder::{LatentCode, LatentPrediction};
 use crate::predict::links::Links;
@@ -18,6 +19,7 @@ use crate::predict::spatial;
 use crate::predict::tile::Tile;
 use crate::statistics::BlockStatistics;
 use crate::view::FieldView;
+use crate::wire::behind;
 
 /// An encoded tile.
 pub(crate) struct EncodedTile<T> {
@@ -43,12 +45,13 @@ pub(crate) fn encode<T: Element>(
     observer: &impl Observer<T>,
 ) -> EncodedTile<T> {
     let mut writer = Writer::new();
-    let mut contexts = Contexts::new();
+    let mut tables = start();
     let mut workspace = Workspace::new();
     let mut source = Box::new(Source::empty());
     let (mut statistics, mut errors) = (BlockStatistics::default(), ErrorStatistics::default());
     let mut saved = 0.0;
-    let links = Links::possible(entries).then(|| {
+    let (mut links_bytes, mut linked) = (None, Vec::new());
+    if Links::possible(entries) {
         let quantum = 2.0 * tile.frame.quantum;
         let corner = |entry: &Entry| {
             if tile.is_missing(entry) {
@@ -58,50 +61,58 @@ pub(crate) fn encode<T: Element>(
             forward(tile.engine, &source.block, &mut workspace.transformed);
             spatial::corner(tile.engine, &workspace.transformed).map(|c| c / quantum)
         };
-        Links::find(&entries.iter().map(corner).collect::<Vec<_>>())
-    });
-    if let Some((links, _)) = &links {
-        Links::code(&mut writer, *links, entries.len());
+        let links = Links::find(&entries.iter().map(corner).collect::<Vec<_>>());
+        let mut coder = range_coder::Writer::new();
+        linked = Links::code_all(&mut coder, entries, tile.mask(), Some(&links));
+        links_bytes = Some(coder.finish());
     }
-    for (number, entry) in entries.iter().enumerate() {
-        tile.prepare(entries, number);
-        if tile.is_missing(entry) {
-            tile.keep_missing(entry);
-            continue;
-        }
-        let entry = &match &links {
-            Some((links, linked)) => {
-                let linked = linked[entry.piece];
-                links.code_piece(&mut writer, contexts.links(), entry.piece, linked);
-                tile.entry(&entries[..number], &Links::apply(linked, entry))
+    let entries = if linked.is_empty() { entries } else { &linked[..] };
+    let batches = batches(entries);
+    for batch in &batches {
+        tile.begin_batch(entries, batch);
+        let (mut coded, mut symbols) = (Vec::new(), Vec::new());
+        for (i, &number) in batch.iter().enumerate() {
+            let entry = &entries[number as usize];
+            if tile.is_missing(entry) {
+                tile.keep_missing(entry);
+                continue;
             }
-            None => *entry,
-        };
-        source.read(&pieces[entry.piece], entry, tile.missing(entry), tile.engine);
-        if let Some(next) = entries.get(number + 1) {
-            fetch(&pieces[next.piece], next.place);
+            source.read(&pieces[entry.piece], entry, tile.missing(entry), tile.engine);
+            if let Some(&next) = batch.get(i + 1) {
+                let next = &entries[next as usize];
+                fetch(&pieces[next.piece], next.place);
+            }
+            let places = tile.places(entry);
+            let context = tile.context(entry, false);
+            let from_latents = latent_predictions.get(number as usize).and_then(Option::as_ref);
+            let block =
+                BlockEncoder { tile: &tile, entry, context: &context, source: &source, places: &places };
+            let decision = block.decide(&mut tables, &mut workspace, rules, from_latents);
+            let has_latents = matches!(&decision.symbols,
+                Symbols::Coded(coded) if coded.predictor == Predictor::Autoencoder);
+            if !has_latents && let Some(unused) = latent_predictions.get_mut(number as usize) {
+                *unused = None;
+            }
+            observer.block(&tile, entry, &workspace.transformed, &decision.symbols);
+            errors = errors.union(decision.errors);
+            saved += f64::from(decision.saved);
+            tile.keep(entry, &decision.symbols, &workspace.quantised.coefficients);
+            coded.push((entry, has_latents));
+            symbols.push(decision.symbols);
         }
-        let places = tile.places(entry);
-        let context = tile.context(entry, false);
-        let from_latents = latent_predictions.get(number).and_then(Option::as_ref);
-        let block = BlockEncoder { tile: &tile, entry, context: &context, source: &source, places: &places };
-        let decision = block.decide(&mut contexts, &mut workspace, rules, from_latents);
-        let has_latents = matches!(&decision.symbols,
-            Symbols::Coded(coded) if coded.predictor == Predictor::Autoencoder);
-        if !has_latents && let Some(unused) = latent_predictions.get_mut(number) {
-            *unused = None;
-        }
-        let context = if has_latents { tile.context(entry, true) } else { context };
-        observer.block(&tile, entry, &workspace.transformed, &decision.symbols);
-        let before = writer.spent();
-        code(&mut writer, &mut contexts, &context, Some(&decision.symbols));
-        statistics.count(&decision.symbols, writer.spent() - before);
-        errors = errors.union(decision.errors);
-        saved += f64::from(decision.saved);
-        tile.keep(entry, &decision.symbols, &workspace.quantised.coefficients);
+        let contexts: Vec<_> = coded.iter().map(|(entry, latents)| tile.context(entry, *latents)).collect();
+        let bits = code(&mut writer, &mut tables, &contexts, &mut symbols);
+        symbols.iter().zip(bits).for_each(|(symbols, bits)| statistics.count(symbols, bits));
+        observer.batch(&tables);
+        tables.learn(tile.engine);
+        tile.end_batch(entries, batch);
     }
-    observer.tile(&contexts);
     let codes = latent_predictions.into_iter().map(|p| p.map(|p| p.code)).collect();
     let reference = tile.into_reference();
-    EncodedTile { bytes: writer.finish(), codes, reference, statistics, errors, saved }
+    let bytes = writer.finish();
+    let bytes = match links_bytes {
+        Some(links) => behind(&links, &bytes),
+        None => bytes,
+    };
+    EncodedTile { bytes, codes, reference, statistics, errors, saved }
 }

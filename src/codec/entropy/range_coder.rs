@@ -1,13 +1,13 @@
 //! An adaptive binary range coder, and how numbers become binary decisions.
 //!
-//! One piece of code describes a decision for writer, reader and meter alike ([`Coder::bit`]), so
+//! One piece of code describes a decision for writer and reader alike ([`Coder::bit`]), so
 //! what is read is what was written by construction. The range coder is the carry-propagating one
 //! of LZMA (G. N. N. Martin, "Range encoding", 1979), with 15-bit probabilities.
 //!
 //! A damaged stream may say any number. Arithmetic on what is read therefore wraps or saturates, and
 //! is never checked by a panic.
 
-use crate::computed::Computed;
+use super::rans::low_bits;
 
 /// Bits of a probability.
 const PRECISION: u32 = 15;
@@ -44,11 +44,6 @@ static RATES: [i32; 256] = {
 impl BitModel {
     pub(crate) const NEW: Self = Self { probability: ONE / 2, count: 0 };
 
-    /// A model to start from, as initial tables hold it.
-    pub(crate) const fn from_table(probability: u16, count: u8) -> Self {
-        Self { probability, count }
-    }
-
     #[inline(always)]
     fn learn(&mut self, bit: bool) {
         // 31 bits at most: nothing here can overflow, and the checks would cost a tenth of all
@@ -60,16 +55,6 @@ impl BitModel {
         self.probability = probability.wrapping_add(change) as u16;
         self.count = self.count.wrapping_add(u8::from(self.count < MEMORY));
     }
-
-    #[cfg(feature = "training")]
-    pub(crate) fn probability(self) -> u16 {
-        self.probability
-    }
-
-    #[cfg(feature = "training")]
-    pub(crate) fn count(self) -> u8 {
-        self.count
-    }
 }
 
 /// The part of a range that stands for `true`: more than nothing, less than all of it.
@@ -78,17 +63,9 @@ fn split(range: u32, model: &BitModel) -> u32 {
     (range >> PRECISION).wrapping_mul(u32::from(model.probability))
 }
 
-/// The low bits of a number, fewer than 64.
-#[inline(always)]
-pub(crate) fn low_bits(value: u64, count: u32) -> u64 {
-    value & 1u64.wrapping_shl(count).wrapping_sub(1)
-}
-
-/// Writes, reads or measures decisions. A writer and a meter are given the truth and give it back,
-/// a reader ignores what it is given.
+/// Writes or reads decisions. A writer is given the truth and gives it back, a reader ignores what it
+/// is given.
 pub(crate) trait Coder {
-    /// Bits spent since the start, near enough for statistics.
-    fn spent(&self) -> f64;
     /// A decision with an adaptive model.
     fn bit(&mut self, model: &mut BitModel, bit: bool) -> bool;
     /// The low `count` ≤ 16 bits of a number, each as likely 0 as 1.
@@ -200,10 +177,6 @@ impl Writer {
 
 #[allow(clippy::arithmetic_side_effects, reason = "a writer's numbers are its own")]
 impl Coder for Writer {
-    fn spent(&self) -> f64 {
-        (self.out.len() + self.run) as f64 * 8.0 + 32.0 - f64::from(self.range).log2()
-    }
-
     #[inline(always)]
     fn bit(&mut self, model: &mut BitModel, bit: bool) -> bool {
         let bound = split(self.range, model);
@@ -239,12 +212,11 @@ pub(crate) struct Reader<'a> {
     code: u32,
     range: u32,
     left: &'a [u8],
-    taken: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        let mut reader = Self { code: 0, range: u32::MAX, left: bytes, taken: 0 };
+        let mut reader = Self { code: 0, range: u32::MAX, left: bytes };
         for _ in 0..4 {
             reader.code = (reader.code << 8) | reader.next();
         }
@@ -253,7 +225,6 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> u32 {
-        self.taken = self.taken.saturating_add(1);
         match self.left.split_first() {
             Some((&byte, left)) => {
                 self.left = left;
@@ -273,10 +244,6 @@ impl<'a> Reader<'a> {
 }
 
 impl Coder for Reader<'_> {
-    fn spent(&self) -> f64 {
-        self.taken as f64 * 8.0 - f64::from(self.range).log2()
-    }
-
     #[inline(always)]
     fn bit(&mut self, model: &mut BitModel, _: bool) -> bool {
         let bound = split(self.range, model);
@@ -300,35 +267,6 @@ impl Coder for Reader<'_> {
         let value = self.code.checked_div(self.range).unwrap_or(0).min(low_bits(u64::MAX, count) as u32);
         self.code = self.code.wrapping_sub(value.wrapping_mul(self.range));
         self.refill();
-        value
-    }
-}
-
-/// Adds up what decisions would cost, in bits, and changes nothing.
-#[derive(Default)]
-pub(crate) struct Meter {
-    pub(crate) bits: f32,
-}
-
-/// −log₂ of a probability of 15 bits, by its upper 10.
-fn cost(probability: u16) -> f32 {
-    static COSTS: Computed<[f32; 1024]> =
-        Computed::new(|| std::array::from_fn(|i| -((i as f32 + 0.5) / 1024.0).log2()));
-    COSTS[usize::from(probability >> 5).min(1023)]
-}
-
-impl Coder for Meter {
-    fn spent(&self) -> f64 {
-        f64::from(self.bits)
-    }
-
-    fn bit(&mut self, model: &mut BitModel, bit: bool) -> bool {
-        self.bits += cost(if bit { model.probability } else { ONE.saturating_sub(model.probability) });
-        bit
-    }
-
-    fn flat(&mut self, value: u32, count: u32) -> u32 {
-        self.bits += count as f32;
         value
     }
 }

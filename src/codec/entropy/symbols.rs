@@ -10,12 +10,13 @@
 //! wrap, as their bounds are checked where they are used.
 
 use super::initial_tables;
-use super::range_coder::{BitModel, Coder, Meter, low_bits};
+use super::rans::{LANES, LONG, SymbolCoder, class, cost, least, low_bits, open_bits};
+use super::tables::{SYMBOLS, Tables};
 use crate::blocks::{EDGE, VALUES};
 use crate::computed::Computed;
 use crate::engine::Engine;
 use crate::legendre::{DEGREES, SCAN};
-use crate::predict::{Predictor, PredictorMask, links};
+use crate::predict::{Predictor, PredictorMask};
 use crate::quantum::half_octaves;
 
 /// Residual magnitudes by place in [`SCAN`], in bfloat16.
@@ -112,7 +113,7 @@ impl<'a> NeighbourStatistics<'a> {
         self.expected(engine, half_octaves(step_exponent.saturating_neg()) as f32, &mut expected[..coded]);
         let mut out = [0; VALUES];
         for (l, e) in out[..coded].iter_mut().zip(expected) {
-            *l = level(e).min(EXPECTED - 1) as u8;
+            *l = level(e).min(LARGEST_EXPECTED) as u8;
         }
         out
     }
@@ -139,38 +140,46 @@ crate::engine::for_engines! {
     }
 }
 
-/// Predictors that have adaptive models: room for some to come.
+/// Predictors that have rows: room for some to come.
 const PREDICTORS: usize = 8;
 /// The largest magnitude of a residual in steps has so many bits.
 pub(crate) const RESIDUAL_BITS: usize = 28;
+const LARGEST_OCTAVE: u32 = RESIDUAL_BITS as u32 - 1;
 /// Step exponents lie within ± this.
 pub(crate) const STEP_EXPONENTS: i32 = 512;
 
 const EXPECTED: usize = 20;
 const INNER: usize = 16;
+/// The greatest levels that have rows.
+const LARGEST_EXPECTED: u32 = EXPECTED as u32 - 1;
+const LARGEST_INNER: u32 = INNER as u32 - 1;
 
-/// Where each family of adaptive models begins in one long list: what initial tables are made of.
+/// Where each family of rows begins in one long list: what initial tables are made of.
 mod at {
     use super::*;
-    pub const UNCODED: usize = 0;
-    pub const RAW: usize = UNCODED + 3;
-    pub const AGAIN: usize = RAW + 1;
-    pub const PREDICTOR: usize = AGAIN + 1;
-    pub const SPATIAL: usize = PREDICTOR + PREDICTORS * PREDICTORS;
-    pub const OFFSET: usize = SPATIAL + 2 * PREDICTORS;
-    pub const DEGREE: usize = OFFSET + 1;
-    pub const STEP_EXPONENT: usize = DEGREE + 16 * DEGREES;
-    pub const CORRECTIONS: usize = STEP_EXPONENT + 34;
-    pub const GAP: usize = CORRECTIONS + 12 * 32;
-    pub const SIZE: usize = GAP + 10 * 32;
-    pub const UNPREDICTABLE: usize = SIZE + 32;
-    pub const VERBATIM: usize = UNPREDICTABLE + 1;
-    pub const CLASS: usize = VERBATIM + 8;
-    pub const EXPONENT: usize = CLASS + 3;
-    pub const MANTISSA: usize = EXPONENT + 34;
-    pub const RESIDUAL: usize = MANTISSA + 3 * (RESIDUAL_BITS + 1);
-    pub const LINK: usize = RESIDUAL + EXPECTED * INNER * RESIDUAL_BITS;
-    pub const END: usize = LINK + links::MODELS;
+    pub const KIND: usize = 0;
+    pub const KIND_WITH_LATENTS: usize = KIND + 2 * 3 * 2 * PREDICTORS;
+    pub const DEGREES: usize = KIND_WITH_LATENTS + 1;
+    pub const STEP_EXPONENT: usize = DEGREES + 16;
+    pub const CORRECTIONS: usize = STEP_EXPONENT + 8;
+    pub const CORRECTIONS_TOO: usize = CORRECTIONS + 12;
+    pub const UNPREDICTABLE: usize = CORRECTIONS_TOO + 1;
+    pub const GAP: usize = UNPREDICTABLE + 1;
+    pub const SIZE: usize = GAP + 10;
+    pub const PLACES: usize = SIZE + 1;
+    pub const CLASS: usize = PLACES + SYMBOLS;
+    pub const EXPONENT: usize = CLASS + 1;
+    pub const RESIDUAL: usize = EXPONENT + 1;
+    pub const LONG: usize = RESIDUAL + EXPECTED * INNER;
+    pub const END: usize = LONG + EXPECTED;
+}
+
+const _: () = assert!(initial_tables::ROWS == at::END);
+
+/// The rows that every tile begins with.
+pub(crate) fn start() -> Tables {
+    static START: Computed<Tables> = Computed::new(initial_tables::start);
+    START.clone()
 }
 
 /// Where the n-th of some lists of a size begins, one behind the other from `first` on.
@@ -179,45 +188,239 @@ const fn nth(first: usize, n: usize, size: usize) -> usize {
     first.wrapping_add(n.wrapping_mul(size))
 }
 
-/// All adaptive models of a tile.
-#[derive(Clone)]
-pub(crate) struct Contexts(Vec<BitModel>);
-
-impl Contexts {
-    /// As they are at the start of every tile.
-    pub(crate) fn new() -> Self {
-        static START: Computed<Vec<BitModel>> = Computed::new(initial_tables::start);
-        Self(START.clone())
-    }
-
-    pub(crate) const LEN: usize = at::END;
-
-    #[cfg(feature = "training")]
-    pub(crate) fn bits(&self) -> &[BitModel] {
-        &self.0
-    }
-
-    /// Of the links of boxes.
-    pub(crate) fn links(&mut self) -> &mut [BitModel; links::MODELS] {
-        self.some(at::LINK)
-    }
-
-    fn some<const N: usize>(&mut self, at: usize) -> &mut [BitModel; N] {
-        self.0[at..].first_chunk_mut().expect("families of models lie inside the list")
-    }
-}
-
 /// The level of a magnitude in steps: 0 below 2⁻⁵, then one more with every octave.
 #[inline(always)]
-fn level(magnitude: f32) -> usize {
-    (magnitude.to_bits() >> 23).saturating_sub(121) as usize
+fn level(magnitude: f32) -> u32 {
+    (magnitude.to_bits() >> 23).saturating_sub(121)
+}
+
+/// What stands behind the predictors among the kinds of a block.
+const CONSTANT_AGAIN: usize = 12;
+const CONSTANT: usize = 13;
+const RAW: usize = 14;
+
+/// The kind of a block that a predictor predicts.
+#[inline(always)]
+fn coded_kind(predictor: Predictor, spatial: bool) -> usize {
+    (predictor as usize).wrapping_mul(2).wrapping_add(usize::from(spatial))
+}
+
+/// The row of a block's kind.
+fn kind_row(context: &BlockContext<'_>) -> usize {
+    if context.predictors == PredictorMask::of(Predictor::Autoencoder) {
+        return at::KIND_WITH_LATENTS;
+    }
+    let has_previous = usize::from(context.predictors.has(Predictor::Previous));
+    let row = nth(has_previous, context.uncoded.min(2), 2);
+    let row = nth(usize::from(context.mostly_spatial), row, 2);
+    nth(at::KIND.wrapping_add(context.predictor as usize), row, PREDICTORS)
+}
+
+/// Bits that it takes to name a predictor.
+pub(crate) fn selection_bits(
+    tables: &Tables,
+    context: &BlockContext<'_>,
+    predictor: Predictor,
+    spatial: bool,
+) -> f32 {
+    cost(tables.part(kind_row(context), coded_kind(predictor, spatial)).1)
+}
+
+/// Coded degrees of so many coefficients in the order of [`SCAN`]: the greatest + 1.
+pub(crate) fn coded_degrees(coded: usize) -> usize {
+    coded.checked_sub(1).map_or(0, |last| usize::from(SCAN.degree[last]) + 1)
+}
+
+/// How many values stand behind a block's residual.
+#[derive(Clone, Copy, Default)]
+struct Following {
+    corrections: usize,
+    unpredictable: bool,
+}
+
+/// Codes a batch of blocks, none of which depends on another: reads them, or, where the coder does
+/// not read, writes or measures `symbols`. Gives the bits that each block took, where the coder
+/// counts them.
+///
+/// First what each block begins with, then the residuals, coefficient by coefficient, of blocks of
+/// like length side by side, then what is corrected.
+pub(crate) fn code<C: SymbolCoder>(
+    coder: &mut C,
+    tables: &mut Tables,
+    contexts: &[BlockContext<'_>],
+    symbols: &mut [Symbols],
+) -> Vec<f64> {
+    let mut bits = vec![0.0; symbols.len()];
+    let Some(engine) = contexts.first().map(|context| context.engine) else { return bits };
+    let mut following = vec![Following::default(); symbols.len()];
+    for (i, (context, symbols)) in contexts.iter().zip(symbols.iter_mut()).enumerate() {
+        let lane = i % LANES;
+        let before = coder.spent(lane);
+        following[i] = header(coder, lane, tables, context, symbols);
+        bits[i] += coder.spent(lane) - before;
+    }
+    // The longest first: the others drop out one by one.
+    let length =
+        |symbols: &Symbols| if let Symbols::Coded(coded) = symbols { coded.residual.len() } else { 0 };
+    let mut order: Vec<usize> = (0..symbols.len()).filter(|&i| length(&symbols[i]) > 0).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(length(&symbols[i])));
+    for some in order.chunks(LANES) {
+        let before: Lane<f64> = std::array::from_fn(|lane| coder.spent(lane));
+        residuals(engine, coder, tables, contexts, symbols, some);
+        some.iter().enumerate().for_each(|(lane, &i)| bits[i] += coder.spent(lane) - before[lane]);
+    }
+    for (i, (context, symbols)) in contexts.iter().zip(symbols.iter_mut()).enumerate() {
+        let Symbols::Coded(coded) = symbols else { continue };
+        let (lane, before) = (i % LANES, coder.spent(i % LANES));
+        let Following { corrections: count, unpredictable: some } = following[i];
+        if count > 0 {
+            corrections(coder, lane, tables, context, count, &mut coded.corrections);
+        }
+        if some {
+            unpredictable(coder, lane, tables, context, &mut coded.unpredictable);
+        }
+        bits[i] += coder.spent(lane) - before;
+    }
+    bits
+}
+
+/// Codes what a block is, and how long what follows.
+fn header<C: SymbolCoder>(
+    c: &mut C,
+    lane: usize,
+    tables: &mut Tables,
+    context: &BlockContext<'_>,
+    symbols: &mut Symbols,
+) -> Following {
+    let kind = match symbols {
+        Symbols::Coded(coded) => coded_kind(coded.predictor, coded.spatial),
+        Symbols::Constant(bits) if *bits == context.constant => CONSTANT_AGAIN,
+        Symbols::Constant(_) => CONSTANT,
+        Symbols::Raw(_) => RAW,
+    };
+    let kind = c.symbol(lane, tables, kind_row(context), kind);
+    if kind < CONSTANT_AGAIN {
+        if C::READS {
+            let named = Predictor::ALL.get(kind / 2).copied().filter(|p| context.predictors.has(*p));
+            let predictor = named.or_else(|| context.predictors.iter().next()).unwrap_or_default();
+            let spatial = kind % 2 == 1 && context.spatial;
+            *symbols = Symbols::Coded(Coded { predictor, spatial, ..Coded::default() });
+        }
+        let Symbols::Coded(coded) = symbols else { return Following::default() };
+        return coded_header(c, lane, tables, context, coded);
+    }
+    match kind {
+        CONSTANT_AGAIN => {
+            if C::READS {
+                *symbols = Symbols::Constant(context.constant);
+            }
+        }
+        CONSTANT => {
+            let bits = if let Symbols::Constant(bits) = symbols { *bits } else { 0 };
+            let bits = c.wide(lane, bits, context.width);
+            if C::READS {
+                *symbols = Symbols::Constant(bits);
+            }
+        }
+        _ => {
+            if C::READS {
+                *symbols = Symbols::Raw(vec![0; context.values]);
+            }
+            let Symbols::Raw(values) = symbols else { return Following::default() };
+            values.iter_mut().for_each(|bits| *bits = c.wide(lane, *bits, context.width));
+        }
+    }
+    Following::default()
+}
+
+fn coded_header<C: SymbolCoder>(
+    c: &mut C,
+    lane: usize,
+    tables: &mut Tables,
+    context: &BlockContext<'_>,
+    coded: &mut Coded,
+) -> Following {
+    if !context.spatial && c.raw(lane, u32::from(coded.offset.is_some()), 1) == 1 {
+        coded.offset = Some(c.wide(lane, coded.offset.unwrap_or(0), context.width));
+    }
+    let degrees = degrees(c, lane, tables, context, coded_degrees(coded.residual.len()));
+    if C::READS {
+        coded.step_exponent = context.step_exponent;
+        coded.residual = vec![0; usize::from(SCAN.below[degrees])];
+    }
+    if degrees > 0 {
+        let row = at::STEP_EXPONENT.wrapping_add((degrees / 2).min(7));
+        let change = coded.step_exponent.saturating_sub(context.step_exponent);
+        let change = c.signed(lane, tables, row, change);
+        coded.step_exponent =
+            context.step_exponent.saturating_add(change).clamp(-STEP_EXPONENTS, STEP_EXPONENTS);
+    }
+    following(c, lane, tables, context, degrees, coded)
+}
+
+/// How much more or less than expected the coded degrees of a block are, as a symbol; beyond, all of
+/// their five bits follow.
+fn degrees<C: SymbolCoder>(
+    c: &mut C,
+    lane: usize,
+    tables: &mut Tables,
+    context: &BlockContext<'_>,
+    degrees: usize,
+) -> usize {
+    const MIDDLE: usize = 7;
+    const LAST: usize = SYMBOLS - 1;
+    let expected = context.degrees.min(DEGREES);
+    let symbol = degrees.wrapping_add(MIDDLE).saturating_sub(expected).min(LAST);
+    let row = at::DEGREES.wrapping_add(expected.min(15));
+    let symbol = c.symbol(lane, tables, row, symbol);
+    let degrees = match symbol {
+        0 | LAST => c.raw(lane, degrees as u32, 5) as usize,
+        _ => expected.wrapping_add(symbol).saturating_sub(MIDDLE),
+    };
+    degrees.min(DEGREES)
+}
+
+/// Codes how many values are corrected, and whether some are stored as they are.
+fn following<C: SymbolCoder>(
+    c: &mut C,
+    lane: usize,
+    tables: &mut Tables,
+    context: &BlockContext<'_>,
+    degrees: usize,
+    coded: &Coded,
+) -> Following {
+    let unpredictable = !coded.unpredictable.is_empty();
+    if !context.corrects {
+        let unpredictable = c.symbol(lane, tables, at::UNPREDICTABLE, usize::from(unpredictable)) > 0;
+        return Following { corrections: 0, unpredictable };
+    }
+    // The class of numbers that no block has stands for values that are stored as they are.
+    const UNPREDICTABLE: usize = SYMBOLS - 1;
+    let count = coded.corrections.len() as u32;
+    let row = at::CORRECTIONS.wrapping_add(degrees.div_ceil(2).min(11));
+    let symbol =
+        c.symbol(lane, tables, row, if unpredictable { UNPREDICTABLE } else { class_of_count(count) });
+    let (symbol, unpredictable) = match symbol {
+        UNPREDICTABLE => (c.symbol(lane, tables, at::CORRECTIONS_TOO, class_of_count(count)), true),
+        _ => (symbol, false),
+    };
+    let corrections = match symbol {
+        MANY.. => c.raw(lane, count, 10),
+        _ => c.rest(lane, symbol, count),
+    };
+    Following { corrections: (corrections as usize).min(context.values), unpredictable }
+}
+
+/// The class of all counts from 128 on.
+const MANY: usize = 14;
+
+fn class_of_count(count: u32) -> usize {
+    class(count).min(MANY)
 }
 
 /// Around a block of magnitudes there is a rim of two zeros at the low sides.
 const RIM: usize = 2;
 const PADDED: usize = EDGE + RIM;
-/// So far before a magnitude lies the last that counts for it.
-const FARTHEST: usize = RIM * PADDED * PADDED;
 
 struct Inner {
     /// Place in the padded block, by place in the scan.
@@ -237,238 +440,239 @@ static INNER_PLACES: Computed<Inner> = Computed::new(|| {
     }
 });
 
-/// Codes a block: reads it, or, where `symbols` says what it is, writes or measures it.
-pub(crate) fn code<C: Coder>(
-    coder: &mut C,
-    contexts: &mut Contexts,
-    context: &BlockContext<'_>,
-    symbols: Option<&Symbols>,
-) -> Symbols {
-    let uncoded = !matches!(symbols, Some(Symbols::Coded(_)));
-    if !coder.bit(&mut contexts.0[at::UNCODED + context.uncoded.min(2)], uncoded) {
-        let nothing = Coded::default();
-        let truth = if let Some(Symbols::Coded(truth)) = symbols { truth } else { &nothing };
-        return Symbols::Coded(coded(coder, contexts, context, truth));
-    }
-    if !coder.bit(&mut contexts.0[at::RAW], matches!(symbols, Some(Symbols::Raw(_)))) {
-        let bits = if let Some(Symbols::Constant(bits)) = symbols { *bits } else { 0 };
-        let again = coder.bit(&mut contexts.0[at::AGAIN], bits == context.constant);
-        return Symbols::Constant(if again { context.constant } else { coder.wide(bits, context.width) });
-    }
-    let values = if let Some(Symbols::Raw(values)) = symbols { &values[..] } else { &[] };
-    let bits = |i: usize| values.get(i).copied().unwrap_or(0);
-    Symbols::Raw((0..context.values).map(|i| coder.wide(bits(i), context.width)).collect())
-}
+/// One number of each lane.
+type Lane<T> = [T; LANES];
 
-fn coded<C: Coder>(c: &mut C, contexts: &mut Contexts, context: &BlockContext<'_>, truth: &Coded) -> Coded {
-    let predictor = predictor(c, contexts, context, truth.predictor);
-    let spatial = context.spatial && c.bit(&mut contexts.0[spatial_model(context, predictor)], truth.spatial);
-    let offset = (!context.spatial && c.bit(&mut contexts.0[at::OFFSET], truth.offset.is_some()))
-        .then(|| c.wide(truth.offset.unwrap_or(0), context.width));
-    let models = contexts.some::<DEGREES>(nth(at::DEGREE, context.degrees.min(15), DEGREES));
-    let degrees = c.unary(models, coded_degrees(truth.residual.len()));
-    let mut step_exponent = context.step_exponent;
-    let mut residual = Vec::new();
-    if degrees > 0 {
-        let change = truth.step_exponent.saturating_sub(context.step_exponent);
-        let change = c.signed(contexts.some(at::STEP_EXPONENT), change);
-        step_exponent = step_exponent.saturating_add(change).clamp(-STEP_EXPONENTS, STEP_EXPONENTS);
-        residual =
-            residuals(c, contexts, context, step_exponent, usize::from(SCAN.below[degrees]), &truth.residual);
-    }
-    let corrections = match context.corrects {
-        true => corrections(c, contexts, context, degrees, &truth.corrections),
-        false => Vec::new(),
-    };
-    let unpredictable = unpredictable(c, contexts, context, &truth.unpredictable);
-    Coded { predictor, spatial, offset, step_exponent, residual, corrections, unpredictable }
-}
-
-/// Coded degrees of so many coefficients in the order of [`SCAN`]: the greatest + 1.
-pub(crate) fn coded_degrees(coded: usize) -> usize {
-    coded.checked_sub(1).map_or(0, |last| usize::from(SCAN.degree[last]) + 1)
-}
-
-/// Bits that it takes to name a predictor.
-pub(crate) fn selection_bits(
-    contexts: &mut Contexts,
-    context: &BlockContext<'_>,
-    number: Predictor,
-    spatial: bool,
-) -> f32 {
-    let mut meter = Meter::default();
-    self::predictor(&mut meter, contexts, context, number);
-    if context.spatial {
-        meter.bit(&mut contexts.0[spatial_model(context, number)], spatial);
-    }
-    meter.bits
-}
-
-fn spatial_model(context: &BlockContext<'_>, predictor: Predictor) -> usize {
-    nth(at::SPATIAL, predictor as usize, 2).wrapping_add(usize::from(context.mostly_spatial))
-}
-
-fn predictor<C: Coder>(
+/// Codes the residuals of as many blocks as there are lanes, the longest first: coefficient by
+/// coefficient, and each of them block by block.
+fn residuals<C: SymbolCoder>(
+    engine: Engine,
     c: &mut C,
-    contexts: &mut Contexts,
-    context: &BlockContext<'_>,
-    truth: Predictor,
-) -> Predictor {
-    let models = nth(at::PREDICTOR, context.predictor as usize, PREDICTORS);
-    let mut left = context.predictors.iter().peekable();
-    while let Some(predictor) = left.next() {
-        let is_last = left.peek().is_none();
-        let model = models.wrapping_add(predictor as usize);
-        if is_last || !c.bit(&mut contexts.0[model], truth != predictor) {
-            return predictor;
+    tables: &mut Tables,
+    contexts: &[BlockContext<'_>],
+    symbols: &mut [Symbols],
+    blocks: &[usize],
+) {
+    // By coefficient and lane.
+    let mut expected = vec![[0u8; LANES]; VALUES];
+    let mut lanes: Lane<Vec<i32>> = std::array::from_fn(|_| Vec::new());
+    for (lane, &block) in blocks.iter().enumerate() {
+        let Symbols::Coded(coded) = &mut symbols[block] else { continue };
+        lanes[lane] = std::mem::take(&mut coded.residual);
+        let levels = contexts[block].neighbours.levels(engine, coded.step_exponent, lanes[lane].len());
+        for (expected, level) in expected.iter_mut().zip(&levels[..lanes[lane].len()]) {
+            expected[lane] = *level;
         }
     }
-    Predictor::default()
-}
-
-fn residuals<C: Coder>(
-    c: &mut C,
-    contexts: &mut Contexts,
-    context: &BlockContext<'_>,
-    step_exponent: i32,
-    coded: usize,
-    truth: &[i32],
-) -> Vec<i32> {
-    let mut out = vec![0; coded];
-    let levels = context.neighbours.levels(context.engine, step_exponent, coded);
-    let inner = &*INNER_PLACES;
-    // What is greater makes no difference to the level.
-    let mut magnitudes = [0u16; PADDED * PADDED * PADDED];
-    for (k, &expected) in levels[..coded].iter().enumerate() {
-        let at = usize::from(inner.place[k]);
-        let before: &[u16; FARTHEST] =
-            magnitudes[at.wrapping_sub(FARTHEST)..].first_chunk().expect("the rim is as wide as that");
-        let lower = [1, PADDED, PADDED * PADDED, 2, 2 * PADDED, 2 * PADDED * PADDED];
-        let lower =
-            lower.iter().fold(0u32, |sum, by| sum.wrapping_add(before[FARTHEST.wrapping_sub(*by)].into()));
-        let around = level(lower as f32 * inner.share[k]).min(INNER - 1);
-        let model = nth(at::RESIDUAL, nth(around, expected.into(), INNER), RESIDUAL_BITS);
-        let models = contexts.some::<RESIDUAL_BITS>(model);
-        let value = truth.get(k).copied().unwrap_or(0);
-        // Most are 0.
-        if !c.bit(&mut models[0], value != 0) {
-            continue;
+    coefficients(engine, c, tables, &expected, &mut lanes);
+    for (lane, &block) in lanes.into_iter().zip(blocks) {
+        if let Symbols::Coded(coded) = &mut symbols[block] {
+            coded.residual = lane;
         }
-        let magnitude = value.unsigned_abs();
-        let bits = c.unary(&mut models[1..], (magnitude | 1).ilog2() as usize).saturating_add(1);
-        let magnitude = mantissa(c, contexts.some(nth(at::MANTISSA, bits, 3)), magnitude, bits as u32);
-        magnitudes[at] = magnitude.min(u16::MAX.into()) as u16;
-        let negative = c.flat(u32::from(value < 0), 1) != 0;
-        out[k] = if negative { (magnitude as i32).wrapping_neg() } else { magnitude as i32 };
     }
-    out
 }
 
-/// A number of `bits` ≥ 1 bits: the two behind the leading one have estimates.
-fn mantissa<C: Coder>(c: &mut C, models: &mut [BitModel; 3], value: u32, bits: u32) -> u32 {
-    let behind = |n: u32| value.wrapping_shr(bits.saturating_sub(n)) & 1 == 1;
-    let mut out = 1;
-    if bits >= 2 {
-        let first = c.bit(&mut models[0], behind(2));
-        out = out << 1 | u32::from(first);
-        if bits >= 3 {
-            let second = c.bit(&mut models[if first { 2 } else { 1 }], behind(3));
-            out = out << 1 | u32::from(second);
-            if bits >= 4 {
-                let low = bits.saturating_sub(3);
-                out = out.wrapping_shl(low) | c.wide(low_bits(value.into(), low), low) as u32;
+crate::engine::for_engines! {
+    fn coefficients<C: SymbolCoder>(
+        c: &mut C,
+        tables: &mut Tables,
+        expected: &[Lane<u8>],
+        lanes: &mut Lane<Vec<i32>>,
+    ) {
+        let inner = &*INNER_PLACES;
+        // What is greater makes no difference to the level.
+        let mut magnitudes = vec![[0u8; LANES]; PADDED * PADDED * PADDED];
+        let mut active = lanes.iter().filter(|lane| !lane.is_empty()).count();
+        for (k, expected) in expected.iter().enumerate() {
+            while let Some(last) = active.checked_sub(1).filter(|&last| lanes[last].len() <= k) {
+                active = last;
             }
+            if active == 0 {
+                break;
+            }
+            let at = usize::from(inner.place[k]);
+            let mut sums = [0u16; LANES];
+            for back in [1, PADDED, PADDED * PADDED, 2, 2 * PADDED, 2 * PADDED * PADDED] {
+                let lower = &magnitudes[at.wrapping_sub(back)];
+                for lane in 0..LANES {
+                    sums[lane] = sums[lane].wrapping_add(lower[lane].into());
+                }
+            }
+            let mut rows = [0u32; LANES];
+            for lane in 0..LANES {
+                let around = level(f32::from(sums[lane]) * inner.share[k]);
+                let around = if around < LARGEST_INNER { around } else { LARGEST_INNER };
+                rows[lane] = u32::from(expected[lane]).wrapping_mul(INNER as u32).wrapping_add(around);
+            }
+            // What is left open comes behind the symbols of all lanes: to go through those is the
+            // same work for each of them.
+            let mut classes = [0u8; LANES];
+            let mut open = 0u32;
+            for lane in 0..active {
+                let row = at::RESIDUAL.wrapping_add(rows[lane] as usize);
+                let class = class(lanes[lane][k].unsigned_abs());
+                let class = c.symbol(lane, tables, row, class);
+                classes[lane] = class as u8;
+                open |= u32::from(class != 0).wrapping_shl(lane as u32);
+            }
+            let mut found = [0u8; LANES];
+            while open != 0 {
+                let lane = open.trailing_zeros() as usize % LANES;
+                open &= open.wrapping_sub(1);
+                let row = at::LONG.wrapping_add(expected[lane].into());
+                let value = &mut lanes[lane][k];
+                let magnitude;
+                (*value, magnitude) = signed_rest(c, lane, tables, row, classes[lane].into(), *value);
+                found[lane] = if magnitude < 255 { magnitude as u8 } else { 255 };
+            }
+            magnitudes[at] = found;
         }
     }
-    out
 }
 
-fn corrections<C: Coder>(
+/// What a residual's class leaves open, and its sign: the value, and its magnitude. `row` is for long
+/// ones.
+#[inline(always)]
+fn signed_rest<C: SymbolCoder>(
     c: &mut C,
-    contexts: &mut Contexts,
+    lane: usize,
+    tables: &mut Tables,
+    row: usize,
+    class: usize,
+    value: i32,
+) -> (i32, u32) {
+    let (negative, magnitude) = (u32::from(value < 0), value.unsigned_abs());
+    let open = open_bits(class);
+    if open == LONG {
+        let negative = c.raw(lane, negative, 1);
+        let magnitude = long(c, lane, tables, row, magnitude);
+        let value = magnitude as i32;
+        return (if negative == 1 { value.wrapping_neg() } else { value }, magnitude);
+    }
+    let low = low_bits(magnitude.into(), open) as u32;
+    let bits = c.raw(lane, low.wrapping_shl(1) | negative, open.wrapping_add(1));
+    let magnitude = least(class).wrapping_add(bits >> 1);
+    let value = magnitude as i32;
+    (if bits & 1 == 1 { value.wrapping_neg() } else { value }, magnitude)
+}
+
+/// A magnitude from 256 on: its octave and the bit behind the leading one as a symbol; from the ninth
+/// octave of these on by its length.
+#[cold]
+fn long<C: SymbolCoder>(c: &mut C, lane: usize, tables: &mut Tables, row: usize, magnitude: u32) -> u32 {
+    const FIRST: u32 = 8;
+    const LAST: usize = SYMBOLS - 1;
+    let octave = magnitude.max(1 << FIRST).ilog2();
+    let second = magnitude.wrapping_shr(octave.wrapping_sub(1)) & 1;
+    let symbol = (octave.wrapping_sub(FIRST).wrapping_mul(2) | second) as usize;
+    match c.symbol(lane, tables, row, symbol.min(LAST)) {
+        LAST => {
+            let octave = c.raw(lane, octave, 5).min(LARGEST_OCTAVE);
+            1u32.wrapping_shl(octave) | c.raw(lane, low_bits(magnitude.into(), octave) as u32, octave)
+        }
+        symbol => {
+            let below = (symbol as u32 / 2).wrapping_add(FIRST).wrapping_sub(1);
+            let leading = (2 | symbol as u32 & 1).wrapping_shl(below);
+            leading | c.raw(lane, low_bits(magnitude.into(), below) as u32, below)
+        }
+    }
+}
+
+fn corrections<C: SymbolCoder>(
+    c: &mut C,
+    lane: usize,
+    tables: &mut Tables,
     context: &BlockContext<'_>,
-    degrees: usize,
-    truth: &[(u16, i32)],
-) -> Vec<(u16, i32)> {
-    let models = contexts.some(nth(at::CORRECTIONS, degrees.div_ceil(2), 32));
-    let count = (c.number(models, truth.len() as u32) as usize).min(context.values);
+    count: usize,
+    corrections: &mut Vec<(u16, i32)>,
+) {
     let last = context.values.saturating_sub(1) as u16;
-    let mut out = Vec::with_capacity(count);
     let mut next = 0;
+    if C::READS {
+        corrections.reserve(count);
+    }
     for i in 0..count {
-        let (place, quanta) = truth.get(i).copied().unwrap_or((next, 1));
+        let (place, quanta) = corrections.get(i).copied().unwrap_or((next, 1));
         let left = count.saturating_sub(i).saturating_add(1);
         let expected = context.values.saturating_sub(next.into()).checked_div(left).unwrap_or(0);
-        let gap = contexts.some(nth(at::GAP, (expected.max(1).ilog2() as usize).min(9), 32));
-        let gap = c.number(gap, u32::from(place.saturating_sub(next)));
+        let row = at::GAP.wrapping_add((expected.max(1).ilog2() as usize).min(9));
+        let gap = c.number(lane, tables, row, u32::from(place.saturating_sub(next)));
         let place = u32::from(next).saturating_add(gap).min(last.into()) as u16;
-        let size = c.number(contexts.some(at::SIZE), quanta.unsigned_abs().saturating_sub(1));
+        let size = c.number(lane, tables, at::SIZE, quanta.unsigned_abs().saturating_sub(1));
         let size = size.saturating_add(1).min(i32::MAX as u32) as i32;
-        let negative = c.flat(u32::from(quanta < 0), 1) != 0;
-        out.push((place, if negative { size.saturating_neg() } else { size }));
+        let negative = c.raw(lane, u32::from(quanta < 0), 1) != 0;
+        if C::READS {
+            corrections.push((place, if negative { size.saturating_neg() } else { size }));
+        }
         next = place.saturating_add(1).min(last);
     }
-    out
 }
 
-fn unpredictable<C: Coder>(
+/// Values that are stored as they are: which, four places at a time, and each of them. They come in
+/// swarms: the four places before say most.
+fn unpredictable<C: SymbolCoder>(
     c: &mut C,
-    contexts: &mut Contexts,
+    lane: usize,
+    tables: &mut Tables,
     context: &BlockContext<'_>,
-    truth: &[(u16, u64)],
-) -> Vec<(u16, u64)> {
-    let mut out = Vec::new();
-    if !c.bit(&mut contexts.0[at::UNPREDICTABLE], !truth.is_empty()) {
-        return out;
-    }
-    // Unpredictable values come in swarms: the three values before say most.
-    let mut truth = truth.iter().peekable();
-    let mut before = 0;
-    let mut exponent = 0;
-    for place in 0..context.values as u16 {
-        let bits = truth.next_if(|(p, _)| *p == place).map(|(_, bits)| *bits);
-        let there = c.bit(&mut contexts.0[nth(at::VERBATIM, before, 1)], bits.is_some());
-        before = (before << 1 | usize::from(there)) & 7;
-        if there {
-            out.push((place, unpredictable_value(c, contexts, context, bits.unwrap_or(0), &mut exponent)));
+    values: &mut Vec<(u16, u64)>,
+) {
+    let truth = std::mem::take(values);
+    let mut left = truth.iter().peekable();
+    let (mut before, mut exponent) = (0, 0);
+    for first in (0..context.values as u16).step_by(4) {
+        let places = first..first.saturating_add(4).min(context.values as u16);
+        let mut here = [None; 4];
+        for (bits, place) in here.iter_mut().zip(places.clone()) {
+            *bits = left.next_if(|(p, _)| *p == place).map(|(_, bits)| *bits);
+        }
+        let there = here.iter().rev().fold(0, |all, bits| all << 1 | usize::from(bits.is_some()));
+        let there = c.symbol(lane, tables, at::PLACES.wrapping_add(before), there);
+        before = there;
+        for (i, place) in places.enumerate().filter(|(i, _)| there >> i & 1 == 1) {
+            let bits = here[i].unwrap_or(0);
+            values.push((place, unpredictable_value(c, lane, tables, context, bits, &mut exponent)));
         }
     }
-    out
 }
 
 /// +0, −0, a rounded number or all bits.
-fn unpredictable_value<C: Coder>(
+fn unpredictable_value<C: SymbolCoder>(
     c: &mut C,
-    contexts: &mut Contexts,
+    lane: usize,
+    tables: &mut Tables,
     context: &BlockContext<'_>,
     bits: u64,
     exponent: &mut i32,
 ) -> u64 {
+    const ZERO: usize = 0;
+    const ROUNDED: usize = 1;
+    const WHOLE: usize = 2;
     // The width is 32 or 64.
     let sign = 1u64.wrapping_shl(context.width.wrapping_sub(1));
-    let class = contexts.some::<3>(at::CLASS);
     let fields = context.mantissa;
     let exponents = sign.wrapping_sub(1).wrapping_shr(fields);
     let exponent_of = bits.wrapping_shr(fields) & exponents;
     let signed = |negative: u32| if negative != 0 { sign } else { 0 };
-    let below = context.kept.map(|kept| fields.saturating_sub(kept));
+    let below = context.kept.map_or(0, |kept| fields.saturating_sub(kept));
     // A normal number whose low bits are 0 is one that was rounded.
-    let rounded = |low: u32| exponent_of != 0 && exponent_of != exponents && low_bits(bits, low) == 0;
-    if !c.bit(&mut class[0], bits & !sign != 0) {
-        return signed(c.flat(u32::from(bits != 0), 1));
+    let rounded = exponent_of != 0 && exponent_of != exponents && low_bits(bits, below) == 0;
+    let class = match bits & !sign {
+        0 => ZERO,
+        _ if context.kept.is_some() && rounded => ROUNDED,
+        _ => WHOLE,
+    };
+    match c.symbol(lane, tables, at::CLASS, class) {
+        ZERO => signed(c.raw(lane, u32::from(bits != 0), 1)),
+        ROUNDED => {
+            let negative = signed(c.raw(lane, u32::from(bits & sign != 0), 1));
+            let change = (exponent_of as i32).saturating_sub(*exponent);
+            let change = c.signed(lane, tables, at::EXPONENT, change);
+            *exponent = exponent.saturating_add(change).clamp(0, exponents as i32);
+            let kept = fields.saturating_sub(below);
+            let mantissa = c.wide(lane, low_bits(bits.wrapping_shr(below), kept), kept).wrapping_shl(below);
+            negative | (*exponent as u64).wrapping_shl(fields) | mantissa
+        }
+        _ => c.wide(lane, bits, context.width),
     }
-    if let Some(low) = below
-        && c.bit(&mut class[1], rounded(low))
-    {
-        let negative = signed(c.flat(u32::from(bits & sign != 0), 1));
-        let change = (exponent_of as i32).saturating_sub(*exponent);
-        let change = c.signed(contexts.some(at::EXPONENT), change);
-        *exponent = exponent.saturating_add(change).clamp(0, exponents as i32);
-        let kept = fields.saturating_sub(low);
-        let mantissa = c.wide(low_bits(bits.wrapping_shr(low), kept), kept).wrapping_shl(low);
-        return negative | (*exponent as u64).wrapping_shl(fields) | mantissa;
-    }
-    c.wide(bits, context.width)
 }
-
-const _: () = assert!(initial_tables::MODELS == Contexts::LEN);

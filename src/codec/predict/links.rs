@@ -8,6 +8,7 @@
 use super::spatial::{Corner, across, beyond};
 use crate::blocks::EDGE;
 use crate::entropy::range_coder::{BitModel, Coder};
+use crate::mask::{Extent, Mask};
 use crate::order::{Entry, Sides};
 use std::array::from_fn;
 
@@ -20,7 +21,7 @@ pub(crate) struct Links {
 
 /// Estimates of which of its axis's two links a box has, by axis and by whether it is in an odd run
 /// of so many.
-pub(crate) const MODELS: usize = 12;
+const MODELS: usize = 12;
 const MODEL: [[[usize; 2]; 2]; 3] = [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]];
 
 /// The box that each axis links a box with.
@@ -34,7 +35,7 @@ impl Links {
     }
 
     /// Codes them, of a tile of so many pieces.
-    pub(crate) fn code<C: Coder>(coder: &mut C, truth: Self, pieces: usize) -> Self {
+    fn code<C: Coder>(coder: &mut C, truth: Self, pieces: usize) -> Self {
         let mut models = [BitModel::NEW; 32];
         let most = pieces.min(usize::from(u16::MAX)).saturating_sub(1) as u32;
         let mut one = |back| coder.number(&mut models, u32::from(back)).min(most) as u16;
@@ -48,7 +49,7 @@ impl Links {
     }
 
     /// Codes what a piece is linked with.
-    pub(crate) fn code_piece<C: Coder>(
+    fn code_piece<C: Coder>(
         self,
         coder: &mut C,
         models: &mut [BitModel; MODELS],
@@ -65,8 +66,32 @@ impl Links {
         })
     }
 
+    /// Codes the links of all pieces, and gives the entries with them: no neighbour is wholly missing.
+    pub(crate) fn code_all<C: Coder>(
+        coder: &mut C,
+        entries: &[Entry],
+        mask: Option<&Mask>,
+        truth: Option<&(Self, Vec<Linked>)>,
+    ) -> Vec<Entry> {
+        let links = Self::code(coder, truth.map(|truth| truth.0).unwrap_or_default(), entries.len());
+        let mut models = [BitModel::NEW; MODELS];
+        let mut out = Vec::with_capacity(entries.len());
+        for (number, entry) in entries.iter().enumerate() {
+            let is_missing = mask.is_some_and(|mask| mask.extent(entry.order.block as usize) == Extent::All);
+            if is_missing {
+                out.push(*entry);
+                continue;
+            }
+            let linked = truth.map_or([None; 3], |(_, linked)| linked[entry.piece]);
+            let linked = links.code_piece(coder, &mut models, entry.piece, linked);
+            let entry = Self::apply(linked, entry);
+            out.push(mask.map_or(entry, |mask| mask.entry(&entries[..number], &entry)));
+        }
+        out
+    }
+
     /// The entry of a piece, with its links as neighbours.
-    pub(crate) fn apply(linked: Linked, entry: &Entry) -> Entry {
+    fn apply(linked: Linked, entry: &Entry) -> Entry {
         let mut entry = *entry;
         if linked != [None; 3] {
             entry.order.level = 0;

@@ -78,6 +78,25 @@ crate::engine::for_engines! {
     }
 }
 
+/// The corner's entry of a place in a block.
+pub(crate) const fn entry(place: usize) -> usize {
+    (place / (EDGE * EDGE) * LOW + place / EDGE % EDGE) * LOW + place % EDGE
+}
+
+crate::engine::for_engines! {
+    /// The corner of a block whose coefficients are rounded to the field's type.
+    pub(crate) fn rounded_corner<T: Element>(block: &Block) -> Corner {
+        let mut out = [0.0; CORNER];
+        for row in 0..LOW * LOW {
+            let from = &block[place(row * LOW)..][..LOW];
+            for i in 0..LOW {
+                out[row * LOW + i] = T::from_f64(from[i]).to_f64();
+            }
+        }
+        out
+    }
+}
+
 /// Whether neighbours of this level are close enough to say anything.
 pub(crate) fn reaches(level: u8) -> bool {
     usize::from(level) < BETWEEN.len()
@@ -141,12 +160,7 @@ mod tests {
 
     #[test]
     fn a_constant_field_is_predicted() {
-        let entry = OrderEntry {
-            block: 1,
-            level: 0,
-            pass: 0,
-            sides: [Sides::Both(0, 2), Sides::Low(3), Sides::None],
-        };
+        let entry = OrderEntry { block: 1, level: 0, sides: [Sides::Both(0, 2), Sides::Low(3), Sides::None] };
         let mut out = [0.0; VALUES];
         let constant = std::array::from_fn(|i| if i == 0 { 2.0 } else { 0.0 });
         predict(Engine::SCALAR, &entry, |_| constant, &mut out);

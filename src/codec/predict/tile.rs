@@ -7,7 +7,7 @@
 use super::interfield::InterFieldPrediction;
 use super::mixing::{self, CandidatePredictions, ContextFeatures, MixingNetwork};
 use super::reference::{BlockState, ReferenceTile, block_of, block_of_mut};
-use super::spatial::{self, Corner};
+use super::spatial::{self, CORNER, Corner};
 use super::temporal::Base;
 use super::{Predictor, PredictorMask};
 use crate::blocks::{Block, Places, VALUES, pad_block};
@@ -54,15 +54,19 @@ pub(crate) struct Tile<'a, T> {
     pub(crate) frame: Frame,
     previous: Option<&'a ReferenceTile<T>>,
     inter_field: Option<InterFieldPrediction<'a, T>>,
+    /// What spatial prediction needs of each block's coefficients.
+    corners: Vec<Corner>,
+    /// All of them, where the next step may be predicted from this one; else empty.
     coefficients: Vec<T>,
     magnitudes: Vec<Magnitudes>,
     states: Vec<BlockState>,
     /// Its missing points.
     missing: Option<Arc<Mask>>,
-    /// The last value of a constant block, as bits.
+    /// The last value of a constant block, as bits: of the batches before, and of this one.
     constant: u64,
+    next_constant: u64,
     mixing: Option<&'a MixingNetwork>,
-    /// Mixed predictions of the blocks of this pass, by number.
+    /// Mixed predictions of the blocks of this batch, by number.
     mixed: Vec<Option<Box<Block>>>,
     workspace: Vec<CandidatePredictions>,
 }
@@ -75,11 +79,13 @@ impl<T> ReferenceTile<T> {
 }
 
 impl<'a, T: Element> Tile<'a, T> {
+    /// `keeps_reference`: whether [`Tile::into_reference`] will be asked for.
     pub(crate) fn new(
         frame: Frame,
         blocks: usize,
         references: References<'a, T>,
         missing: Option<Arc<Mask>>,
+        keeps_reference: bool,
     ) -> Self {
         let previous = references.previous.filter(|p| p.states.len() == blocks);
         let mixing = references.mixing.filter(|_| previous.is_some_and(ReferenceTile::allows_mixing));
@@ -89,11 +95,13 @@ impl<'a, T: Element> Tile<'a, T> {
             frame,
             previous,
             inter_field: references.inter_field,
-            coefficients: vec![T::default(); blocks.saturating_mul(VALUES)],
+            corners: vec![[0.0; CORNER]; blocks],
+            coefficients: vec![T::default(); if keeps_reference { blocks.saturating_mul(VALUES) } else { 0 }],
             magnitudes: vec![[0; VALUES]; blocks],
             states: vec![state; blocks],
             missing,
             constant: 0,
+            next_constant: 0,
             mixing,
             mixed: vec![None; if mixing.is_some() { blocks } else { 0 }],
             workspace: vec![CandidatePredictions::EMPTY; if mixing.is_some() { LANES } else { 0 }],
@@ -123,10 +131,9 @@ impl<'a, T: Element> Tile<'a, T> {
         }
     }
 
-    /// An entry as its tile codes it, which comes after those `before`: no neighbour of it is wholly
-    /// missing.
-    pub(crate) fn entry(&self, before: &[Entry], entry: &Entry) -> Entry {
-        self.missing.as_ref().map_or(*entry, |mask| mask.entry(before, entry))
+    /// Its missing points.
+    pub(crate) fn mask(&self) -> Option<&Mask> {
+        self.missing.as_deref()
     }
 
     /// Predictors that this block can use; those with latents apart.
@@ -140,19 +147,15 @@ impl<'a, T: Element> Tile<'a, T> {
         self.frame.predictors.common(possible)
     }
 
-    /// Mixes the predictions of all blocks of a pass when its first one comes.
-    pub(crate) fn prepare(&mut self, entries: &[Entry], number: usize) {
+    /// Mixes the predictions of all blocks of a batch.
+    pub(crate) fn begin_batch(&mut self, entries: &[Entry], batch: &[u32]) {
         let Some(network) = self.mixing else { return };
-        let same_pass = |a: &Entry, b: &Entry| a.piece == b.piece && a.order.pass == b.order.pass;
-        let entry = &entries[number];
         // Boxes of a list are small.
-        let is_list = entries.last().is_some_and(|e| e.piece > 0);
-        let before = number.checked_sub(1).map(|before| &entries[before]);
-        if is_list || before.is_some_and(|before| same_pass(before, entry)) {
+        if entries.last().is_some_and(|e| e.piece > 0) {
             return;
         }
-        let pass = entries[number..].iter().take_while(|e| same_pass(e, entry));
-        let present: Vec<&Entry> = pass.filter(|e| !self.is_missing(e)).collect();
+        let all = batch.iter().map(|&number| &entries[number as usize]);
+        let present: Vec<&Entry> = all.filter(|e| !self.is_missing(e)).collect();
         let mut left = present.into_iter().peekable();
         let mut workspace = std::mem::take(&mut self.workspace);
         while left.peek().is_some() {
@@ -176,6 +179,14 @@ impl<'a, T: Element> Tile<'a, T> {
             }
         }
         self.workspace = workspace;
+    }
+
+    /// Forgets what was of a batch alone, when all of its blocks are kept.
+    pub(crate) fn end_batch(&mut self, entries: &[Entry], batch: &[u32]) {
+        self.constant = self.next_constant;
+        if !self.mixed.is_empty() {
+            batch.iter().for_each(|&n| self.mixed[entries[n as usize].order.block as usize] = None);
+        }
     }
 
     /// The predictions that are mixed.
@@ -202,11 +213,6 @@ impl<'a, T: Element> Tile<'a, T> {
         Some((inputs, candidates))
     }
 
-    /// The blocks that an entry's context comes from.
-    fn context_blocks(entry: &Entry) -> impl Iterator<Item = usize> {
-        entry.order.neighbours().chain(entry.previous_box.map(|block| block as usize))
-    }
-
     /// Whether spatial prediction is possible.
     fn has_spatial(entry: &Entry) -> bool {
         entry.previous_box.is_some()
@@ -223,7 +229,7 @@ impl<'a, T: Element> Tile<'a, T> {
         let mut statistics = NeighbourStatistics::default();
         let (mut count, mut uncoded, mut degrees, mut step_exponent) = (0, 0, 0, 0);
         let (mut votes, mut with_spatial) = ([0u8; Predictor::ALL.len()], 0);
-        for n in Self::context_blocks(entry) {
+        for n in entry.context_blocks() {
             let state = &self.states[n];
             statistics.add(&self.magnitudes[n]);
             count += 1;
@@ -288,11 +294,11 @@ impl<'a, T: Element> Tile<'a, T> {
             (self.base(Predictor::Extrapolation, block), self.base(Predictor::Previous, block));
         let changes = |block: u32| -> [f64; mixing::NEIGHBOUR_COEFFICIENTS] {
             let block = block as usize;
-            let coefficients = block_of(&self.coefficients, block);
+            let corner = &self.corners[block];
             let previous = self.base(Predictor::Previous, block);
             from_fn(|k| {
                 let place = usize::from(SCAN.place[k]);
-                coefficients[place].to_f64() - previous.coefficient(place)
+                corner[spatial::entry(place)] - previous.coefficient(place)
             })
         };
         let sides = entry.order.sides.map(|s| match s {
@@ -348,8 +354,7 @@ impl<'a, T: Element> Tile<'a, T> {
             // Boxes of a list often lie near one another, but the stream does not say on which
             // side.
             let block = previous_box as usize;
-            let mean = block_of(&self.coefficients, block)[0].to_f64();
-            out[0] += mean - self.base(predictor, block).coefficient(0);
+            out[0] += self.corners[block][0] - self.base(predictor, block).coefficient(0);
             return;
         }
         if predictor == Predictor::Autoencoder {
@@ -369,7 +374,7 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// A coded block's low coefficients less what a predictor says of them.
     fn corner(&self, block: usize, predictor: Predictor) -> Corner {
-        let mut low = spatial::corner(self.engine, &block_of(&self.coefficients, block)[..]);
+        let mut low = self.corners[block];
         self.base(predictor, block).subtract_from(self.engine, &mut low);
         low
     }
@@ -399,9 +404,6 @@ impl<'a, T: Element> Tile<'a, T> {
     /// Keeps a block for those after it.
     pub(crate) fn keep(&mut self, entry: &Entry, symbols: &Symbols, coefficients: &Block) {
         let block = entry.order.block as usize;
-        if let Some(mixed) = self.mixed.get_mut(block) {
-            *mixed = None;
-        }
         match symbols {
             Symbols::Coded(coded) => {
                 let scale = half_octaves(coded.step_exponent) as f32;
@@ -409,10 +411,7 @@ impl<'a, T: Element> Tile<'a, T> {
                 for (m, n) in magnitudes.iter_mut().zip(&coded.residual) {
                     *m = ((n.unsigned_abs() as f32 * scale).to_bits() >> 16) as u16;
                 }
-                let to = block_of_mut(&mut self.coefficients, block);
-                for (to, &c) in to.iter_mut().zip(coefficients) {
-                    *to = T::from_f64(c);
-                }
+                self.keep_coefficients(block, coefficients);
                 self.states[block] = BlockState {
                     coded: true,
                     predictor: coded.predictor,
@@ -422,11 +421,14 @@ impl<'a, T: Element> Tile<'a, T> {
                 };
             }
             Symbols::Constant(bits) => {
-                self.constant = *bits;
+                self.next_constant = *bits;
                 let value = T::of_bits(*bits).to_f64();
                 let mean = T::from_f64(value * (VALUES as f64).sqrt());
                 if mean.to_f64().is_finite() {
-                    block_of_mut(&mut self.coefficients, block)[0] = mean;
+                    self.corners[block][0] = mean.to_f64();
+                    if !self.coefficients.is_empty() {
+                        block_of_mut(&mut self.coefficients, block)[0] = mean;
+                    }
                 }
                 let step_exponent = self.states[block].step_exponent;
                 self.states[block] = BlockState { step_exponent, ..BlockState::default() };
@@ -468,9 +470,15 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// Keeps coefficients, unless one of them is not finite in the field's type.
     fn keep_finite(&mut self, entry: &Entry, coefficients: &Block) {
-        let kept = coefficients.map(T::from_f64);
-        if kept.iter().all(|c| c.to_f64().is_finite()) {
-            *block_of_mut(&mut self.coefficients, entry.order.block as usize) = kept;
+        if coefficients.iter().all(|&c| T::from_f64(c).to_f64().is_finite()) {
+            self.keep_coefficients(entry.order.block as usize, coefficients);
+        }
+    }
+
+    fn keep_coefficients(&mut self, block: usize, coefficients: &Block) {
+        self.corners[block] = spatial::rounded_corner::<T>(self.engine, coefficients);
+        if !self.coefficients.is_empty() {
+            narrow(self.engine, coefficients, block_of_mut(&mut self.coefficients, block));
         }
     }
 
@@ -488,13 +496,22 @@ impl<'a, T: Element> Tile<'a, T> {
 }
 
 crate::engine::for_engines! {
+    /// Values of the field's type.
+    pub(crate) fn narrow<T: Element>(block: &Block, out: &mut Block<T>) {
+        for (out, &v) in out.iter_mut().zip(block) {
+            *out = T::from_f64(v);
+        }
+    }
+}
+
+crate::engine::for_engines! {
     /// Adds residuals, in steps, to the coefficients of their prediction.
     fn dequantise(coefficients: &mut Block, residual: &[i32], step: f64) {
         for (&n, &place) in residual.iter().zip(&SCAN.place) {
-            if n != 0 {
-                let c = &mut coefficients[usize::from(place)];
-                *c = f64::from(n).mul_add(step, *c);
-            }
+            let c = &mut coefficients[usize::from(place) % VALUES];
+            let moved = f64::from(n).mul_add(step, *c);
+            // A choice, not a branch, which would often be foreseen wrongly.
+            *c = std::hint::select_unpredictable(n != 0, moved, *c);
         }
     }
 }
