@@ -147,13 +147,14 @@ bench: $(if $(FILE),build,examples)
 	(cd $$at && [ -f bssn.h5 ] || { mpirun -n 2 ../examples/bssn/bssn ../../examples/bssn/bench.par output='part.h5 raw 16' && mv part.h5 bssn.h5; })
 	python3 setup/bench_inputs.py $$at
 	echo '== evolved black holes: a single step, on one thread and on all'
-	bench $$at/bssn.h5 --step 128 --threads 1,0 --json $$at/grid.json --png $$at/grid.png --speed-png docs/speed.png
+	rel='--rel 1e-2,1e-3,1e-4,1e-5'
+	bench $$at/bssn.h5 $$rel --step 128 --threads 1,0 --json $$at/grid.json --png $$at/grid.png --speed-png docs/speed.png
 	echo '== series of steps 0.5 M apart, and boxes'
-	series="$$at/bssn.h5 --step 16..128 --repeat 2"
-	bench $$series --layout series,run,boxes --json $$at/series.json --speed-png $$at/series.png
+	series="$$at/bssn.h5 --step 16..128 --repeat 1"
+	bench $$series $$rel --layout series,run,boxes --json $$at/series.json --speed-png $$at/series.png
 	echo '== the series without steps, and with a mixing network'
-	bench $$series --layout series --references none --without previous --without extrapolation --json $$at/intra.json
-	bench $$series --layout series,run --references sz3 --rel 1e-3,1e-4 --model gr-mixture --json $$at/mixture.json
+	bench $$series $$rel --layout series --effort normal --references none --without previous --without extrapolation --json $$at/intra.json
+	bench $$series --rel 1e-3,1e-4 --layout series,run --effort normal --references sz3 --model gr-mixture --json $$at/mixture.json
 	python3 setup/figures.py $$at
 	echo '== math functions'
 	bench $$at/waves.npy $$at/gaussian.npy --json $$at/math.json

@@ -1,5 +1,5 @@
 //! The flags that say what is stored of a field, and with what effort, as settings of the codec: of
-//! `compress` and `hdf5-filter`.
+//! `compress` and `hdf5-filter`; `bench` takes efforts, too.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use swae_codec::config::{Effort, ModeName, Settings};
@@ -34,7 +34,7 @@ pub struct EffortFlag {
 }
 
 /// Efforts by name.
-fn effort() -> impl TypedValueParser<Value = Effort> {
+pub fn effort() -> impl TypedValueParser<Value = Effort> {
     let named = |name: String| Effort::ALL.into_iter().find(|effort| effort.name() == name);
     PossibleValuesParser::new(Effort::ALL.map(Effort::name)).map(move |name| named(name).unwrap_or_default())
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use swae_codec::Element;
 use swae_codec::bound::ValueRange;
+use swae_codec::config::Effort;
 use swae_metrics::quality::psnr;
 
 /// One compressor on one field.
@@ -53,10 +54,10 @@ impl Name {
     /// The name of swae itself.
     pub const OWN: &str = "swae";
 
-    /// This library, in one of its settings.
-    pub fn own(setting: &str) -> Self {
+    /// This library, with an effort.
+    pub fn own(effort: Effort) -> Self {
         let (codec, version) = (Self::OWN.into(), env!("CARGO_PKG_VERSION").into());
-        Self { codec, version, setting: setting.into() }
+        Self { codec, version, setting: effort.name().into() }
     }
 }
 

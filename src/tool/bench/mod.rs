@@ -14,7 +14,6 @@ mod plot;
 mod reference;
 mod run;
 mod sample;
-mod settings;
 mod summary;
 mod table;
 mod timing;
@@ -26,7 +25,6 @@ use measure::{Case, Compressor, Row, Task};
 use own::Own;
 use plan::{Layout, Plan};
 use sample::{AnySample, Sample, blocks};
-use settings::SETTINGS;
 use std::path::Path;
 use swae_codec::Element;
 use swae_metrics::chart::{self, Chart};
@@ -134,7 +132,7 @@ fn compressors<'a, T: Element>(
 ) -> Result<Vec<Box<dyn Compressor<T> + 'a>>> {
     let mut all: Vec<Box<dyn Compressor<T> + 'a>> = Vec::new();
     if layout != Layout::Run {
-        all.extend(SETTINGS.iter().map(|setting| Box::new(Own { setting, layout, plan }) as _));
+        all.extend(plan.arguments.effort.iter().map(|&effort| Box::new(Own { effort, layout, plan }) as _));
     } else if plan.arguments.layout.contains(&Layout::Series) {
         return Ok(all);
     }

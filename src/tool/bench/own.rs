@@ -2,8 +2,8 @@
 
 use super::measure::{Compressor, Name, Task};
 use super::plan::{Layout, Plan};
-use super::settings::Setting;
 use anyhow::Result;
+use swae_codec::config::Effort;
 use swae_codec::decode::decompress_regions_into;
 use swae_codec::encode::compress_bounded;
 use swae_codec::history::History;
@@ -12,8 +12,8 @@ use swae_codec::{Element, FieldView};
 
 /// This library.
 pub struct Own<'a> {
-    /// How it encodes.
-    pub setting: &'a Setting,
+    /// How long it looks for small streams.
+    pub effort: Effort,
     /// What is handed over.
     pub layout: Layout,
     /// Predictors and model.
@@ -22,13 +22,13 @@ pub struct Own<'a> {
 
 impl<T: Element> Compressor<T> for Own<'_> {
     fn name(&self) -> Name {
-        Name::own(self.setting.name)
+        Name::own(self.effort)
     }
 
     fn compress(&self, task: &Task<'_, T>, _: usize) -> Result<Vec<Vec<u8>>> {
         let views = task.parts().map(|part| Ok(FieldView::dense(part, task.count)?));
         let views = views.collect::<Result<Vec<_>>>()?;
-        let settings = |bound| self.plan.bounded(self.setting, bound);
+        let settings = |bound| self.plan.bounded(self.effort, bound);
         if self.layout != Layout::Series {
             return Ok(vec![compress_bounded(&views, &settings(task.bounds[0]), None)?.0]);
         }

@@ -1,7 +1,7 @@
 //! What `swae bench` measures: its flags, and the layouts in which fields are handed over.
 
-use super::settings::Setting;
 use crate::Selection;
+use crate::mode;
 use crate::predictors::PredictorFlags;
 use anyhow::Result;
 use clap::ValueEnum;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use swae_codec::bound::Bound;
+use swae_codec::config::Effort;
 use swae_codec::encode::Bounded;
 use swae_codec::predict::PredictorSet;
 use swae_codec::{Model, Models};
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// How fields are handed over
     #[arg(long, value_enum, value_delimiter = ',', default_value = "grid")]
     pub layout: Vec<Layout>,
+    /// Efforts of swae
+    #[arg(long, value_delimiter = ',', default_value = "fast,normal,best", value_parser = mode::effort())]
+    pub effort: Vec<Effort>,
     /// Reference compressors
     #[arg(
         long,
@@ -100,10 +104,10 @@ impl<'a> Plan<'a> {
         Ok(Self { arguments, predictors: arguments.predictors.set(), model })
     }
 
-    /// How swae encodes within an absolute bound in a setting.
-    pub fn bounded(&self, setting: &Setting, bound: f64) -> Bounded<'_> {
+    /// How swae encodes within an absolute bound.
+    pub fn bounded(&self, effort: Effort, bound: f64) -> Bounded<'_> {
         let (predictors, model) = (self.predictors, self.model.as_deref());
-        (setting.apply)(Bounded { predictors, model, ..Bounded::new(Bound::Absolute(bound)) })
+        Bounded { predictors, model, effort, ..Bounded::new(Bound::Absolute(bound)) }
     }
 
     /// The models that decode it.

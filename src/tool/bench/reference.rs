@@ -94,8 +94,9 @@ impl<T: Element> Compressor<T> for Reference<T> {
         out: &mut [T],
     ) -> Result<()> {
         let (_, shape) = self.call(task);
-        let parts = streams.iter().zip(out.chunks_exact_mut(shape.iter().product()));
-        let decompress = |(stream, out): (&Vec<u8>, _)| self.library.decompress(stream, &shape, threads, out);
-        parts.map(decompress).collect::<Result<(), _>>().map_err(Error::msg)
+        let mut parts = streams.iter().zip(out.chunks_exact_mut(shape.iter().product()));
+        let decompress =
+            |(stream, out): (&Vec<u8>, &mut [T])| self.library.decompress(stream, &shape, threads, out);
+        parts.try_for_each(decompress).map_err(Error::msg)
     }
 }

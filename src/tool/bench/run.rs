@@ -4,9 +4,9 @@
 use super::measure::{Case, Distortion, Name, Row, Task};
 use super::plan::{Layout, Plan};
 use super::sample::Sample;
-use super::settings::{SETTINGS, Setting};
 use super::timing::{Coder, in_turns};
 use anyhow::{Context, Result};
+use swae_codec::config::Effort;
 use swae_codec::history::History;
 use swae_codec::step::{StepField, StepStream, compress_step, decompress_step};
 use swae_codec::stream::Stream;
@@ -19,8 +19,8 @@ use swae_codec::{Element, FieldView};
 pub fn measure<T: Element>(samples: &[Sample<T>], plan: &Plan<'_>, add: &mut impl FnMut(Row)) -> Result<()> {
     for samples in samples.chunk_by(|a, b| (a.count, a.steps()) == (b.count, b.steps())) {
         for &bound in &plan.arguments.rel {
-            let run = |setting| Run { samples, bound, setting, plan };
-            let runs: Vec<_> = SETTINGS.iter().map(run).collect();
+            let run = |&effort| Run { samples, bound, effort, plan };
+            let runs: Vec<_> = plan.arguments.effort.iter().map(run).collect();
             for &threads in &plan.arguments.threads {
                 measure_runs(&runs, threads)?.into_iter().for_each(&mut *add);
             }
@@ -29,7 +29,7 @@ pub fn measure<T: Element>(samples: &[Sample<T>], plan: &Plan<'_>, add: &mut imp
     Ok(())
 }
 
-/// Measures a run in all settings.
+/// Measures a run with all efforts.
 fn measure_runs<T: Element>(runs: &[Run<'_, T>], threads: usize) -> Result<Vec<Row>> {
     let Some(Run { samples, bound, plan, .. }) = runs.first() else { return Ok(Vec::new()) };
     let raw = samples.iter().map(|sample| size_of_val(&sample.values[..])).sum();
@@ -41,7 +41,7 @@ fn measure_runs<T: Element>(runs: &[Run<'_, T>], threads: usize) -> Result<Vec<R
         let (results, cost) = timed?;
         let row = |(sample, result): (&Sample<T>, Distortion)| {
             let case = Case { field: sample.name.clone(), layout: Layout::Run, bound: *bound, threads };
-            Row { case, name: Name::own(run.setting.name), result, speed: cost.of(raw) }
+            Row { case, name: Name::own(run.effort), result, speed: cost.of(raw) }
         };
         rows.extend(samples.iter().zip(results).map(row));
     }
@@ -52,7 +52,7 @@ fn measure_runs<T: Element>(runs: &[Run<'_, T>], threads: usize) -> Result<Vec<R
 struct Run<'a, T> {
     samples: &'a [Sample<T>],
     bound: f64,
-    setting: &'a Setting,
+    effort: Effort,
     plan: &'a Plan<'a>,
 }
 
@@ -89,7 +89,7 @@ impl<T: Element> Coder for Run<'_, T> {
             let fields = fields.map(|((sample, views), history)| StepField {
                 name: &sample.name,
                 views,
-                settings: self.plan.bounded(self.setting, sample.widths[t] * self.bound),
+                settings: self.plan.bounded(self.effort, sample.widths[t] * self.bound),
                 history,
             });
             let encoded = compress_step(fields.collect());

@@ -1,7 +1,7 @@
 //! What compressing and decompressing take: time and memory, of several compressors in turns.
 
 use crate::memory::peak_of;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rayon::ThreadPool;
 use serde::Serialize;
 
@@ -57,9 +57,10 @@ impl Cost {
 }
 
 /// Times coders on so many threads, the best of so many rounds. In a round each has its turn, so what
-/// else the machine does slows all of them alike; on one thread CPU time counts. A turn begins with a
-/// run that is not timed: what the one before left of memory and caches helps nobody. Values are
-/// decompressed into memory that is in use already. `judge` is given what came of the first round.
+/// else the machine does slows all of them alike; on one thread CPU time counts. Who is quick runs
+/// twice in a turn, and the second run counts: what the coder before left of memory and caches would
+/// matter to it. Values are decompressed into memory that is in use already. `judge` is given what
+/// came of the first round.
 ///
 /// # Errors
 /// Where there can be no such threads; of each coder, its error.
@@ -72,10 +73,8 @@ pub fn in_turns<C: Coder, J>(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let clock = if threads == 1 { Clock::Cpu } else { Clock::Wall };
     let first = |coder: &C| {
-        let peak = peak_of(|| pool.install(|| coder.compress().map(drop)))?;
         let mut out = vec![C::Value::default(); coder.values()];
-        let (streams, mut cost) = turn(&pool, clock, coder, &mut out)?;
-        cost.peak = peak;
+        let (streams, cost) = turn(&pool, clock, coder, &mut out)?;
         Ok((judge(coder, &streams, &out)?, cost))
     };
     let mut all: Vec<Result<(J, Cost)>> = coders.iter().map(first).collect();
@@ -91,22 +90,38 @@ pub fn in_turns<C: Coder, J>(
     Ok(all)
 }
 
+/// Seconds that a quick coder takes to compress, at most.
+const QUICK: f64 = 0.5;
+
 fn turn<C: Coder>(
     pool: &ThreadPool,
     clock: Clock,
     coder: &C,
     out: &mut [C::Value],
 ) -> Result<(C::Streams, Cost)> {
-    let mut run = || {
+    let compress = || -> Result<_> {
         let start = clock.seconds();
         let streams = pool.install(|| coder.compress())?;
-        let compressed = clock.seconds();
-        pool.install(|| coder.decompress(&streams, out))?;
-        let decompressed = clock.seconds();
-        let cost = Cost { compress: compressed - start, decompress: decompressed - compressed, peak: 0 };
-        Ok((streams, cost))
+        Ok((streams, clock.seconds() - start))
     };
-    run().and_then(|_| run())
+    let mut decompress = |streams: &C::Streams| -> Result<_> {
+        let start = clock.seconds();
+        pool.install(|| coder.decompress(streams, out))?;
+        Ok(clock.seconds() - start)
+    };
+    let mut first = None;
+    let peak = peak_of(|| {
+        first = Some(compress()?);
+        Ok(())
+    })?;
+    let (mut streams, mut seconds) = first.context("nothing was compressed")?;
+    let mut back = decompress(&streams)?;
+    if seconds < QUICK {
+        // It has what the first run left of memory.
+        (streams, seconds) = compress()?;
+        back = decompress(&streams)?;
+    }
+    Ok((streams, Cost { compress: seconds, decompress: back, peak }))
 }
 
 /// What time is told by.
