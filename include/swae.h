@@ -420,7 +420,7 @@ swae_status swae_put(swae_session *session, const swae_field *field);
 
 /// @brief Puts a field on many boxes at once. Not collective.
 ///
-/// Boxes of one call share a stream and its adaptive model, which small boxes need. As long as the
+/// Boxes of one call share a stream and what it learns of them, which small boxes need. As long as the
 /// boxes stay the same from step to step, they are also predicted from the previous step. Errors as
 /// in swae_put.
 ///

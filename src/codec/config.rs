@@ -70,7 +70,7 @@ pub enum Effort {
     /// The best candidates are tried, with several steps each, and the result is refined.
     #[default]
     Normal = 0,
-    /// All candidates are tried, and the result is refined for longer.
+    /// All candidates that come near the best are tried, and the result is refined for longer.
     Best = 2,
 }
 

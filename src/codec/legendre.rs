@@ -91,11 +91,17 @@ pub(crate) fn inverse<F: Real>(engine: Engine, coefficients: &Block<F>, out: &mu
     to_values(engine, F::basis(), coefficients, out);
 }
 
+// Closures that are called where they stand become part of their function. One given to `from_fn` or
+// `map` would be compiled for no engine.
+
 /// Eight rows, so many rows from one to the next.
+///
+/// # Safety
+/// That of [`Vector::load`].
 #[inline(always)]
-fn load<V: Vector>(rows: &[Row<V::Real>], first: usize, step: usize) -> [V; EDGE] {
-    // Written out: a closure given to `from_fn` would be compiled for no engine.
-    let row = |i: usize| V::load(&rows[first + i * step]);
+unsafe fn load<V: Vector>(rows: &[Row<V::Real>], first: usize, step: usize) -> [V; EDGE] {
+    // SAFETY: the caller's.
+    let row = |i: usize| unsafe { V::load(&rows[first + i * step]) };
     [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)]
 }
 
@@ -103,10 +109,11 @@ fn load<V: Vector>(rows: &[Row<V::Real>], first: usize, step: usize) -> [V; EDGE
 #[inline(always)]
 fn sum<V: Vector>(weights: [V::Real; EDGE / 2], rows: [V; EDGE / 2]) -> V {
     let [w0, w1, w2, w3] = weights;
-    let sum = V::splat(w0).times(rows[0]);
-    let sum = V::splat(w1).fused(rows[1], sum);
-    let sum = V::splat(w2).fused(rows[2], sum);
-    V::splat(w3).fused(rows[3], sum)
+    let [a, b, c, d] = rows;
+    let sum = a.all(w0).times(a);
+    let sum = b.all(w1).fused(b, sum);
+    let sum = c.all(w2).fused(c, sum);
+    d.all(w3).fused(d, sum)
 }
 
 #[inline(always)]
@@ -144,26 +151,29 @@ fn points<V: Vector<Real: Copy>>(half: &Half<V::Real>, c: [V; EDGE]) -> [V; EDGE
 
 for_vectors! {
     fn to_coefficients<F: Real, V>(basis: &Basis<F>, block: &Block<F>, out: &mut Block<F>) {
+        // SAFETY: `for_vectors!` takes registers that the engine has.
+        let load = |rows: &[Row<F>], first, step| unsafe { load::<V>(rows, first, step) };
         let (from, _) = block.as_chunks();
         let (rows, _) = out.as_chunks_mut();
         for y in 0..EDGE {
-            let made = coefficients(&basis.half, load::<V>(from, y, EDGE));
+            let made = coefficients(&basis.half, load(from, y, EDGE));
             for (z, row) in made.into_iter().enumerate() {
                 row.store(&mut rows[z * EDGE + y]);
             }
         }
         for z in 0..EDGE {
-            let made = coefficients(&basis.half, load::<V>(rows, z * EDGE, 1));
+            let made = coefficients(&basis.half, load(rows, z * EDGE, 1));
             for (y, row) in made.into_iter().enumerate() {
                 row.store(&mut rows[z * EDGE + y]);
             }
         }
-        let signs = V::load(&basis.signs);
+        // SAFETY: as above.
+        let row = |row: &Row<F>| unsafe { V::load(row) };
         let [d0, d1, d2, d3] = &basis.degrees;
-        let (d0, d1, d2, d3) = (V::load(d0), V::load(d1), V::load(d2), V::load(d3));
+        let (d0, d1, d2, d3, signs) = (row(d0), row(d1), row(d2), row(d3), row(&basis.signs));
         for row in rows {
             // Lanes are degrees; a factor of ±1 rounds nothing.
-            let folded = |i: usize| signs.fused(V::splat(row[EDGE - 1 - i]), V::splat(row[i]));
+            let folded = |i: usize| signs.fused(signs.all(row[EDGE - 1 - i]), signs.all(row[i]));
             let sum = d0.times(folded(0));
             let sum = d1.fused(folded(1), sum);
             let sum = d2.fused(folded(2), sum);
@@ -174,24 +184,26 @@ for_vectors! {
 
 for_vectors! {
     fn to_values<F: Real, V>(basis: &Basis<F>, coefficients: &Block<F>, out: &mut Block<F>) {
+        // SAFETY: `for_vectors!` takes registers that the engine has.
+        let load = |rows: &[Row<F>], first, step| unsafe { load::<V>(rows, first, step) };
         let (from, _) = coefficients.as_chunks();
         let (rows, _) = out.as_chunks_mut();
         for y in 0..EDGE {
-            let made = points(&basis.half, load::<V>(from, y, EDGE));
+            let made = points(&basis.half, load(from, y, EDGE));
             for (z, row) in made.into_iter().enumerate() {
                 row.store(&mut rows[z * EDGE + y]);
             }
         }
         for z in 0..EDGE {
-            let made = points(&basis.half, load::<V>(rows, z * EDGE, 1));
+            let made = points(&basis.half, load(rows, z * EDGE, 1));
             for (y, row) in made.into_iter().enumerate() {
                 row.store(&mut rows[z * EDGE + y]);
             }
         }
-        let p = load::<V>(&basis.points, 0, 1);
+        let p = load(&basis.points, 0, 1);
         for row in rows {
             // Lanes are points: those of odd degrees have their sign in the basis.
-            let at = |degree: usize| V::splat(row[degree]);
+            let at = |degree: usize| p[degree].all(row[degree]);
             let (even, odd) = (at(0).times(p[0]), at(1).times(p[1]));
             let (even, odd) = (at(2).fused(p[2], even), at(3).fused(p[3], odd));
             let (even, odd) = (at(4).fused(p[4], even), at(5).fused(p[5], odd));

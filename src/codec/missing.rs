@@ -41,7 +41,7 @@ impl Census {
             census
         };
         let slabs = |view| (0..FieldView::count(view)[2]).step_by(EDGE).map(move |first| (view, first));
-        let slabs: Vec<_> = views.iter().flat_map(slabs).collect();
+        let slabs: Vec<_> = views.iter().filter(|view| !view.is_empty()).flat_map(slabs).collect();
         threads::map(slabs, slab).into_iter().fold(Self::default(), Self::union)
     }
 

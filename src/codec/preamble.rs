@@ -1,4 +1,4 @@
-//! The preamble: what the payload of a bounded stream begins with.
+//! The preamble: what the head of a bounded stream says of its mode.
 
 use crate::bound::Tolerance;
 use crate::engine::Engine;
@@ -45,7 +45,7 @@ pub(crate) fn with_quantum(tolerance: Tolerance, largest: f64) -> (Tolerance, f6
     }
 }
 
-/// What a payload begins with.
+/// What the head of a stream says of bounded mode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preamble {
     /// The bound that was kept.

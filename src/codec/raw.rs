@@ -17,7 +17,7 @@ pub(crate) fn encode<T: Element>(views: &[FieldView<'_, T>]) -> Result<Vec<Vec<u
     let tile = |pieces: &Vec<Piece>| {
         let mut bytes = memory::with_capacity(size::<T>(pieces))?;
         let parts = pieces.iter().map(|piece| views[piece.of].part(piece.start, piece.count));
-        parts.for_each(|part| part.values().for_each(|v| v.write_le(&mut bytes)));
+        parts.for_each(|part| part.for_rows(|row| row.iter().for_each(|v| v.write_le(&mut bytes))));
         Ok(bytes)
     };
     threads::call(tiles.len(), || threads::map(&tiles, tile)).into_iter().collect()

@@ -1,5 +1,5 @@
-//! What training takes from the encoder: samples for a mixing network, and the tables that tiles
-//! end with.
+//! What training takes from the encoder: samples for a mixing network, and the symbols that initial
+//! tables are made of.
 //!
 //! Behind the feature `training`; nothing here is in the way of a field.
 
@@ -108,7 +108,7 @@ impl<T: Element> Observer<T> for TableFit {
 }
 
 impl TableFit {
-    /// Encodes boxes, and counts what their tiles end with.
+    /// Encodes boxes, and counts their symbols.
     ///
     /// # Errors
     /// Those of [`compress_bounded`](crate::encode::compress_bounded).

@@ -10,12 +10,18 @@ use crate::blocks::EDGE;
 pub(crate) type Row<F> = [F; EDGE];
 
 /// A row in registers. Every operation rounds once, whatever the registers.
+///
+/// That there is a row shows that the processor has its instructions.
 pub(crate) trait Vector: Copy {
     type Real;
-    /// All the same.
-    fn splat(value: Self::Real) -> Self;
-    fn load(row: &Row<Self::Real>) -> Self;
+    /// The numbers of a row.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this type.
+    unsafe fn load(row: &Row<Self::Real>) -> Self;
     fn store(self, row: &mut Row<Self::Real>);
+    /// A row of one number, in registers as this one.
+    fn all(self, value: Self::Real) -> Self;
     /// `self + other`.
     fn plus(self, other: Self) -> Self;
     /// `self − other`.
@@ -41,18 +47,18 @@ macro_rules! scalar {
             type Real = $real;
 
             #[inline(always)]
-            fn splat(value: $real) -> Self {
-                [value; EDGE]
-            }
-
-            #[inline(always)]
-            fn load(row: &Row<$real>) -> Self {
+            unsafe fn load(row: &Row<$real>) -> Self {
                 *row
             }
 
             #[inline(always)]
             fn store(self, row: &mut Row<$real>) {
                 *row = self;
+            }
+
+            #[inline(always)]
+            fn all(self, value: $real) -> Self {
+                [value; EDGE]
             }
 
             #[inline(always)]
@@ -83,17 +89,17 @@ scalar!(f64);
 impl VectorReal for f32 {
     type Scalar = Row<f32>;
     #[cfg(target_arch = "x86_64")]
-    type Avx2 = std::arch::x86_64::__m256;
+    type Avx2 = x86::Singles;
     #[cfg(target_arch = "x86_64")]
-    type Avx512 = std::arch::x86_64::__m256;
+    type Avx512 = x86::Singles;
 }
 
 impl VectorReal for f64 {
     type Scalar = Row<f64>;
     #[cfg(target_arch = "x86_64")]
-    type Avx2 = x86::Pair;
+    type Avx2 = x86::HalvesOfDoubles;
     #[cfg(target_arch = "x86_64")]
-    type Avx512 = std::arch::x86_64::__m512d;
+    type Avx512 = x86::Doubles;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -102,53 +108,59 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! registers {
-        ($vector:ty, $real:ty, $($operation:ident),*) => {
-            registers!(@ $vector, $real, $($operation)*);
+        ($(#[$meta:meta])* $name:ident, $register:ty, $real:ty, $($operation:ident),*) => {
+            $(#[$meta])*
+            #[derive(Clone, Copy)]
+            pub(crate) struct $name($register);
+
+            registers!(@ $name, $real, $($operation)*);
         };
-        (@ $vector:ty, $real:ty, $set:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $fma:ident) => {
-            // SAFETY, of all: `for_vectors!` alone uses these types, in functions of an engine that has their
-            // instructions. A row has as many numbers as are loaded and stored, at any address.
-            impl Vector for $vector {
+        (@ $name:ident, $real:ty, $set:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $fma:ident) => {
+            // SAFETY, of all: there is a row, so the processor has the instructions. A row in memory has as many
+            // numbers as are loaded and stored, at any address.
+            impl Vector for $name {
                 type Real = $real;
 
                 #[inline(always)]
-                fn splat(value: $real) -> Self {
-                    unsafe { $set(value) }
-                }
-
-                #[inline(always)]
-                fn load(row: &Row<$real>) -> Self {
-                    unsafe { $load(row.as_ptr()) }
+                unsafe fn load(row: &Row<$real>) -> Self {
+                    Self(unsafe { $load(row.as_ptr()) })
                 }
 
                 #[inline(always)]
                 fn store(self, row: &mut Row<$real>) {
-                    unsafe { $store(row.as_mut_ptr(), self) }
+                    unsafe { $store(row.as_mut_ptr(), self.0) }
+                }
+
+                #[inline(always)]
+                fn all(self, value: $real) -> Self {
+                    Self(unsafe { $set(value) })
                 }
 
                 #[inline(always)]
                 fn plus(self, other: Self) -> Self {
-                    unsafe { $add(self, other) }
+                    Self(unsafe { $add(self.0, other.0) })
                 }
 
                 #[inline(always)]
                 fn minus(self, other: Self) -> Self {
-                    unsafe { $sub(self, other) }
+                    Self(unsafe { $sub(self.0, other.0) })
                 }
 
                 #[inline(always)]
                 fn times(self, other: Self) -> Self {
-                    unsafe { $mul(self, other) }
+                    Self(unsafe { $mul(self.0, other.0) })
                 }
 
                 #[inline(always)]
                 fn fused(self, factor: Self, sum: Self) -> Self {
-                    unsafe { $fma(self, factor, sum) }
+                    Self(unsafe { $fma(self.0, factor.0, sum.0) })
                 }
             }
         };
     }
     registers!(
+        /// A row of doubles in a register of AVX-512.
+        Doubles,
         __m512d,
         f64,
         _mm512_set1_pd,
@@ -160,6 +172,8 @@ mod x86 {
         _mm512_fmadd_pd
     );
     registers!(
+        /// A row of singles in a register of AVX.
+        Singles,
         __m256,
         f32,
         _mm256_set1_ps,
@@ -173,12 +187,12 @@ mod x86 {
 
     /// A row of doubles in two registers of AVX2.
     #[derive(Clone, Copy)]
-    pub(crate) struct Pair(Half, Half);
+    pub(crate) struct HalvesOfDoubles(Half, Half);
 
     /// Four doubles.
     type Half = __m256d;
 
-    impl Pair {
+    impl HalvesOfDoubles {
         #[inline(always)]
         fn each(self, other: Self, operation: impl Fn(Half, Half) -> Half) -> Self {
             Self(operation(self.0, other.0), operation(self.1, other.1))
@@ -186,17 +200,17 @@ mod x86 {
     }
 
     // SAFETY, of all: as above.
-    impl Vector for Pair {
+    impl Vector for HalvesOfDoubles {
         type Real = f64;
 
         #[inline(always)]
-        fn splat(value: f64) -> Self {
+        fn all(self, value: f64) -> Self {
             let half = unsafe { _mm256_set1_pd(value) };
             Self(half, half)
         }
 
         #[inline(always)]
-        fn load(row: &Row<f64>) -> Self {
+        unsafe fn load(row: &Row<f64>) -> Self {
             unsafe { Self(_mm256_loadu_pd(row[..4].as_ptr()), _mm256_loadu_pd(row[4..].as_ptr())) }
         }
 

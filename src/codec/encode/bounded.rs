@@ -432,6 +432,7 @@ fn masks<T: Element>(
 /// Whether all values of all boxes that are not missing are the same.
 fn is_constant<T: Element>(views: &[FieldView<'_, T>], missing: Option<(u64, usize)>) -> bool {
     let is_missing = |v: &T| missing.is_some_and(|(bits, _)| v.bits() == bits);
-    let mut values = views.iter().flat_map(|v| v.values()).filter(|v| !is_missing(v));
+    let with_values = views.iter().filter(|view| !view.is_empty());
+    let mut values = with_values.flat_map(|v| v.values()).filter(|v| !is_missing(v));
     values.next().is_some_and(|first| values.all(|v| v.same_bits(first)))
 }

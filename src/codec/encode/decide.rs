@@ -147,7 +147,10 @@ impl<T: Element> BlockEncoder<'_, T> {
         if let Some(Verified { mut symbols, unpredictable, errors, cost: estimate, saved, .. }) = verified {
             let clear = estimate < 0.5 * raw && !constant && unpredictable == 0;
             let bits = if clear { 0.0 } else { self.bits(tables, &mut symbols) };
-            if bits < cost && storable::<T>(tile.engine, &workspace.quantised.coefficients) {
+            if bits < cost
+                && symbols.are_possible()
+                && storable::<T>(tile.engine, &workspace.quantised.coefficients)
+            {
                 cost = bits;
                 best = Some(Decision { symbols, errors, saved });
             }

@@ -122,9 +122,10 @@ impl<T: Element> BlockEncoder<'_, T> {
     /// How most neighbours are predicted, where none of them has a residual.
     fn expected(&self) -> Option<Candidate> {
         let Self { context, source, .. } = self;
+        let absolute = matches!(self.tile.frame.tolerance, Tolerance::Absolute(_));
         let possible = context.degrees == 0 && context.spatial && context.predictors.has(context.predictor);
         let expected = Candidate::new(context.predictor, context.mostly_spatial);
-        (possible && source.whole).then_some(expected)
+        (possible && absolute && source.whole && !source.special).then_some(expected)
     }
 
     /// Takes the prediction alone, and counts the values that then miss the bound; all where that is

@@ -28,8 +28,9 @@ static ESTIMATES: Computed<Estimates> = Computed::new(|| Estimates {
 });
 /// So many values that miss never pay.
 const MANY: usize = 96;
-/// Residuals of so many steps cannot be coded.
-const LARGEST: f32 = (1u32 << RESIDUAL_BITS) as f32;
+/// Residuals of so many steps are not tried: those that cannot be coded, and, as trials round, those
+/// that are nearly so large.
+const LARGEST: f32 = ((1u32 << RESIDUAL_BITS) - 64) as f32;
 /// Bits of a residual that is not 0, …
 pub(super) const NONZERO: f32 = 2.54;
 /// … and of each octave that it is larger.
@@ -285,5 +286,24 @@ crate::engine::for_engines! {
             }
         }
         degrees.into_iter().max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_residual_that_is_too_long_to_be_coded_is_never_tried() {
+        let mut residual = Residual::empty();
+        let mut errors = TrialErrors::empty();
+        for step_exponent in -6..=30 {
+            for n in [0.0, 1.0, 6.0, 1e9] {
+                let steps = f64::from(1u32 << RESIDUAL_BITS) + n;
+                residual.residual[0] = (steps * half_octaves(step_exponent)) as f32;
+                let trial = QuantisationTrial::new(Engine::SCALAR, &residual, step_exponent, &mut errors);
+                assert!(trial.cost.is_infinite(), "{n} at {step_exponent}");
+            }
+        }
     }
 }

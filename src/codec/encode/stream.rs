@@ -83,7 +83,7 @@ pub fn compress_box<T: Element>(view: &FieldView<'_, T>, method: Method<'_>) -> 
 }
 
 /// Encodes many boxes of one field into one stream: small ones, as octrees and AMR hierarchies have
-/// them, share adaptive models and an overhead of a few bytes.
+/// them, share frequencies and an overhead of a few bytes.
 ///
 /// # Errors
 /// Those of [`compress_box`]; [`Error::Shape`] for more than one box in latent mode.

@@ -29,6 +29,6 @@ pub(crate) fn start() -> Tables {
         }
         (row, *weight)
     };
-    let (rows, weights) = TABLE.chunks_exact(ROW).map(row).unzip();
-    Tables::new(rows, weights)
+    let (rows, weights): (Vec<_>, _) = TABLE.chunks_exact(ROW).map(row).unzip();
+    Tables::new(&rows, weights)
 }

@@ -2,9 +2,9 @@
 //! 2014): symbols of 16 values, in rows of frequencies that are fixed while a batch of blocks is
 //! coded, and bits that are as likely 0 as 1 beside them.
 //!
-//! Sixteen lanes have a state each, so that one symbol need not wait for the one before: a processor
-//! decodes several at once, a warp of a GPU a lane in each thread. All lanes share one sequence of
-//! 16-bit words, which they take in the order of their symbols.
+//! Sixteen lanes have a state each (in short tiles they share fewer), so that one symbol need not wait
+//! for the one before: a processor decodes several at once, a warp of a GPU a lane in each thread. All
+//! lanes share one sequence of 16-bit words, which they take in the order of their symbols.
 //!
 //! One piece of code describes a symbol for writer, reader and meter alike ([`SymbolCoder`]), so what
 //! is read is what was written by construction. A damaged stream may say any number: arithmetic on

@@ -33,6 +33,14 @@ pub(crate) enum Symbols {
     Raw(Vec<u64>),
 }
 
+impl Symbols {
+    /// Whether they can be coded: residuals have a largest magnitude.
+    pub(crate) fn are_possible(&self) -> bool {
+        let Self::Coded(coded) = self else { return true };
+        coded.residual.iter().all(|n| n.unsigned_abs() < 1 << RESIDUAL_BITS)
+    }
+}
+
 /// A block that is predicted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Coded {
@@ -194,15 +202,20 @@ fn level(magnitude: f32) -> u32 {
     (magnitude.to_bits() >> 23).saturating_sub(121)
 }
 
-/// What stands behind the predictors among the kinds of a block.
+/// What stands behind the first predictors among the kinds of a block.
 const CONSTANT_AGAIN: usize = 12;
 const CONSTANT: usize = 13;
 const RAW: usize = 14;
+/// A predictor that has no kind of its own: its number follows.
+const OTHER_PREDICTOR: usize = 15;
+
+const _: () = assert!(Predictor::ALL.len() <= PREDICTORS);
 
 /// The kind of a block that a predictor predicts.
 #[inline(always)]
 fn coded_kind(predictor: Predictor, spatial: bool) -> usize {
-    (predictor as usize).wrapping_mul(2).wrapping_add(usize::from(spatial))
+    let kind = (predictor as usize).wrapping_mul(2).wrapping_add(usize::from(spatial));
+    if kind < CONSTANT_AGAIN { kind } else { OTHER_PREDICTOR }
 }
 
 /// The row of a block's kind.
@@ -298,8 +311,16 @@ fn header<C: SymbolCoder>(
         Symbols::Constant(_) => CONSTANT,
         Symbols::Raw(_) => RAW,
     };
-    let kind = c.symbol(lane, tables, kind_row(context), kind);
-    if kind < CONSTANT_AGAIN {
+    let mut kind = c.symbol(lane, tables, kind_row(context), kind);
+    let is_coded = kind < CONSTANT_AGAIN || kind == OTHER_PREDICTOR;
+    if is_coded {
+        if kind == OTHER_PREDICTOR {
+            let number = match symbols {
+                Symbols::Coded(coded) => (coded.predictor as u32).wrapping_mul(2) | u32::from(coded.spatial),
+                _ => 0,
+            };
+            kind = c.raw(lane, number, 4) as usize;
+        }
         if C::READS {
             let named = Predictor::ALL.get(kind / 2).copied().filter(|p| context.predictors.has(*p));
             let predictor = named.or_else(|| context.predictors.iter().next()).unwrap_or_default();

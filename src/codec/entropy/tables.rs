@@ -20,13 +20,16 @@ pub(crate) struct Row {
     pub(crate) sizes: [u16; SYMBOLS],
 }
 
+/// Room for rows: their number is checked once, not at every symbol.
+const ROOM: usize = 512;
+
 /// The rows of a tile.
 #[derive(Clone)]
 pub(crate) struct Tables {
-    rows: Vec<Row>,
+    rows: Box<[Row; ROOM]>,
     /// Symbols of this batch.
-    counts: Vec<[u16; SYMBOLS]>,
-    /// How many symbols each row stands for.
+    counts: Box<[[u16; SYMBOLS]; ROOM]>,
+    /// How many symbols each row stands for; a weight for each row that there is.
     weights: Vec<u16>,
 }
 
@@ -35,37 +38,42 @@ const MEMORY: u32 = 1000;
 
 impl Tables {
     /// Of rows, and of how many symbols each of them stands for.
-    pub(crate) fn new(rows: Vec<Row>, weights: Vec<u16>) -> Self {
-        Self { counts: vec![[0; SYMBOLS]; rows.len()], rows, weights }
+    ///
+    /// # Panics
+    /// Where there are more than there is room for.
+    pub(crate) fn new(rows: &[Row], weights: Vec<u16>) -> Self {
+        let mut all = Box::new([Row { starts: [0; SYMBOLS], sizes: [1; SYMBOLS] }; ROOM]);
+        all[..rows.len()].copy_from_slice(rows);
+        Self { rows: all, counts: Box::new([[0; SYMBOLS]; ROOM]), weights }
     }
 
     /// Where a symbol begins, and its frequency.
     #[inline(always)]
     pub(crate) fn part(&self, row: usize, symbol: usize) -> (u16, u16) {
-        let row = &self.rows[row];
+        let row = &self.rows[row % ROOM];
         (row.starts[symbol % SYMBOLS], row.sizes[symbol % SYMBOLS])
     }
 
     /// The symbol that a place below [`TOTAL`] belongs to.
     #[inline(always)]
     pub(crate) fn find(&self, row: usize, slot: u16) -> usize {
-        find(&self.rows[row].starts, slot)
+        find(&self.rows[row % ROOM].starts, slot)
     }
 
     #[inline(always)]
     pub(crate) fn count(&mut self, row: usize, symbol: usize) {
-        let count = &mut self.counts[row][symbol % SYMBOLS];
+        let count = &mut self.counts[row % ROOM][symbol % SYMBOLS];
         *count = count.wrapping_add(1);
     }
 
     /// Learns what was counted since the last time.
     pub(crate) fn learn(&mut self, engine: Engine) {
-        learn(engine, &mut self.rows, &mut self.counts, &mut self.weights);
+        learn(engine, &mut self.rows[..], &mut self.counts[..], &mut self.weights);
     }
 
     #[cfg(feature = "training")]
     pub(crate) fn counts(&self) -> &[[u16; SYMBOLS]] {
-        &self.counts
+        &self.counts[..self.weights.len()]
     }
 }
 
@@ -98,12 +106,12 @@ for_engines! {
     /// Moves each row towards the frequencies that were counted, the less the more it stands for.
     fn learn(rows: &mut [Row], counts: &mut [[u16; SYMBOLS]], weights: &mut [u16]) {
         for ((row, counts), weight) in rows.iter_mut().zip(counts).zip(weights) {
+            if *counts == [0; SYMBOLS] {
+                continue;
+            }
             let mut counted = 0u32;
             for n in counts.iter() {
                 counted = counted.wrapping_add(u32::from(*n));
-            }
-            if counted == 0 {
-                continue;
             }
             let weighed = u32::from(*weight).wrapping_add(counted);
             // In units of 2⁻¹⁶.

@@ -1,4 +1,4 @@
-//! Fits the adaptive models that every tile begins with: `fit_initial_tables OUT FIELD.STEP.npy…`
+//! Fits the frequencies that every tile begins with: `fit_initial_tables OUT FIELD.STEP.npy…`
 //!
 //! Files of one field, float64, are taken in the order of their names as the steps of a series;
 //! each is also coded alone, and cut into boxes of 8³ along a Morton curve, all at five bounds.
