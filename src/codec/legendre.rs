@@ -9,7 +9,7 @@
 
 use crate::blocks::{Block, EDGE, VALUES};
 use crate::computed::Computed;
-use crate::engine::Engine;
+use crate::engine::{Engine, for_engines};
 use crate::vector::{Row, Vector, VectorReal, for_vectors};
 use std::array::from_fn;
 
@@ -62,17 +62,28 @@ fn basis<F: Real>(cast: impl Fn(f64) -> F) -> Basis<F> {
 /// The numbers that blocks are of: doubles, and, where an encoder tries something, singles.
 pub(crate) trait Real: VectorReal + 'static {
     fn basis() -> &'static Basis<Self>;
+    /// Whether a block is low; no where that is not worth finding out.
+    fn is_low(engine: Engine, coefficients: &Block<Self>) -> bool;
 }
 
 impl Real for f64 {
     fn basis() -> &'static Basis<Self> {
         &DOUBLE
     }
+
+    fn is_low(engine: Engine, coefficients: &Block) -> bool {
+        is_low(engine, coefficients)
+    }
 }
 
 impl Real for f32 {
     fn basis() -> &'static Basis<Self> {
         &SINGLE
+    }
+
+    /// What an encoder tries are errors, which are of all degrees.
+    fn is_low(_: Engine, _: &Block<Self>) -> bool {
+        false
     }
 }
 
@@ -86,9 +97,31 @@ pub(crate) fn forward<F: Real>(engine: Engine, block: &Block<F>, out: &mut Block
 /// Values of a block, in the canonical arithmetic: along z, then y, then x, the sum of the even
 /// degrees and that of the odd ones each start as their first product and go on with fused
 /// multiply-adds in ascending degree; the first four points are their sums, the last four, from the
-/// end, their differences.
+/// end, their differences. Where all coefficients of a degree above 3 along any axis are +0, sums end
+/// with degree 3: most blocks of a smooth field are such.
 pub(crate) fn inverse<F: Real>(engine: Engine, coefficients: &Block<F>, out: &mut Block<F>) {
-    to_values(engine, F::basis(), coefficients, out);
+    if F::is_low(engine, coefficients) {
+        low_to_values(engine, F::basis(), coefficients, out);
+    } else {
+        to_values(engine, F::basis(), coefficients, out);
+    }
+}
+
+/// Degrees along an axis that a low block has.
+const LOW: usize = 4;
+
+for_engines! {
+    /// Whether all coefficients of a degree of 4 or more along any axis are +0.
+    fn is_low(coefficients: &Block) -> bool {
+        let mut bits = [0u64; EDGE];
+        for row in 0..EDGE * EDGE {
+            let is_beyond = row / EDGE >= LOW || row % EDGE >= LOW;
+            for x in if is_beyond { 0 } else { LOW }..EDGE {
+                bits[x] |= coefficients[row * EDGE + x].to_bits();
+            }
+        }
+        bits == [0; EDGE]
+    }
 }
 
 // Closures that are called where they stand become part of their function. One given to `from_fn` or
@@ -213,6 +246,55 @@ for_vectors! {
     }
 }
 
+/// `points` of low degrees.
+#[inline(always)]
+fn low_points<V: Vector<Real: Copy>>(half: &Half<V::Real>, c: [V; LOW]) -> [V; EDGE] {
+    let [c0, c1, c2, c3] = c;
+    let e = |i: usize| c2.all(half[2][i]).fused(c2, c0.all(half[0][i]).times(c0));
+    let o = |i: usize| c3.all(half[3][i]).fused(c3, c1.all(half[1][i]).times(c1));
+    let (e, o) = ([e(0), e(1), e(2), e(3)], [o(0), o(1), o(2), o(3)]);
+    [
+        e[0].plus(o[0]),
+        e[1].plus(o[1]),
+        e[2].plus(o[2]),
+        e[3].plus(o[3]),
+        e[3].minus(o[3]),
+        e[2].minus(o[2]),
+        e[1].minus(o[1]),
+        e[0].minus(o[0]),
+    ]
+}
+
+for_vectors! {
+    fn low_to_values<F: Real, V>(basis: &Basis<F>, coefficients: &Block<F>, out: &mut Block<F>) {
+        // SAFETY: `for_vectors!` takes registers that the engine has.
+        let load = |row: &Row<F>| unsafe { V::load(row) };
+        let (from, _) = coefficients.as_chunks();
+        let (rows, _) = out.as_chunks_mut();
+        for y in 0..LOW {
+            let row = |z: usize| load(&from[z * EDGE + y]);
+            let made = low_points(&basis.half, [row(0), row(1), row(2), row(3)]);
+            for (z, row) in made.into_iter().enumerate() {
+                row.store(&mut rows[z * EDGE + y]);
+            }
+        }
+        for z in 0..EDGE {
+            let row = |y: usize| load(&rows[z * EDGE + y]);
+            let made = low_points(&basis.half, [row(0), row(1), row(2), row(3)]);
+            for (y, row) in made.into_iter().enumerate() {
+                row.store(&mut rows[z * EDGE + y]);
+            }
+        }
+        let [p0, p1, p2, p3, ..] = &basis.points;
+        let (p0, p1, p2, p3) = (load(p0), load(p1), load(p2), load(p3));
+        for row in rows {
+            let (even, odd) = (p0.all(row[0]).times(p0), p1.all(row[1]).times(p1));
+            let (even, odd) = (p2.all(row[2]).fused(p2, even), p3.all(row[3]).fused(p3, odd));
+            even.plus(odd).store(row);
+        }
+    }
+}
+
 /// How coefficients are listed: ascending total degree, then ascending place.
 pub(crate) struct Scan {
     /// Place in the block of each entry of the list.
@@ -266,6 +348,26 @@ mod tests {
             forward(engine, &block, &mut coefficients);
             inverse(engine, &coefficients, &mut back);
             assert!(back.iter().zip(block).all(|(a, b)| (a - b).abs() < 1e-11));
+        }
+    }
+
+    #[test]
+    fn a_low_block_has_the_values_of_any_block() {
+        let low: Block = from_fn(|i| {
+            let is_low = [i % 8, i / 8 % 8, i / 64].into_iter().all(|degree| degree < LOW);
+            if is_low { ((i * 7919) % 1013) as f64 - 500.0 } else { 0.0 }
+        });
+        for engine in every_engine() {
+            assert!(is_low(engine, &low));
+            let (mut short, mut long) = ([0.0; VALUES], [0.0; VALUES]);
+            inverse(engine, &low, &mut short);
+            to_values(engine, &DOUBLE, &low, &mut long);
+            assert_eq!(short, long);
+            for beyond in [4, 8 * 4, 64 * 4, 7, 511, 64 * 3 + 8 * 3 + 4] {
+                let mut other = low;
+                other[beyond] = f64::MIN_POSITIVE;
+                assert!(!is_low(engine, &other), "{beyond}");
+            }
         }
     }
 

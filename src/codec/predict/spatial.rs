@@ -13,6 +13,8 @@ use crate::blocks::{Block, EDGE};
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::order::{OrderEntry, Sides};
+use crate::vector::{Row, VectorReal, for_vectors};
+use std::array::from_fn;
 
 /// Degrees along an axis that take part.
 pub(crate) const LOW: usize = 4;
@@ -132,25 +134,94 @@ pub(crate) fn predict(engine: Engine, entry: &OrderEntry, corner: impl Fn(usize)
     }
 }
 
-crate::engine::for_engines! {
-fn gather(weights: &Weights, axis: usize, mirror: f64, from: &Corner, sum: &mut Corner) {
-    let step = [1, LOW, LOW * LOW][axis];
-    let others = [[LOW, LOW * LOW], [1, LOW * LOW], [1, LOW]][axis];
-    for b in 0..LOW {
-        for a in 0..LOW {
-            let first = a * others[0] + b * others[1];
-            for (to, row) in weights.iter().enumerate() {
-                let mut s = sum[first + to * step];
-                for (of, w) in row.iter().enumerate() {
-                    let sign = if (to + of) % 2 == 0 { 1.0 } else { mirror };
-                    s = (sign * w).mul_add(from[first + of * step], s);
-                }
-                sum[first + to * step] = s;
+/// The weights of a neighbour along an axis; of an upper one the odd degrees change sign.
+fn mirrored(weights: &Weights, mirror: f64) -> Weights {
+    let sign = |to: usize, of: usize| if (to + of).is_multiple_of(2) { 1.0 } else { mirror };
+    from_fn(|to| from_fn(|of| sign(to, of) * weights[to][of]))
+}
+
+/// Adds what a neighbour makes likely.
+fn gather(engine: Engine, weights: &Weights, axis: usize, mirror: f64, from: &Corner, sum: &mut Corner) {
+    let weights = mirrored(weights, mirror);
+    match axis {
+        0 => gather_x(engine, &weights, from, sum),
+        1 => gather_y(engine, &weights, from, sum),
+        _ => gather_z(engine, &weights, from, sum),
+    }
+}
+
+// A register has two rows of a corner, which lie side by side along y. Each entry is a sum over the
+// neighbour's degrees along the axis, from the lowest on.
+
+for_vectors! {
+    fn gather_x<F: VectorReal, V>(weights: &[[F; LOW]; LOW], from: &[F; CORNER], sum: &mut [F; CORNER]) {
+        // SAFETY: `for_vectors!` takes registers that the engine has.
+        let load = |row: &Row<F>| unsafe { V::load(row) };
+        let column = |of: usize| {
+            let [a, b, c, d] = [weights[0][of], weights[1][of], weights[2][of], weights[3][of]];
+            load(&[a, b, c, d, a, b, c, d])
+        };
+        let columns = [column(0), column(1), column(2), column(3)];
+        let (from, _) = from.as_chunks::<EDGE>();
+        let (sum, _) = sum.as_chunks_mut::<EDGE>();
+        for (from, sum) in from.iter().zip(sum) {
+            let each = |of: usize| {
+                let (a, b) = (from[of], from[LOW + of]);
+                load(&[a, a, a, a, b, b, b, b])
+            };
+            let s = columns[0].fused(each(0), load(sum));
+            let s = columns[1].fused(each(1), s);
+            let s = columns[2].fused(each(2), s);
+            columns[3].fused(each(3), s).store(sum);
+        }
+    }
+}
+
+for_vectors! {
+    fn gather_y<F: VectorReal, V>(weights: &[[F; LOW]; LOW], from: &[F; CORNER], sum: &mut [F; CORNER]) {
+        // SAFETY: as above.
+        let load = |row: &Row<F>| unsafe { V::load(row) };
+        let (from, _) = from.as_chunks::<{ LOW * LOW }>();
+        let (sum, _) = sum.as_chunks_mut::<{ LOW * LOW }>();
+        for (from, sum) in from.iter().zip(sum) {
+            let each = |of: usize| {
+                let [a, b, c, d] = [from[4 * of], from[4 * of + 1], from[4 * of + 2], from[4 * of + 3]];
+                load(&[a, b, c, d, a, b, c, d])
+            };
+            let rows = [each(0), each(1), each(2), each(3)];
+            let (sum, _) = sum.as_chunks_mut::<EDGE>();
+            for (to, sum) in sum.iter_mut().enumerate() {
+                let weight = |of: usize| {
+                    let (a, b) = (weights[2 * to][of], weights[2 * to + 1][of]);
+                    load(&[a, a, a, a, b, b, b, b])
+                };
+                let s = weight(0).fused(rows[0], load(sum));
+                let s = weight(1).fused(rows[1], s);
+                let s = weight(2).fused(rows[2], s);
+                weight(3).fused(rows[3], s).store(sum);
             }
         }
     }
 }
 
+for_vectors! {
+    fn gather_z<F: VectorReal, V>(weights: &[[F; LOW]; LOW], from: &[F; CORNER], sum: &mut [F; CORNER]) {
+        // SAFETY: as above.
+        let load = |row: &Row<F>| unsafe { V::load(row) };
+        let (from, _) = from.as_chunks::<EDGE>();
+        let (sum, _) = sum.as_chunks_mut::<EDGE>();
+        for half in 0..2 {
+            let row = |of: usize| load(&from[2 * of + half]);
+            let rows = [row(0), row(1), row(2), row(3)];
+            for (to, weights) in weights.iter().enumerate() {
+                let sum = &mut sum[2 * to + half];
+                let s = rows[0].all(weights[0]).fused(rows[0], load(sum));
+                let s = rows[1].all(weights[1]).fused(rows[1], s);
+                let s = rows[2].all(weights[2]).fused(rows[2], s);
+                rows[3].all(weights[3]).fused(rows[3], s).store(sum);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
