@@ -52,6 +52,7 @@ impl Engine {
 
     /// The engines that this machine can run, slowest first.
     pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "there is no other"))]
         let mut engines = vec![Self::SCALAR];
         #[cfg(target_arch = "x86_64")]
         {
