@@ -371,11 +371,14 @@ mod tests {
 
     #[test]
     fn the_effort_reaches_the_encoder() {
-        let value = |i: usize| 1.0 / (9.0 + (i % 16) as f64) + 1.0 / (5.0 + (i / 64) as f64);
-        let input: Vec<u8> = (0..8 * 512).flat_map(|i| value(i).to_ne_bytes()).collect();
+        let square = |i: usize, centre: f64| (i as f64 - centre).powi(2);
+        let value = |i: usize| {
+            40.0 + square(i % 40, 17.0) + 2.0 * square(i / 40 % 32, 9.0) + 3.0 * square(i / 1280, 5.0)
+        };
+        let input: Vec<u8> = (0..24 * 32 * 40).flat_map(|i| (1.0 / value(i)).to_ne_bytes()).collect();
         let size = |effort| {
-            let chunks = Chunks { shape: vec![16, 16, 16], ..chunks() };
-            let user = Compression::relative(1e-5).effort(effort).to_cd_values();
+            let chunks = Chunks { shape: vec![24, 32, 40], ..chunks() };
+            let user = Compression::relative(1e-4).effort(effort).to_cd_values();
             filtered(0, &[&user[..], &chunks.to_words()].concat(), &input).unwrap().len()
         };
         let [fast, normal, best] = Effort::ALL.map(size);
