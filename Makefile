@@ -8,7 +8,7 @@ SHELL := /bin/bash
 help:
 	@echo 'make demo    builds the library, evolves two black holes on 2 ranks, compresses, decodes and compares (minutes)'
 	echo 'make check   formatting, import circles, header, lints, codec tests: before each commit (minutes)'
-	echo 'make test    sets up everything, runs every test (half an hour the first time)'
+	echo 'make test    sets up everything, runs every test (an hour the first time)'
 	echo 'make trust   what the tests tried, counted (ten minutes; TRUST=long: an hour)'
 	echo 'make build   the library and the tools, in target/release (with ADIOS2 where it is installed)'
 	echo 'make install PREFIX=/usr/local   libraries, headers, CMake package, pkg-config file, tool'

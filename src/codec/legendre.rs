@@ -165,11 +165,9 @@ fn coefficients<V: Vector<Real: Copy>>(half: &Half<V::Real>, v: [V; EDGE]) -> [V
     ]
 }
 
+/// All points of sums over the even and over the odd degrees at the first four.
 #[inline(always)]
-fn points<V: Vector<Real: Copy>>(half: &Half<V::Real>, c: [V; EDGE]) -> [V; EDGE] {
-    let e = |i: usize| sum([half[0][i], half[2][i], half[4][i], half[6][i]], [c[0], c[2], c[4], c[6]]);
-    let o = |i: usize| sum([half[1][i], half[3][i], half[5][i], half[7][i]], [c[1], c[3], c[5], c[7]]);
-    let (e, o) = ([e(0), e(1), e(2), e(3)], [o(0), o(1), o(2), o(3)]);
+fn unfolded<V: Vector>(e: [V; EDGE / 2], o: [V; EDGE / 2]) -> [V; EDGE] {
     [
         e[0].plus(o[0]),
         e[1].plus(o[1]),
@@ -180,6 +178,13 @@ fn points<V: Vector<Real: Copy>>(half: &Half<V::Real>, c: [V; EDGE]) -> [V; EDGE
         e[1].minus(o[1]),
         e[0].minus(o[0]),
     ]
+}
+
+#[inline(always)]
+fn points<V: Vector<Real: Copy>>(half: &Half<V::Real>, c: [V; EDGE]) -> [V; EDGE] {
+    let e = |i: usize| sum([half[0][i], half[2][i], half[4][i], half[6][i]], [c[0], c[2], c[4], c[6]]);
+    let o = |i: usize| sum([half[1][i], half[3][i], half[5][i], half[7][i]], [c[1], c[3], c[5], c[7]]);
+    unfolded([e(0), e(1), e(2), e(3)], [o(0), o(1), o(2), o(3)])
 }
 
 for_vectors! {
@@ -252,17 +257,7 @@ fn low_points<V: Vector<Real: Copy>>(half: &Half<V::Real>, c: [V; LOW]) -> [V; E
     let [c0, c1, c2, c3] = c;
     let e = |i: usize| c2.all(half[2][i]).fused(c2, c0.all(half[0][i]).times(c0));
     let o = |i: usize| c3.all(half[3][i]).fused(c3, c1.all(half[1][i]).times(c1));
-    let (e, o) = ([e(0), e(1), e(2), e(3)], [o(0), o(1), o(2), o(3)]);
-    [
-        e[0].plus(o[0]),
-        e[1].plus(o[1]),
-        e[2].plus(o[2]),
-        e[3].plus(o[3]),
-        e[3].minus(o[3]),
-        e[2].minus(o[2]),
-        e[1].minus(o[1]),
-        e[0].minus(o[0]),
-    ]
+    unfolded([e(0), e(1), e(2), e(3)], [o(0), o(1), o(2), o(3)])
 }
 
 for_vectors! {

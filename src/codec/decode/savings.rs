@@ -3,7 +3,7 @@
 
 use super::tile::DecodedBlock;
 use crate::element::Element;
-use crate::entropy::symbols::{Coded, Symbols};
+use crate::entropy::symbols::{BlockContext, Coded, Symbols};
 use crate::predict::Predictor;
 use crate::residual::Residual;
 use crate::statistics::BlockStatistics;
@@ -15,16 +15,15 @@ pub(super) fn count<T: Element>(statistics: &mut BlockStatistics, block: &Decode
     let as_it_is = context.values as f64 * f64::from(context.width);
     statistics.count(symbols, *bits);
     statistics.of_symbols(symbols).saved += match symbols {
-        Symbols::Coded(coded) => saved(block, coded).unwrap_or(as_it_is - bits),
+        Symbols::Coded(coded) => saved(block, &context, coded).unwrap_or(as_it_is - bits),
         Symbols::Constant(_) => as_it_is - bits,
         Symbols::Raw(_) => 0.0,
     };
 }
 
 /// What the predictor of a block saved beside the best of the others that the block could have had.
-fn saved<T: Element>(block: &DecodedBlock<'_, T>, coded: &Coded) -> Option<f64> {
+fn saved<T: Element>(block: &DecodedBlock<'_, T>, context: &BlockContext<'_>, coded: &Coded) -> Option<f64> {
     let DecodedBlock { tile, entry, from_latents, coefficients, .. } = block;
-    let context = block.context();
     let mut residual = Residual::empty();
     let mut bits = |predictor: Predictor, spatial: bool| {
         match (predictor, from_latents) {

@@ -52,7 +52,7 @@ pub(crate) trait SymbolCoder {
     /// The low `count` ≤ 32 bits of a number, each as likely 0 as 1.
     fn raw(&mut self, lane: usize, value: u32, count: u32) -> u32;
 
-    /// Bits spent in a lane since the start, near enough for statistics; 0 where nobody asked.
+    /// Bits spent in a lane since the start, near enough for statistics; 0 where they are not counted.
     fn spent(&self, lane: usize) -> f64;
 
     /// The low `count` ≤ 64 bits of a number.
@@ -220,12 +220,12 @@ pub(crate) struct Reader<'a> {
     /// The next word.
     next: usize,
     bits: BitReader<'a>,
-    /// Where somebody will ask.
+    /// Where bits are counted.
     spent: Option<Spent>,
 }
 
 impl<'a> Reader<'a> {
-    /// Of a tile's bytes; `counts`: whether somebody will ask what was
+    /// Of a tile's bytes; `counts`: whether it counts the bits that are
     /// [spent](SymbolCoder::spent).
     pub(crate) fn new(bytes: &'a [u8], counts: bool) -> Self {
         let mut states = [LEAST; LANES];

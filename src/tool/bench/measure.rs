@@ -61,7 +61,7 @@ impl Name {
     }
 }
 
-/// What a task took, and the errors of what came back.
+/// The size of a compressed task, and the errors of its decoded values.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Distortion {
     /// Stored bits per value.
