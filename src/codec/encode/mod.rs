@@ -3,7 +3,8 @@
 //! `bounded` cuts boxes into tiles and encodes them side by side; `tile` goes through the blocks of
 //! one; `decide` chooses how a block is coded, at efforts `fast` and `best` with `estimate` and
 //! `exhaustive`, and with `quantise`, `refine` and `verify`, and `continuation` for blocks with
-//! missing points; `interfield` finds which fields of a step predict which.
+//! missing points; `interfield` finds which fields of a step predict which, `links` which boxes of a
+//! list lie side by side.
 
 #![allow(clippy::arithmetic_side_effects, reason = "an encoder reads the values of a field and nothing else")]
 
@@ -13,6 +14,7 @@ mod decide;
 mod estimate;
 mod exhaustive;
 pub(crate) mod interfield;
+mod links;
 pub(crate) mod observer;
 mod quantise;
 mod refine;

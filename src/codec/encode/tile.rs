@@ -1,10 +1,12 @@
 //! A tile of the caller's values becomes bytes, block by block.
 
 use super::decide::{BlockEncoder, Rules, Workspace};
+use super::links;
 use super::observer::Observer;
 use super::source::Source;
 use super::verify::ErrorStatistics;
 use crate::blocks::fetch;
+use crate::config::Effort;
 use crate::element::Element;
 use crate::entropy::range_coder;
 use crate::entropy::rans::Writer;
@@ -61,7 +63,9 @@ pub(crate) fn encode<T: Element>(
             forward(tile.engine, &source.block, &mut workspace.transformed);
             spatial::corner(tile.engine, &workspace.transformed).map(|c| c / quantum)
         };
-        let links = Links::find(&entries.iter().map(corner).collect::<Vec<_>>());
+        let corners: Vec<_> = entries.iter().map(corner).collect();
+        let longest = if rules.effort == Effort::Fast { links::SHORT } else { usize::MAX };
+        let links = links::find(tile.engine, &corners, longest);
         let mut coder = range_coder::Writer::new();
         linked = Links::code_all(&mut coder, entries, tile.mask(), Some(&links));
         links_bytes = Some(coder.finish());

@@ -5,7 +5,6 @@
 //! for that axis, and each box whether it is so for it. Boxes of exactly one block alone are
 //! linked.
 
-use super::spatial::{Corner, across, beyond};
 use crate::blocks::EDGE;
 use crate::entropy::range_coder::{BitModel, Coder};
 use crate::mask::{Extent, Mask};
@@ -16,7 +15,7 @@ use std::array::from_fn;
 /// others; 0 where none is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links {
-    back: [[u16; 2]; 3],
+    pub(crate) back: [[u16; 2]; 3],
 }
 
 /// Estimates of which of its axis's two links a box has, by axis and by whether it is in an odd run
@@ -43,7 +42,7 @@ impl Links {
     }
 
     /// The box that the link of an axis leads to.
-    fn of(self, piece: usize, axis: usize, second: bool) -> Option<u32> {
+    pub(crate) fn of(self, piece: usize, axis: usize, second: bool) -> Option<u32> {
         let back = usize::from(self.back[axis][usize::from(second)]);
         piece.checked_sub(back).filter(|_| back > 0).map(|q| q as u32)
     }
@@ -100,50 +99,4 @@ impl Links {
         }
         entry
     }
-
-    /// Finds the links of a list of blocks by their coefficients, in quantisation steps.
-    #[allow(clippy::arithmetic_side_effects, reason = "a writer's own lists")]
-    pub(crate) fn find(corners: &[Corner]) -> (Self, Vec<Linked>) {
-        let n = corners.len();
-        // An irregular part of all boxes is enough to tell.
-        let some: Vec<usize> = (1..n).filter(|p| p.wrapping_mul(0x9e37_79b1) >> 7 & 3 == 0).collect();
-        let mut links = Self::default();
-        let mut out = vec![[None; 3]; n];
-        for axis in 0..3 {
-            let predicted: Vec<_> = corners.iter().map(|c| beyond(c, axis)).collect();
-            let gain = |p: usize, q: usize| gain(axis, &corners[p], &corners[p - 1], predicted[q]);
-            let mut left = some.clone();
-            for second in [false, true] {
-                let all = |d: usize| -> f64 {
-                    let behind = left.iter().filter(|&&p| p >= d);
-                    behind.map(|&p| gain(p, p - d).max(0.0)).sum()
-                };
-                let best = (1..n).map(|d| (all(d), d)).fold((0.0, 0), |a, b| if b.0 > a.0 { b } else { a });
-                if best.0 > WORTH * some.len() as f64 {
-                    links.back[axis][usize::from(second)] = best.1 as u16;
-                }
-                left.retain(|&p| links.of(p, axis, second).is_none_or(|q| gain(p, q as usize) <= 0.0));
-            }
-            for (p, out) in out.iter_mut().enumerate() {
-                let pays = |q: &u32| gain(p, *q as usize) > 0.0;
-                out[axis] =
-                    [false, true].into_iter().find_map(|second| links.of(p, axis, second).filter(pays));
-            }
-        }
-        (links, out)
-    }
-}
-
-/// Bits a box that a link must save on average.
-const WORTH: f64 = 0.5;
-
-/// Bits by which a block's mean and its two slopes across an axis are nearer to what is predicted
-/// than to the mean of the box before and to 0.
-fn gain(axis: usize, block: &Corner, before: &Corner, predicted: [f64; 3]) -> f64 {
-    let bits = |off: f64| 0.5 * (1.0 + off * off).log2();
-    let [mean, one, other] = across(axis).map(|entry| block[entry]);
-    bits(mean - before[0]) + bits(one) + bits(other)
-        - bits(mean - predicted[0])
-        - bits(one - predicted[1])
-        - bits(other - predicted[2])
 }
