@@ -4,7 +4,7 @@ use crate::blocks::{Block, Places, VALUES};
 use crate::element::Element;
 use crate::engine::for_engines;
 use crate::entropy::rans::SymbolCoder;
-use crate::entropy::symbols::{BlockContext, Symbols, code, start};
+use crate::entropy::symbols::{BlockContext, Symbols, code};
 use crate::legendre::inverse;
 use crate::order::{Entry, batches};
 use crate::predict::reference::ReferenceTile;
@@ -62,7 +62,7 @@ pub(crate) fn decode<T: Element>(
     mut windows: Option<&mut [Window<'_, T>]>,
     mut observe: impl FnMut(&DecodedBlock<'_, T>),
 ) -> ReferenceTile<T> {
-    let mut tables = start();
+    let mut tables = tile.first_tables();
     let zeros = [0.0; VALUES];
     let mut workspace =
         Box::new(Workspace { coefficients: zeros, decoded: zeros, values: [T::default(); VALUES] });
@@ -132,5 +132,5 @@ pub(crate) fn decode<T: Element>(
         }
         tile.end_batch(entries, batch);
     }
-    tile.into_reference()
+    tile.into_reference(&tables)
 }

@@ -10,7 +10,7 @@ use crate::config::Effort;
 use crate::element::Element;
 use crate::entropy::range_coder;
 use crate::entropy::rans::Writer;
-use crate::entropy::symbols::{Symbols, code, start};
+use crate::entropy::symbols::{Symbols, code};
 use crate::legendre::forward;
 use crate::order::{Entry, batches};
 use crate::predict::Predictor;
@@ -47,7 +47,7 @@ pub(crate) fn encode<T: Element>(
     observer: &impl Observer<T>,
 ) -> EncodedTile<T> {
     let mut writer = Writer::new();
-    let mut tables = start();
+    let mut tables = tile.first_tables();
     let mut workspace = Workspace::new();
     let mut source = Box::new(Source::empty());
     let (mut statistics, mut errors) = (BlockStatistics::default(), ErrorStatistics::default());
@@ -112,7 +112,7 @@ pub(crate) fn encode<T: Element>(
         tile.end_batch(entries, batch);
     }
     let codes = latent_predictions.into_iter().map(|p| p.map(|p| p.code)).collect();
-    let reference = tile.into_reference();
+    let reference = tile.into_reference(&tables);
     let bytes = writer.finish();
     let bytes = match links_bytes {
         Some(links) => behind(&links, &bytes),

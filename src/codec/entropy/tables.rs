@@ -24,7 +24,7 @@ pub(crate) struct Row {
 const ROOM: usize = 512;
 
 /// The rows of a tile.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tables {
     rows: Box<[Row; ROOM]>,
     /// Symbols of this batch.
@@ -35,6 +35,9 @@ pub(crate) struct Tables {
 
 /// Beyond so many symbols a row forgets the oldest ones.
 const MEMORY: u32 = 1000;
+
+/// A row that is carried to the next step stands for so many symbols at most.
+const TRUST: u16 = 200;
 
 impl Tables {
     /// Of rows, and of how many symbols each of them stands for.
@@ -64,6 +67,12 @@ impl Tables {
     pub(crate) fn count(&mut self, row: usize, symbol: usize) {
         let count = &mut self.counts[row % ROOM][symbol % SYMBOLS];
         *count = count.wrapping_add(1);
+    }
+
+    /// The rows that the same tile of the next step begins with.
+    pub(crate) fn carried(&self) -> Self {
+        let weights = self.weights.iter().map(|&weight| weight.min(TRUST)).collect();
+        Self { weights, ..self.clone() }
     }
 
     /// Learns what was counted since the last time.

@@ -3,6 +3,7 @@
 use super::Predictor;
 use crate::blocks::{Block, VALUES};
 use crate::entropy::symbols::Magnitudes;
+use crate::entropy::tables::Tables;
 use crate::mask::{Extent, Mask};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(crate) struct ReferenceTile<T> {
     pub(crate) magnitudes: Vec<Magnitudes>,
     pub(crate) states: Vec<BlockState>,
     pub(crate) quantum: f64,
+    /// The rows that the next step's symbols begin with.
+    pub(crate) tables: Arc<Tables>,
     /// Its missing points.
     pub(crate) missing: Option<Arc<Mask>>,
 }

@@ -14,7 +14,8 @@ use crate::blocks::{Block, Places, VALUES, pad_block};
 use crate::bound::Tolerance;
 use crate::element::Element;
 use crate::engine::{Engine, LANES};
-use crate::entropy::symbols::{BlockContext, Coded, Magnitudes, NeighbourStatistics, Symbols, coded_degrees};
+use crate::entropy::symbols::{BlockContext, Coded, Magnitudes, NeighbourStatistics, Symbols, coded_degrees, start};
+use crate::entropy::tables::Tables;
 use crate::legendre::{SCAN, forward};
 use crate::mask::{BlockMask, Extent, Mask};
 use crate::missing::continue_over;
@@ -106,6 +107,11 @@ impl<'a, T: Element> Tile<'a, T> {
             mixed: vec![None; if mixing.is_some() { blocks } else { 0 }],
             workspace: vec![CandidatePredictions::EMPTY; if mixing.is_some() { LANES } else { 0 }],
         }
+    }
+
+    /// The rows that its symbols begin with.
+    pub(crate) fn first_tables(&self) -> Tables {
+        self.previous.map_or_else(start, |previous| Tables::clone(&previous.tables))
     }
 
     /// Whether an entry's block is wholly missing: then it has no symbols.
@@ -483,8 +489,9 @@ impl<'a, T: Element> Tile<'a, T> {
     }
 
     /// What the next step may be predicted from.
-    pub(crate) fn into_reference(self) -> ReferenceTile<T> {
+    pub(crate) fn into_reference(self, tables: &Tables) -> ReferenceTile<T> {
         ReferenceTile {
+            tables: Arc::new(tables.carried()),
             latest: Arc::new(self.coefficients),
             before: self.previous.map(|previous| previous.latest.clone()),
             magnitudes: self.magnitudes,
