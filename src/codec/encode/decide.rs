@@ -54,7 +54,7 @@ pub(super) struct Workspace {
     pub(super) best: Box<Residual>,
     pub(super) candidate: Box<Residual>,
     pub(super) errors: Box<TrialErrors>,
-    refinement: Box<Refinement>,
+    pub(super) refinement: Box<Refinement>,
     pub(super) quantised: Box<QuantisedBlock>,
     /// Another, while two are compared.
     pub(super) spare: Box<QuantisedBlock>,
@@ -220,13 +220,25 @@ impl<T: Element> BlockEncoder<'_, T> {
         workspace: &mut Workspace,
     ) -> Verified {
         let Self { tile, .. } = self;
-        let Workspace { transformed, candidate: residual, errors, refinement, quantised, .. } = workspace;
+        let Workspace { candidate: residual, errors, refinement, .. } = &mut *workspace;
         match tile.frame.tolerance {
             Tolerance::Absolute(_) if rounds > 0 => {
                 refinement.refine(tile.engine, residual, trial, errors, rounds);
             }
             _ => refinement.clear(),
         }
+        self.quantise_with_moves(candidate, trial, workspace)
+    }
+
+    /// Quantises with the moves that there are, and verifies.
+    pub(super) fn quantise_with_moves(
+        &self,
+        candidate: &Candidate,
+        trial: &QuantisationTrial,
+        workspace: &mut Workspace,
+    ) -> Verified {
+        let Self { tile, .. } = self;
+        let Workspace { transformed, candidate: residual, refinement, quantised, .. } = workspace;
         let truth = residual.truth.as_deref().unwrap_or(transformed);
         let (prediction, moves) = (&residual.prediction, &refinement.moves);
         quantised.set(tile.engine, tile.frame.quantum, truth, prediction, moves, trial.step_exponent);

@@ -1,6 +1,6 @@
 //! The mode decision at effort `best`: every candidate that may be the one is quantised with several
-//! steps, refined for longer and verified, where [`decide`](super::decide) goes by estimates. The
-//! fewest bits win, as the entropy coder counts them.
+//! steps, refined for longer or not at all, with all of its degrees or fewer, and verified, where
+//! [`decide`](super::decide) goes by estimates. The fewest bits win, as the entropy coder counts them.
 
 use super::decide::{BlockEncoder, Candidate, Workspace};
 use super::verify::Verified;
@@ -16,6 +16,9 @@ use std::mem::swap;
 /// estimate, is never the one.
 const MARGIN_FACTOR: f32 = 1.3;
 const MARGIN_BITS: f32 = 16.0;
+/// What is behind by more than this with all of its degrees is not tried with fewer.
+const BEHIND_FACTOR: f32 = 1.1;
+const BEHIND_BITS: f32 = 16.0;
 /// So often all moves of a refinement are looked at.
 const ROUNDS: usize = 24;
 
@@ -74,14 +77,46 @@ impl<T: Element> BlockEncoder<'_, T> {
             if !trial.cost.is_finite() {
                 continue;
             }
-            swap(&mut workspace.quantised, &mut workspace.spare);
-            let mut verified = self.quantise(candidate, &trial, ROUNDS, workspace);
-            verified.cost = self.bits(tables, &mut verified.symbols);
-            if best.as_ref().is_none_or(|best| verified.cost < best.cost) {
-                *best = Some(verified);
-            } else {
+            for rounds in if trial.misses > 0 { &[ROUNDS, 0][..] } else { &[0][..] } {
                 swap(&mut workspace.quantised, &mut workspace.spare);
+                let verified = self.quantise(candidate, &trial, *rounds, workspace);
+                let mut degrees = workspace.quantised.degrees;
+                let mut last = self.keep_better(verified, tables, workspace, best);
+                if best.as_ref().is_some_and(|best| last > BEHIND_FACTOR * best.cost + BEHIND_BITS) {
+                    break;
+                }
+                // As long as it pays, degrees are left out from the end.
+                while degrees > 0 {
+                    degrees -= 1;
+                    swap(&mut workspace.quantised, &mut workspace.spare);
+                    let Workspace { refinement, candidate: residual, .. } = &mut *workspace;
+                    refinement.truncate(self.tile.engine, residual, trial.step_exponent, degrees);
+                    let verified = self.quantise_with_moves(candidate, &trial, workspace);
+                    let cost = self.keep_better(verified, tables, workspace, best);
+                    if cost > last {
+                        break;
+                    }
+                    last = cost;
+                }
             }
         }
+    }
+
+    /// Keeps what takes fewer bits than the best so far; gives its bits.
+    fn keep_better(
+        &self,
+        mut verified: Verified,
+        tables: &mut Tables,
+        workspace: &mut Workspace,
+        best: &mut Option<Verified>,
+    ) -> f32 {
+        verified.cost = self.bits(tables, &mut verified.symbols);
+        let cost = verified.cost;
+        if best.as_ref().is_none_or(|best| cost < best.cost) {
+            *best = Some(verified);
+        } else {
+            swap(&mut workspace.quantised, &mut workspace.spare);
+        }
+        cost
     }
 }

@@ -34,7 +34,8 @@ pub(super) fn find(engine: Engine, corners: &[Corner], longest: usize) -> (Links
                 add_gains(engine, along.blocks[p], along.before[p], predicted, &mut gains[1..=p]);
             }
             let all = gains.into_iter().enumerate();
-            let (back, best) = all.fold((0, 0), |best, (d, gain)| if gain > best.1 { (d, gain) } else { best });
+            let (back, best) =
+                all.fold((0, 0), |best, (d, gain)| if gain > best.1 { (d, gain) } else { best });
             if best > WORTH * some.len() as u32 {
                 links.back[axis][usize::from(second)] = back as u16;
             }

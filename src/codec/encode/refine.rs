@@ -56,6 +56,18 @@ impl Refinement {
         self.moves.fill(0.0);
     }
 
+    /// Leaves out all residuals of a total degree + 1 beyond this.
+    pub(super) fn truncate(
+        &mut self,
+        engine: Engine,
+        residual: &Residual,
+        step_exponent: i32,
+        degrees: usize,
+    ) {
+        let scale = half_octaves(-step_exponent) as f32;
+        truncate(engine, &residual.residual, scale, degrees as u32, &mut self.moves);
+    }
+
     /// Finds moves for a trial under an absolute bound, in so many rounds.
     pub(super) fn refine(
         &mut self,
@@ -174,6 +186,16 @@ crate::engine::for_engines! {
         }
         let all = least.into_iter().zip(place);
         all.fold((0.0, 0), |best, one| if one.0 < best.0 { one } else { best })
+    }
+}
+
+crate::engine::for_engines! {
+    /// Moves residuals beyond a degree to 0.
+    fn truncate(residual: &Block<f32>, scale: f32, degrees: u32, moves: &mut Block<f32>) {
+        for k in 0..VALUES {
+            let none = -(residual[k] * scale).round_ties_even();
+            moves[k] = if DEGREE[k] > degrees { none } else { moves[k] };
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use crate::blocks::{Block, Places, VALUES, pad_block};
 use crate::bound::Tolerance;
 use crate::element::Element;
 use crate::engine::{Engine, LANES};
-use crate::entropy::symbols::{BlockContext, Coded, Magnitudes, NeighbourStatistics, Symbols, coded_degrees, start};
+use crate::entropy::symbols::{
+    BlockContext, Coded, Magnitudes, NeighbourStatistics, Symbols, coded_degrees, start,
+};
 use crate::entropy::tables::Tables;
 use crate::legendre::{SCAN, forward};
 use crate::mask::{BlockMask, Extent, Mask};
