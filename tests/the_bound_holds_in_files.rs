@@ -56,13 +56,19 @@ fn a_series_comes_back_within_its_bound_from_any_step_on() {
     let steps: Vec<_> = (0..7).map(wave).collect();
     let views: Vec<_> = steps.iter().map(|a| a.view()).collect();
     write(dir.path(), "series.npy", &ndarray::stack(ndarray::Axis(0), &views).unwrap());
+    for flags in [&["--keyframe-interval", "3"][..], &["--group", "3"]] {
+        a_series_comes_back(dir.path(), &steps, flags);
+    }
+}
+
+fn a_series_comes_back(dir: &Path, steps: &[Array3<f64>], flags: &[&str]) {
     let arguments = ["compress", "series.npy", "--layout", "series", "--abs", "1e-4", "-o", "a.swae"];
-    swae(dir.path(), &[&arguments[..], &["--keyframe-interval", "3"]].concat()).expect_success();
-    swae(dir.path(), &["verify", "series.npy", "a.swae"]).expect_success();
-    swae(dir.path(), &["decompress", "a.swae", "-o", "all.npy"]).expect_success();
-    let all = plain::read_npy_list(&dir.path().join("all.npy")).unwrap();
+    swae(dir, &[&arguments[..], flags].concat()).expect_success();
+    swae(dir, &["verify", "series.npy", "a.swae"]).expect_success();
+    swae(dir, &["decompress", "a.swae", "-o", "all.npy"]).expect_success();
+    let all = plain::read_npy_list(&dir.join("all.npy")).unwrap();
     assert_eq!(all.len(), 7);
-    let info = swae(dir.path(), &["info", "--predictors", "a.swae"]).expect_success();
+    let info = swae(dir, &["info", "--predictors", "a.swae"]).expect_success();
     let line = info.lines().find(|l| l.trim_start().starts_with("previous "));
     let line = line.expect("a step is predicted from the previous one");
     assert!(line.contains("blocks") && line.contains("saved"), "{info}");
@@ -71,8 +77,8 @@ fn a_series_comes_back_within_its_bound_from_any_step_on() {
         let step = t.to_string();
         let region = ["--region", "3:50,10:20,29:30"];
         let one = [&["decompress", "a.swae", "--step", &step, "-o", "one.npy"][..], &region].concat();
-        swae(dir.path(), &one).expect_success();
-        let part = plain::read_npy_list(&dir.path().join("one.npy")).unwrap();
+        swae(dir, &one).expect_success();
+        let part = plain::read_npy_list(&dir.join("one.npy")).unwrap();
         assert_eq!(part[0].to_f64(), whole.to_f64().slice(s![29..30, 10..20, 3..50]), "step {t}");
     }
 }

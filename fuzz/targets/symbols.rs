@@ -59,10 +59,15 @@ fuzz_target!(|input: Input| if input.double { decode::<f64>(&input) } else { dec
 
 fn decode<T: Element>(input: &Input) {
     let models = Models::built_in();
-    let [mut first, mut second] = [History::default(), History::default()];
+    let [mut first, mut second, mut before] = [History::default(), History::default(), History::default()];
     let steps = &input.steps[..input.steps.len().min(6)];
     for (i, step) in steps.iter().enumerate() {
-        let history = if i % 2 == 0 {
+        let history = if i == 4 {
+            // Between two steps.
+            before.lead(1, Some((2, &first)));
+            &mut before
+        } else if i % 2 == 0 {
+            before = first.clone();
             &mut first
         } else {
             second.add_reference("first", &first);

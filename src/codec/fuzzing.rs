@@ -22,7 +22,7 @@ use crate::preamble::{Missing, Preamble, from_upper_half};
 use crate::predict::autoencoder::Autoencoder;
 use crate::predict::interfield::{InterField, InterFieldPrediction, ReferenceField, stored};
 use crate::predict::links::Links;
-use crate::predict::reference::ReferenceStep;
+use crate::predict::reference::{ReferenceStep, Spacing, StepReferences};
 use crate::predict::tile::{References, Tile};
 use crate::predict::{Predictor, PredictorMask};
 use crate::stream::{BOUNDED, Content, Region, seal};
@@ -140,10 +140,10 @@ pub fn stream_of_symbols<T: Element>(
     history: &History,
 ) -> Result<Option<StreamOfSymbols<T>>> {
     let boxes = &recipe.boxes[..];
-    let previous = history.last::<T>().filter(|step| step.boxes == boxes);
+    let steps = history.references_of::<T>(boxes);
     let field = history.references.first().and_then(|(name, field)| Some((&name[..], field.last::<T>()?)));
     let field = field.filter(|(_, step)| step.boxes == boxes);
-    let Some(mut preamble) = preamble(recipe, previous, field) else { return Ok(None) };
+    let Some(mut preamble) = preamble(recipe, steps, field) else { return Ok(None) };
 
     let mut values: Vec<Vec<T>> = boxes.iter().map(|c| vec![T::default(); c.iter().product()]).collect();
     let mut out: Vec<_> = values.iter_mut().map(Vec::as_mut_slice).collect();
@@ -154,11 +154,12 @@ pub fn stream_of_symbols<T: Element>(
     let mut tiles = Vec::new();
     for (i, mut windows) in windows(&pieces, boxes, &whole, &mut out).into_iter().enumerate() {
         let mut entries = entries_of(&pieces[i]);
-        let previous = previous.map(|step| &step.tiles[i]);
+        let steps = steps.map(|steps| steps.tile(i));
+        let previous = steps.map(|steps| steps.previous);
         let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
             InterFieldPrediction::new(inter_field, previous, field.iter().map(|(_, step)| &step.tiles[i]))
         });
-        let references = References { previous, inter_field, mixing: mixing.as_ref() };
+        let references = References { steps, inter_field, mixing: mixing.as_ref() };
         let (mut mask, mut mask_bytes) = (None, Vec::new());
         if let Some(missing) = &mut preamble.missing {
             let then = previous.and_then(|previous| previous.missing.as_deref());
@@ -191,7 +192,7 @@ pub fn stream_of_symbols<T: Element>(
 
 fn preamble<T>(
     recipe: &Recipe<'_>,
-    previous: Option<&ReferenceStep<T>>,
+    steps: Option<StepReferences<'_, T>>,
     field: Option<(&str, &ReferenceStep<T>)>,
 ) -> Option<Preamble> {
     let tolerance = from_upper_half(recipe.tolerance);
@@ -223,12 +224,14 @@ fn preamble<T>(
     let models = autoencoder.filter(|_| asked_autoencoder).into_iter();
     Some(Preamble {
         tolerance,
-        age: previous.map_or(0, |step| step.age.saturating_add(1)),
+        age: steps.map_or(0, |steps| steps.previous.age.saturating_add(1)),
         models: models.chain(mixing.filter(|_| asked_mixing)).collect(),
         missing: recipe.missing.map(|bits| Missing { bits, points: 0 }),
         quantum,
         predictors,
-        reference_checksum: previous.map_or(0, |step| step.checksum),
+        reference_checksum: steps.map_or(0, |steps| steps.previous.checksum),
+        spacing: steps.map_or(Spacing::NEXT, |steps| steps.spacing),
+        next_checksum: steps.and_then(|steps| steps.next).map_or(0, |next| next.checksum),
         inter_field,
     })
 }
@@ -281,9 +284,15 @@ mod tests {
     fn series<T: Element>(recipes: &[Recipe<'_>]) {
         let models = Models::built_in();
         let mut histories = [History::default(), History::default()];
+        let mut before = History::default();
         for (i, recipe) in recipes.iter().enumerate() {
             let [first, second] = &mut histories;
-            let history = if i % 2 == 0 {
+            let history = if i == 4 {
+                // Between two steps.
+                before.lead(1, Some((2, first)));
+                &mut before
+            } else if i % 2 == 0 {
+                before = first.clone();
                 first
             } else {
                 second.add_reference("first", first);

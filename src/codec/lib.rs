@@ -49,6 +49,7 @@ pub mod field;
 pub mod floats;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod group;
 pub mod history;
 mod index;
 pub mod latent;

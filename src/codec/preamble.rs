@@ -8,6 +8,7 @@ use crate::models::Models;
 use crate::predict::autoencoder::Autoencoder;
 use crate::predict::interfield::InterField;
 use crate::predict::mixing::MixingNetwork;
+use crate::predict::reference::Spacing;
 use crate::predict::tile::Frame;
 use crate::predict::{Predictor, PredictorMask};
 use crate::wire::{ByteReader, write_varint};
@@ -61,6 +62,11 @@ pub struct Preamble {
     pub(crate) predictors: PredictorMask,
     /// Checksum of the stream of the previous step.
     pub(crate) reference_checksum: u32,
+    /// To the step that it is predicted from, and to the one behind it; [`Spacing::NEXT`] for a
+    /// keyframe.
+    pub spacing: Spacing,
+    /// Checksum of the stream of the step behind it.
+    pub(crate) next_checksum: u32,
     /// How the field is predicted from others of its step.
     pub(crate) inter_field: Option<InterField>,
 }
@@ -79,9 +85,13 @@ fn learned(predictors: PredictorMask) -> impl Iterator<Item = Predictor> {
     LEARNED.into_iter().filter(move |p| predictors.has(*p))
 }
 
+/// No step is predicted from one that is farther away.
+pub(crate) const FARTHEST: u32 = 64;
+
 const RELATIVE: u8 = 1;
 const PREDICTED: u8 = 2;
 const MISSING: u8 = 4;
+const SPACED: u8 = 8;
 
 impl Preamble {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -90,7 +100,8 @@ impl Preamble {
             Tolerance::PointwiseRelative(r) => (r, RELATIVE),
         };
         let predicted = if self.age > 0 { PREDICTED } else { 0 };
-        out.push(relative | predicted | if self.missing.is_some() { MISSING } else { 0 });
+        let spaced = if self.spacing == Spacing::NEXT { 0 } else { SPACED };
+        out.push(relative | predicted | spaced | if self.missing.is_some() { MISSING } else { 0 });
         out.extend_from_slice(&upper_half(tolerance).to_le_bytes());
         if relative != 0 {
             out.extend_from_slice(&upper_half(self.quantum).to_le_bytes());
@@ -112,6 +123,13 @@ impl Preamble {
             write_varint(u64::from(self.age), out);
             out.extend_from_slice(&self.reference_checksum.to_le_bytes());
         }
+        if spaced != 0 {
+            write_varint(self.spacing.back.into(), out);
+            write_varint(self.spacing.ahead.into(), out);
+            if self.spacing.is_between() {
+                out.extend_from_slice(&self.next_checksum.to_le_bytes());
+            }
+        }
         if let Some(inter_field) = &self.inter_field {
             inter_field.write(out);
         }
@@ -124,7 +142,7 @@ impl Preamble {
     pub(crate) fn read(reader: &mut ByteReader<'_>) -> Result<Self> {
         let damaged = |what: &str| Error::Stream(what.into());
         let [flags] = reader.array()?;
-        if flags & !(RELATIVE | PREDICTED | MISSING) != 0 {
+        if flags & !(RELATIVE | PREDICTED | MISSING | SPACED) != 0 {
             return Err(Error::Newer(format!("flags {flags:#04x}")));
         }
         let tolerance = from_upper_half(u32::from_le_bytes(reader.array()?));
@@ -156,13 +174,51 @@ impl Preamble {
             }
             reference_checksum = u32::from_le_bytes(reader.array()?);
         }
+        let (mut spacing, mut next_checksum) = (Spacing::NEXT, 0);
+        if flags & SPACED != 0 {
+            let mut distance = || Ok::<_, Error>(u32::try_from(reader.varint()?).unwrap_or(u32::MAX));
+            spacing = Spacing { back: distance()?, ahead: distance()? };
+            let is_possible = |steps: u32| steps <= FARTHEST;
+            if age == 0 || spacing.back == 0 || !is_possible(spacing.back) || !is_possible(spacing.ahead) {
+                return Err(damaged("impossible distance of steps"));
+            }
+            if spacing.is_between() {
+                next_checksum = u32::from_le_bytes(reader.array()?);
+            }
+        }
         let has_inter_field = predictors.has(Predictor::InterField);
         let inter_field = has_inter_field.then(|| InterField::read(reader)).transpose()?;
         let missing = match flags & MISSING {
             0 => None,
             _ => Some(Missing { bits: reader.varint()?, points: reader.varint()? }),
         };
-        Ok(Self { tolerance, age, models, missing, quantum, predictors, reference_checksum, inter_field })
+        Ok(Self {
+            tolerance,
+            age,
+            models,
+            missing,
+            quantum,
+            predictors,
+            reference_checksum,
+            spacing,
+            next_checksum,
+            inter_field,
+        })
+    }
+
+    /// Checksum of the stream of the step before it that it is predicted from.
+    pub fn reference_checksum(&self) -> u32 {
+        self.reference_checksum
+    }
+
+    /// Checksum of the stream of the step behind it.
+    pub fn next_checksum(&self) -> u32 {
+        self.next_checksum
+    }
+
+    /// To the steps that it is predicted from; nothing for a keyframe.
+    pub(crate) fn reached(&self) -> Spacing {
+        if self.age > 0 { self.spacing } else { Spacing { back: 0, ahead: 0 } }
     }
 
     /// Names of the fields of the same step that it is predicted from.

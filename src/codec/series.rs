@@ -7,6 +7,7 @@ use crate::element::Element;
 use crate::encode::{Method, compress_bounded, compress_boxes};
 use crate::error::{Error, Result};
 use crate::field::Field;
+use crate::group::{compress_group, decompress_group};
 use crate::history::History;
 use crate::model::Model;
 use crate::models::Models;
@@ -72,6 +73,22 @@ impl SeriesEncoder {
         }
     }
 
+    /// Compresses the next steps as a group ([`compress_group`]): those between the first and the last
+    /// are predicted from both sides. They come in the order of time.
+    ///
+    /// # Errors
+    /// Those of [`compress`](crate::compress).
+    pub fn encode_group<T: Element>(&mut self, views: &[FieldView<'_, T>]) -> Result<Vec<Vec<u8>>> {
+        let steps: Vec<_> = views.iter().map(std::slice::from_ref).collect();
+        match Method::new(&self.compression, self.model.as_deref())? {
+            Method::Bounded(settings) => {
+                let streams = compress_group(&steps, &settings, &mut self.history)?;
+                Ok(streams.into_iter().map(|(stream, _)| stream).collect())
+            }
+            other => steps.into_iter().map(|step| compress_boxes(step, other)).collect(),
+        }
+    }
+
     /// Makes the next step a keyframe.
     pub fn restart(&mut self) {
         self.history = History::new(self.compression.keyframe_interval);
@@ -112,6 +129,19 @@ impl SeriesDecoder {
         }
     }
 
+    /// Decompresses the next steps, which are a group, in the order of time: each an array, `[z, y, x]`.
+    ///
+    /// # Errors
+    /// Those of [`SeriesDecoder::decode`].
+    pub fn decode_group<T: Element>(&mut self, streams: &[impl AsRef<[u8]>]) -> Result<Vec<Array3<T>>> {
+        let streams = streams.iter().map(|bytes| Stream::open(bytes.as_ref())).collect::<Result<Vec<_>>>()?;
+        let fields = decompress_group(&streams, &self.models, &mut self.history)?;
+        fields
+            .into_iter()
+            .map(|mut boxes| boxes.pop().map_or_else(|| Err(no_box()), Field::expect_array))
+            .collect()
+    }
+
     /// Decompresses all boxes of the next step.
     ///
     /// # Errors
@@ -120,4 +150,8 @@ impl SeriesDecoder {
         let fields = decompress_boxes(&Stream::open(bytes)?, &self.models, Some(&mut self.history))?;
         fields.into_iter().map(Field::expect_array).collect()
     }
+}
+
+fn no_box() -> Error {
+    Error::Stream("it holds no box".into())
 }

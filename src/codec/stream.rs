@@ -6,6 +6,7 @@
 
 use crate::element::Dtype;
 use crate::error::{Error, Result};
+use crate::history::Spacing;
 use crate::index::Index;
 use crate::latent::{self, LatentCoding};
 use crate::memory;
@@ -54,6 +55,11 @@ impl Header {
     /// How many steps the stream is away from its keyframe; 0 is one.
     pub fn age(&self) -> u32 {
         if let Kind::Bounded(preamble) = &self.kind { preamble.age } else { 0 }
+    }
+
+    /// How many steps it is from those that it is predicted from.
+    pub fn spacing(&self) -> Spacing {
+        if let Kind::Bounded(preamble) = &self.kind { preamble.spacing } else { Spacing::NEXT }
     }
 
     /// Names of the fields of the same step that it is predicted from.
@@ -149,7 +155,7 @@ impl<'a> Stream<'a> {
     }
 
     /// What names it to the step after: the checksum of its head, which has those of its tiles.
-    pub(crate) fn checksum(&self) -> u32 {
+    pub fn checksum(&self) -> u32 {
         self.checksum
     }
 

@@ -400,6 +400,7 @@ mod tests {
     use super::*;
     use crate::step::StepInfo;
     use swae_codec::encode::{Bounded, compress_bounded};
+    use swae_codec::group::compress_group;
     use swae_codec::step::{StepField, compress_step};
     use swae_codec::stream::header;
     use swae_codec::{Bound, FieldView};
@@ -519,6 +520,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn steps_of_groups_are_read_in_any_order() {
+        let values: Vec<_> = (0..10).map(|t| lump(f64::from(t))).collect();
+        let settings = Bounded::new(Bound::Absolute(1e-6));
+        let views: Vec<_> = values.iter().map(|v| [FieldView::dense(v, COUNT).unwrap()]).collect();
+        let views: Vec<_> = views.iter().map(|view| &view[..]).collect();
+        let code = |groups: &[usize]| {
+            let (mut history, mut left, mut streams) = (History::new(2), &views[..], Vec::new());
+            for &size in groups {
+                let (group, others) = left.split_at(size);
+                left = others;
+                streams.extend(compress_group(group, &settings, &mut history).unwrap());
+            }
+            streams.into_iter().map(|(bytes, _)| bytes).collect::<Vec<_>>()
+        };
+        let streams = code(&[1, 4, 5]).into_iter().zip(code(&[2, 1, 7])).map(|(a, b)| [a, b]).collect();
+        let mut reader = two(streams);
+        for decoder in [&mut Decoder::default(), &mut Decoder::remembering()] {
+            for step in (0..10).chain([3, 9, 1, 4, 0, 6, 2, 8, 5, 7]).chain((0..10).rev()) {
+                for name in ["a", "b"] {
+                    let decoded = decoder.read_field(&mut reader, step, name, None).unwrap();
+                    let decoded = decoded.into_array::<f64>().unwrap();
+                    let keeps = decoded.iter().zip(&values[step]).all(|(d, v)| (d - v).abs() <= 1e-6);
+                    assert!(keeps, "step {step}, field {name}");
+                }
+            }
+        }
+        // A step that is lost takes with it those that are predicted from it, and no others.
+        let lost = |reader: &mut Two, step: usize| Decoder::default().read_field(reader, step, "a", None);
+        reader.steps.remove(1);
+        reader.streams.remove(1);
+        assert!((0..9).all(|step| lost(&mut reader, step).is_ok()));
+        // The middle of the group.
+        reader.steps.remove(1);
+        reader.streams.remove(1);
+        let sound: Vec<_> = (0..8).map(|step| lost(&mut reader, step).is_ok()).collect();
+        assert_eq!(sound, [true, false, true, true, true, true, true, true]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use swae_codec::bound::Tolerance;
 use swae_codec::config::{self, Settings};
 use swae_codec::encode::{Bounded, Method, Report, compress_bounded, compress_boxes};
+use swae_codec::group::compress_group;
 use swae_codec::history::History;
 use swae_codec::statistics::BlockStatistics;
 use swae_codec::{Compression, Dtype, Element, Field, FieldView, Model};
@@ -57,6 +58,10 @@ pub struct Arguments {
     /// Of a series: steps from one keyframe, which is predicted from no other step, to the next
     #[arg(long, default_value_t = config::DEFAULT_KEYFRAME_INTERVAL, value_name = "STEPS")]
     keyframe_interval: u32,
+    /// Of a series: code so many steps as a group, the last one first and then those halfway between
+    /// coded ones, predicted from both sides: smooth series take fewer bytes
+    #[arg(long, default_value_t = 1, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=64))]
+    group: u32,
     /// The value that missing points hold; they come back to the bit, and take no part in ranges and
     /// bounds [default: the most frequent NaN]
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
@@ -158,12 +163,26 @@ impl Compressor<'_> {
         settings: &Bounded<'_>,
     ) -> Result<Vec<Vec<u8>>> {
         let settings = Bounded { predictors: self.arguments.predictors.set(), ..*settings };
-        let mut history = History::new(self.compression.keyframe_interval);
+        let group = self.arguments.group;
+        // Groups are as far from keyframe to keyframe as steps would be.
+        let mut history = History::new(self.compression.keyframe_interval.div_ceil(group));
         let (mut streams, mut statistics) = (Vec::new(), BlockStatistics::default());
         let mut worst = 0.0f64;
-        for views in steps {
-            let history = (self.arguments.layout == Layout::Series).then_some(&mut history);
-            let (stream, report) = compress_bounded(views, &settings, history)?;
+        let mut coded = Vec::new();
+        match self.arguments.layout {
+            Layout::Series => {
+                let (first, others) = steps.split_at(1.min(steps.len()));
+                for group in std::iter::once(first).chain(others.chunks(group as usize)) {
+                    coded.extend(compress_group(group, &settings, &mut history)?);
+                }
+            }
+            Layout::Grid | Layout::Boxes => {
+                for views in steps {
+                    coded.push(compress_bounded(views, &settings, None)?);
+                }
+            }
+        }
+        for (stream, report) in coded {
             worst = worst.max(part_of_bound(&report));
             statistics = statistics.union(&report.statistics);
             streams.push(stream);

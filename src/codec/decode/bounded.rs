@@ -77,7 +77,7 @@ pub(super) fn decode<T: Element>(task: Task<'_, '_>, out: &mut [&mut [T]]) -> Re
     let given: Vec<_> = given.iter().flatten().map(|(name, field)| (&name[..], field.last::<T>())).collect();
     let fields = preamble.inter_field.as_ref().map(|inter_field| inter_field.find(boxes, &given));
     let fields = fields.transpose()?.unwrap_or_default();
-    let previous = History::reference_for::<T>(history.as_deref(), preamble, boxes)?;
+    let steps = History::references_for::<T>(history.as_deref(), preamble, boxes)?;
     let mut windows = windows(&tiles, boxes, regions, out);
     let tile = |(i, windows): (usize, &mut Vec<Window<'_, T>>)| -> Result<Option<DecodedTile<T>>> {
         let wanted = !windows.iter().all(Window::is_empty);
@@ -85,11 +85,12 @@ pub(super) fn decode<T: Element>(task: Task<'_, '_>, out: &mut [&mut [T]]) -> Re
             return Ok(None);
         }
         let mut entries = entries_of(&tiles[i]);
-        let previous = previous.map(|step| &step.tiles[i]);
+        let steps = steps.map(|steps| steps.tile(i));
+        let previous = steps.map(|steps| steps.previous);
         let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
             InterFieldPrediction::new(inter_field, previous, fields.iter().map(|step| &step.tiles[i]))
         });
-        let references = References { previous, inter_field, mixing: mixing.as_ref() };
+        let references = References { steps, inter_field, mixing: mixing.as_ref() };
         let mut bytes = ByteReader::new(stream.tile(i)?);
         let mut mask = None;
         if preamble.missing.is_some() {
@@ -135,7 +136,8 @@ pub(super) fn decode<T: Element>(task: Task<'_, '_>, out: &mut [&mut [T]]) -> Re
     if let Some(history) = history {
         let (boxes, tiles) = (boxes.to_vec(), Arc::new(references));
         let (age, checksum) = (preamble.age, stream.checksum());
-        history.set_last(Some(ReferenceStep { boxes, tiles, age, checksum }));
+        let spacing = preamble.reached();
+        history.set_last(Some(ReferenceStep { boxes, tiles, age, spacing, checksum }));
     }
     Ok(statistics)
 }

@@ -24,7 +24,7 @@ use crate::preamble::{Missing, Preamble, with_quantum};
 use crate::predict::autoencoder::Autoencoder;
 use crate::predict::interfield::{InterField, InterFieldPrediction};
 use crate::predict::mixing::{MixingNetwork, is_mixing_model};
-use crate::predict::reference::{ReferenceStep, ReferenceTile};
+use crate::predict::reference::{ReferenceStep, ReferenceTile, Spacing, StepReferences};
 use crate::predict::tile::{References, Tile};
 use crate::predict::{Predictor, PredictorSet};
 use crate::statistics::BlockStatistics;
@@ -177,10 +177,12 @@ fn encode_boxes<T: Element>(
     let boxes: Vec<_> = views.iter().map(FieldView::count).collect();
     let keeps_reference = history.is_some();
     let history = history.map(|h| &*h);
-    let previous = history.and_then(|h| h.reference_of::<T>(&boxes));
+    let steps = history.and_then(|h| h.references_of::<T>(&boxes));
+    let previous = steps.map(|steps| steps.previous);
     let fields = given.iter().filter_map(|(name, h)| Some((&name[..], h.last::<T>()?)));
     let fields = fields.filter(|(_, step)| step.boxes == boxes && predictors.has(Predictor::InterField));
-    let has_two_steps = previous.is_some_and(|p| p.tiles.iter().any(ReferenceTile::has_two_steps));
+    let has_two_steps = previous.is_some_and(|p| p.tiles.iter().any(ReferenceTile::has_two_steps))
+        && steps.is_some_and(|steps| steps.next.is_none());
     let mixes = predictors.has(Predictor::Mixing) && has_two_steps;
     let mixing = settings.model.filter(|m| mixes && is_mixing_model(m));
     let mixing = mixing.map(|m| Ok((m.id(), MixingNetwork::new(m)?))).transpose()?;
@@ -206,7 +208,7 @@ fn encode_boxes<T: Element>(
             effort: settings.effort,
         },
         predictors,
-        previous,
+        steps,
         keeps_reference,
         mixing,
         observer,
@@ -244,7 +246,7 @@ pub(crate) fn plan<'a, T: Element>(
     history: &'a History,
     boxes: &[[usize; 3]],
 ) -> Option<Planned<'a, T>> {
-    let previous = history.reference_of::<T>(boxes)?;
+    let previous = history.references_of::<T>(boxes)?.previous;
     let tolerance = settings.bound.tolerance(settings.range_of(views));
     let quantum = with_quantum(tolerance, 0.0).1;
     let same_boxes = views.iter().map(FieldView::count).eq(boxes.iter().copied());
@@ -269,8 +271,8 @@ struct Work<'a, T, O> {
     numbers: usize,
     rules: Rules,
     predictors: PredictorSet,
-    /// The previous step, if this one may be predicted from it.
-    previous: Option<&'a ReferenceStep<T>>,
+    /// The decoded steps that this one may be predicted from.
+    steps: Option<StepReferences<'a, T>>,
     /// The fields of the step that this one may be predicted from.
     reference_fields: Vec<(&'a str, &'a ReferenceStep<T>)>,
     /// Whether the next step may be predicted from this one.
@@ -291,9 +293,10 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         let mixing = self.mixing.as_ref().filter(|_| has_step);
         let inter_field = self.inter_field(quantum).filter(|_| has_step);
         let predictors = self.predictors.mask();
+        let previous = self.steps.map(|steps| steps.previous);
         let preamble = Preamble {
             tolerance,
-            age: self.previous.map_or(0, |p| p.age + 1),
+            age: previous.map_or(0, |p| p.age + 1),
             models: autoencoder.map(|m| m.id()).into_iter().chain(mixing.map(|m| m.0)).collect(),
             missing: self.missing,
             quantum,
@@ -304,7 +307,9 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
                 .with(Predictor::Autoencoder, autoencoder.is_some())
                 .with(Predictor::Mixing, mixing.is_some())
                 .with(Predictor::InterField, inter_field.is_some()),
-            reference_checksum: self.previous.map_or(0, |p| p.checksum),
+            reference_checksum: previous.map_or(0, |p| p.checksum),
+            spacing: self.steps.map_or(Spacing::NEXT, |steps| steps.spacing),
+            next_checksum: self.steps.and_then(|steps| steps.next).map_or(0, |next| next.checksum),
             inter_field,
         };
         let network = autoencoder.map(Autoencoder::new);
@@ -340,7 +345,8 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
             Content { dtype: T::DTYPE, mode: BOUNDED, boxes: &self.boxes, preamble: &head, tiles: &tiles };
         let (stream, checksum) = seal(&content)?;
         let (boxes, tiles) = (self.boxes.clone(), Arc::new(references));
-        let reference = ReferenceStep { boxes, tiles, age: preamble.age, checksum };
+        let (age, spacing) = (preamble.age, preamble.reached());
+        let reference = ReferenceStep { boxes, tiles, age, spacing, checksum };
         Ok(Encoded { stream, report, reference: self.keeps_reference.then_some(reference) })
     }
 
@@ -348,7 +354,8 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
     fn inter_field(&self, quantum: f64) -> Option<InterField> {
         let missing = self.missing.map(|missing| missing.bits);
         let fields = &self.reference_fields;
-        interfield::fit(self.engine, self.views, &self.tiles, self.previous, fields, quantum, missing)
+        let previous = self.steps.map(|steps| steps.previous);
+        interfield::fit(self.engine, self.views, &self.tiles, previous, fields, quantum, missing)
     }
 
     /// A tile; where there is an autoencoder, the latents stand in front of its bytes, and their
@@ -366,13 +373,14 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         let entries = entries_of(pieces);
         let entries = missing.as_ref().map_or(entries.clone(), |mask| mask.entries(&entries));
         let views: Vec<_> = pieces.iter().map(|p| self.views[p.of].part(p.start, p.count)).collect();
-        let previous = self.previous.map(|p| &p.tiles[i]);
+        let steps = self.steps.map(|steps| steps.tile(i));
+        let previous = steps.map(|steps| steps.previous);
         let inter_field = preamble.inter_field.as_ref().zip(previous).map(|(inter_field, previous)| {
             // It is predicted from all of them.
             let fields = self.reference_fields.iter().map(|(_, step)| &step.tiles[i]);
             InterFieldPrediction::new(inter_field, previous, fields)
         });
-        let references = References { previous, inter_field, mixing };
+        let references = References { steps, inter_field, mixing };
         let tile = Tile::new(
             preamble.frame(self.engine),
             entries.len(),

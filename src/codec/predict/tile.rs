@@ -6,7 +6,7 @@
 
 use super::interfield::InterFieldPrediction;
 use super::mixing::{self, CandidatePredictions, ContextFeatures, MixingNetwork};
-use super::reference::{BlockState, ReferenceTile, block_of, block_of_mut};
+use super::reference::{BlockState, ReferenceTile, TileReferences, block_of_mut};
 use super::spatial::{self, CORNER, Corner};
 use super::temporal::Base;
 use super::{Predictor, PredictorMask};
@@ -44,8 +44,8 @@ pub(crate) struct Frame {
 
 /// What a tile is predicted from, beside its own blocks.
 pub(crate) struct References<'a, T> {
-    /// The same tile in the previous step.
-    pub(crate) previous: Option<&'a ReferenceTile<T>>,
+    /// The same tile in decoded steps.
+    pub(crate) steps: Option<TileReferences<'a, T>>,
     /// Other fields of the step.
     pub(crate) inter_field: Option<InterFieldPrediction<'a, T>>,
     pub(crate) mixing: Option<&'a MixingNetwork>,
@@ -55,7 +55,7 @@ pub(crate) struct References<'a, T> {
 pub(crate) struct Tile<'a, T> {
     pub(crate) engine: Engine,
     pub(crate) frame: Frame,
-    previous: Option<&'a ReferenceTile<T>>,
+    steps: Option<TileReferences<'a, T>>,
     inter_field: Option<InterFieldPrediction<'a, T>>,
     /// What spatial prediction needs of each block's coefficients.
     corners: Vec<Corner>,
@@ -74,11 +74,9 @@ pub(crate) struct Tile<'a, T> {
     workspace: Vec<CandidatePredictions>,
 }
 
-impl<T> ReferenceTile<T> {
-    /// Whether the mixing network takes part in the next step.
-    fn allows_mixing(&self) -> bool {
-        self.has_two_steps() && self.states.len() >= MIXING_BLOCKS
-    }
+/// Whether the mixing network takes part.
+fn allows_mixing<T: Element>(steps: &TileReferences<'_, T>) -> bool {
+    !steps.is_between() && steps.has_second_order() && steps.previous.states.len() >= MIXING_BLOCKS
 }
 
 impl<'a, T: Element> Tile<'a, T> {
@@ -90,13 +88,13 @@ impl<'a, T: Element> Tile<'a, T> {
         missing: Option<Arc<Mask>>,
         keeps_reference: bool,
     ) -> Self {
-        let previous = references.previous.filter(|p| p.states.len() == blocks);
-        let mixing = references.mixing.filter(|_| previous.is_some_and(ReferenceTile::allows_mixing));
+        let steps = references.steps.filter(|steps| steps.previous.states.len() == blocks);
+        let mixing = references.mixing.filter(|_| steps.is_some_and(|steps| allows_mixing(&steps)));
         let state = BlockState { step_exponent: FIRST_STEP_EXPONENT, ..BlockState::default() };
         Self {
             engine: frame.engine,
             frame,
-            previous,
+            steps,
             inter_field: references.inter_field,
             corners: vec![[0.0; CORNER]; blocks],
             coefficients: vec![T::default(); if keeps_reference { blocks.saturating_mul(VALUES) } else { 0 }],
@@ -113,7 +111,7 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// The rows that its symbols begin with.
     pub(crate) fn first_tables(&self) -> Tables {
-        self.previous.map_or_else(start, |previous| Tables::clone(&previous.tables))
+        self.steps.map_or_else(start, |steps| Tables::clone(&steps.alike.tables))
     }
 
     /// Whether an entry's block is wholly missing: then it has no symbols.
@@ -148,8 +146,8 @@ impl<'a, T: Element> Tile<'a, T> {
     fn predictors(&self, entry: &Entry) -> PredictorMask {
         let mixed = self.mixed.get(entry.order.block as usize).is_some_and(Option::is_some);
         let possible = PredictorMask::of(Predictor::Intra)
-            .with(Predictor::Previous, self.previous.is_some())
-            .with(Predictor::Extrapolation, self.previous.is_some_and(ReferenceTile::has_two_steps))
+            .with(Predictor::Previous, self.steps.is_some())
+            .with(Predictor::Extrapolation, self.steps.is_some_and(|steps| steps.has_second_order()))
             .with(Predictor::InterField, self.inter_field.is_some())
             .with(Predictor::Mixing, mixed);
         self.frame.predictors.common(possible)
@@ -214,7 +212,7 @@ impl<'a, T: Element> Tile<'a, T> {
     /// What a mixing network would see of a block, whether there is one or not.
     #[cfg(feature = "training")]
     pub(crate) fn mixing_inputs(&self, entry: &Entry) -> Option<(Vec<f32>, Box<CandidatePredictions>)> {
-        self.previous.filter(|previous| previous.allows_mixing())?;
+        self.steps.filter(allows_mixing)?;
         let mut candidates = Box::new(CandidatePredictions::EMPTY);
         self.candidate_predictions(entry, &mut candidates);
         let inputs = mixing::inputs(&candidates, &self.context_features(entry), self.frame.quantum)?;
@@ -249,7 +247,7 @@ impl<'a, T: Element> Tile<'a, T> {
         }
         let neighbours = count;
         let at = entry.order.block as usize;
-        if let Some(previous) = self.previous.filter(|previous| !previous.is_missing(at)) {
+        if let Some(previous) = self.steps.map(|steps| steps.alike).filter(|alike| !alike.is_missing(at)) {
             let state = &previous.states[at];
             degrees += i32::from(state.degrees);
             step_exponent += i32::from(state.step_exponent);
@@ -329,11 +327,9 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// What a predictor says of a block. This is where a new predictor answers.
     fn base(&self, predictor: Predictor, block: usize) -> Base<'_, T> {
-        match (predictor, self.previous) {
-            (Predictor::Previous, Some(previous)) => Base::Step(block_of(&previous.latest, block)),
-            (Predictor::Extrapolation, Some(ReferenceTile { latest, before: Some(before), .. })) => {
-                Base::Extrapolated { latest: block_of(latest, block), before: block_of(before, block) }
-            }
+        match (predictor, self.steps) {
+            (Predictor::Previous, Some(steps)) => steps.first_order(block),
+            (Predictor::Extrapolation, Some(steps)) => steps.second_order(block).unwrap_or(Base::Zero),
             (Predictor::Mixing, _) => match self.mixed.get(block) {
                 Some(Some(mixed)) => Base::Computed(mixed),
                 _ => Base::Zero,
@@ -448,7 +444,7 @@ impl<'a, T: Element> Tile<'a, T> {
     /// Keeps a block that is wholly missing for the next step: as its neighbours, and the previous
     /// step, make it likely.
     pub(crate) fn keep_missing(&mut self, entry: &Entry) {
-        let has_previous = self.previous.is_some() && self.frame.predictors.has(Predictor::Previous);
+        let has_previous = self.steps.is_some() && self.frame.predictors.has(Predictor::Previous);
         let likely = Coded {
             predictor: if has_previous { Predictor::Previous } else { Predictor::Intra },
             spatial: Self::has_spatial(entry),
@@ -492,10 +488,12 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// What the next step may be predicted from.
     pub(crate) fn into_reference(self, tables: &Tables) -> ReferenceTile<T> {
+        let [before, behind] = self.steps.map(|steps| steps.latest()).unwrap_or_default();
         ReferenceTile {
             tables: Arc::new(tables.carried()),
             latest: Arc::new(self.coefficients),
-            before: self.previous.map(|previous| previous.latest.clone()),
+            before,
+            behind,
             magnitudes: self.magnitudes,
             states: self.states,
             quantum: self.frame.quantum,

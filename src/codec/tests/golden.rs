@@ -11,7 +11,8 @@ use swae_codec::config::LatentCoding;
 use swae_codec::config::Layout;
 use swae_codec::decode::decompress_boxes;
 use swae_codec::encode::{Bounded, Method, compress_bounded, compress_box, compress_boxes};
-use swae_codec::history::History;
+use swae_codec::group::{compress_group, decompress_group};
+use swae_codec::history::{History, Spacing};
 use swae_codec::model::{Activation, Architecture, LayerSpec, Metadata, Parameters};
 use swae_codec::predict::PredictorSet;
 use swae_codec::step::{StepField, compress_step};
@@ -142,6 +143,7 @@ fn streams() -> Vec<Named> {
         ("constant", one(&Array3::from_elem((9, 9, 9), 0.25), &bounded(Bound::Absolute(1e-9)))),
         ("network", one(&rough, &network)),
         ("series", (0..5).map(|t| step(t, &mut history)).collect()),
+        ("group", group()),
         ("mixed-series", (0..6).map(|t| mixed_step(t, &mut mixed_history)).collect()),
         ("linked-boxes", boxes(&linked, Method::Bounded(bounded(Bound::Absolute(1e-4))))),
         ("mixed-boxes", boxes(&mixed, Method::Bounded(bounded(Bound::Absolute(1e-4))))),
@@ -160,24 +162,46 @@ fn streams() -> Vec<Named> {
     ]
 }
 
+/// A keyframe and the group behind it: two steps between others, one of which has missing points.
+fn group() -> Vec<Vec<u8>> {
+    let mut steps: Vec<_> = (0..4).map(|t| wave([24, 16, 16], 0.3 * t as f64)).collect();
+    steps[1] = excised(&steps[1], 1.0, f64::NAN);
+    let views: Vec<_> = steps.iter().map(|step| [FieldView::of_array(step).unwrap()]).collect();
+    let views: Vec<_> = views.iter().map(|view| &view[..]).collect();
+    let settings = Bounded::new(Bound::Absolute(1e-4));
+    let streams = compress_group(&views, &settings, &mut History::new(3)).unwrap();
+    streams.into_iter().map(|(stream, _)| stream).collect()
+}
+
 /// The hash of all values that a series of streams holds, shapes included.
 fn values(streams: &[Vec<u8>]) -> String {
-    let mut history = History::default();
     let mut hash = blake3::Hasher::new();
     let models = Models::built_in();
-    streams.iter().for_each(|stream| add_values(&mut hash, stream, &models, &mut history));
+    let is_group = streams.iter().any(|s| header(s).is_ok_and(|header| header.spacing() != Spacing::NEXT));
+    if is_group {
+        let streams: Vec<_> = streams.iter().map(|bytes| Stream::open(&bytes[..]).unwrap()).collect();
+        let steps = decompress_group(&streams, &models, &mut History::default());
+        steps.expect("a golden group").iter().flatten().for_each(|field| add_field(&mut hash, field));
+    } else {
+        let mut history = History::default();
+        streams.iter().for_each(|stream| add_values(&mut hash, stream, &models, &mut history));
+    }
     hash.finalize().to_hex().to_string()
 }
 
 fn add_values(hash: &mut blake3::Hasher, stream: &[u8], models: &Models, history: &mut History) {
     for field in decode(stream, models, Some(history)).expect("a golden stream") {
-        let mut bytes = format!("{:?}{:?}", field.dtype(), field.count()).into_bytes();
-        match &field {
-            Field::F32(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
-            Field::F64(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
-        }
-        hash.update(&bytes);
+        add_field(hash, &field);
     }
+}
+
+fn add_field(hash: &mut blake3::Hasher, field: &Field) {
+    let mut bytes = format!("{:?}{:?}", field.dtype(), field.count()).into_bytes();
+    match field {
+        Field::F32(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
+        Field::F64(a) => a.iter().for_each(|v| v.write_le(&mut bytes)),
+    }
+    hash.update(&bytes);
 }
 
 /// Holds every file of a folder against the values that it says it has; first makes those that are
