@@ -134,7 +134,7 @@ impl<'a, T> StepReferences<'a, T> {
             previous: &previous.tiles[i],
             next: next.map(|next| &next.tiles[i]),
             alike: &alike.tiles[i],
-            order: Interpolation::new(spacing, previous.spacing, next.map(|next| next.spacing)),
+            interpolation: Interpolation::new(spacing, previous.spacing, next.map(|next| next.spacing)),
         }
     }
 }
@@ -146,7 +146,7 @@ pub(crate) struct TileReferences<'a, T> {
     next: Option<&'a ReferenceTile<T>>,
     /// The one whose residuals are most like this one's.
     pub(crate) alike: &'a ReferenceTile<T>,
-    order: Interpolation,
+    interpolation: Interpolation,
 }
 
 impl<T> Clone for TileReferences<'_, T> {
@@ -198,11 +198,9 @@ impl<'a, T: Element> TileReferences<'a, T> {
         let previous = block_of(&self.previous.latest, number);
         match self.next {
             None => Base::Step(previous),
-            Some(next) => Base::Between {
-                previous,
-                next: block_of(&next.latest, number),
-                third: None,
-                weights: [self.order.linear[0], self.order.linear[1], 0.0],
+            Some(next) => Base::Line {
+                steps: [previous, block_of(&next.latest, number)],
+                weights: self.interpolation.linear,
             },
         }
     }
@@ -214,11 +212,9 @@ impl<'a, T: Element> TileReferences<'a, T> {
         let third = block_of(self.third()?, number);
         Some(match self.next {
             None => Base::Extrapolated { latest: previous, before: third },
-            Some(next) => Base::Between {
-                previous,
-                next: block_of(&next.latest, number),
-                third: Some(third),
-                weights: self.order.quadratic,
+            Some(next) => Base::Parabola {
+                steps: [previous, block_of(&next.latest, number), third],
+                weights: self.interpolation.quadratic,
             },
         })
     }
@@ -230,7 +226,7 @@ impl<'a, T: Element> TileReferences<'a, T> {
 
     /// The coefficients of the third step.
     fn third(&self) -> Option<&'a [T]> {
-        let third = if self.order.third_is_behind {
+        let third = if self.interpolation.third_is_behind {
             self.next.and_then(|next| next.behind.as_ref())
         } else {
             self.previous.before.as_ref()

@@ -13,17 +13,22 @@ pub(crate) enum Base<'a, T> {
     Step(&'a Block<T>),
     /// 2 · latest − before.
     Extrapolated { latest: &'a Block<T>, before: &'a Block<T> },
-    /// A sum of decoded steps with these weights.
-    Between { previous: &'a Block<T>, next: &'a Block<T>, third: Option<&'a Block<T>>, weights: [f64; 3] },
+    /// A line through two decoded steps, with these weights.
+    Line { steps: [&'a Block<T>; 2], weights: [f64; 2] },
+    /// A parabola through three.
+    Parabola { steps: [&'a Block<T>; 3], weights: [f64; 3] },
     /// They were computed.
     Computed(&'a Block),
 }
 
-/// A sum of three numbers with weights: the first as a product, the others by fused multiply-adds.
+/// A sum of numbers with weights: the first as a product, the others by fused multiply-adds.
 #[inline(always)]
-fn sum(weights: [f64; 3], of: [f64; 3]) -> f64 {
-    let two = weights[1].mul_add(of[1], weights[0] * of[0]);
-    weights[2].mul_add(of[2], two)
+fn sum<const N: usize>(weights: [f64; N], of: [f64; N]) -> f64 {
+    let mut sum = weights[0] * of[0];
+    for i in 1..N {
+        sum = weights[i].mul_add(of[i], sum);
+    }
+    sum
 }
 
 impl<T: Element> Base<'_, T> {
@@ -34,10 +39,8 @@ impl<T: Element> Base<'_, T> {
             Self::Zero => 0.0,
             Self::Step(step) => step[place].to_f64(),
             Self::Extrapolated { latest, before } => 2.0 * latest[place].to_f64() - before[place].to_f64(),
-            Self::Between { previous, next, third, weights } => {
-                let third = third.map_or(0.0, |third| third[place].to_f64());
-                sum(*weights, [previous[place].to_f64(), next[place].to_f64(), third])
-            }
+            Self::Line { steps, weights } => sum(*weights, steps.map(|step| step[place].to_f64())),
+            Self::Parabola { steps, weights } => sum(*weights, steps.map(|step| step[place].to_f64())),
             Self::Computed(block) => block[place],
         }
     }
@@ -48,9 +51,8 @@ impl<T: Element> Base<'_, T> {
             Self::Zero => out.fill(0.0),
             Self::Step(step) => widen(engine, step, out),
             Self::Extrapolated { latest, before } => extrapolate(engine, latest, before, out),
-            Self::Between { previous, next, third, weights } => {
-                between(engine, previous, next, third.unwrap_or(next), *weights, out);
-            }
+            Self::Line { steps: [a, b], weights } => line(engine, a, b, *weights, out),
+            Self::Parabola { steps: [a, b, c], weights } => parabola(engine, a, b, c, *weights, out),
             Self::Computed(block) => out.copy_from_slice(&block[..]),
         }
     }
@@ -66,12 +68,13 @@ impl<T: Element> Base<'_, T> {
                 let steps = corner(engine, &latest[..]).into_iter().zip(corner(engine, &before[..]));
                 low.iter_mut().zip(steps).for_each(|(own, (latest, before))| *own -= 2.0 * latest - before);
             }
-            Self::Between { previous, next, third, weights } => {
-                let corners = [previous, next, &third.unwrap_or(next)].map(|step| corner(engine, &step[..]));
-                let [a, b, c] = corners;
-                for (k, own) in low.iter_mut().enumerate() {
-                    *own -= sum(*weights, [a[k], b[k], c[k]]);
-                }
+            Self::Line { steps, weights } => {
+                let [a, b] = steps.map(|step| corner(engine, &step[..]));
+                low.iter_mut().enumerate().for_each(|(k, own)| *own -= sum(*weights, [a[k], b[k]]));
+            }
+            Self::Parabola { steps, weights } => {
+                let [a, b, c] = steps.map(|step| corner(engine, &step[..]));
+                low.iter_mut().enumerate().for_each(|(k, own)| *own -= sum(*weights, [a[k], b[k], c[k]]));
             }
             Self::Computed(block) => {
                 low.iter_mut().zip(corner(engine, &block[..])).for_each(|(own, computed)| *own -= computed);
@@ -97,15 +100,23 @@ for_engines! {
 }
 
 for_engines! {
-    fn between<T: Element>(
-        previous: &[T; VALUES],
-        next: &[T; VALUES],
-        third: &[T; VALUES],
+    fn line<T: Element>(a: &[T; VALUES], b: &[T; VALUES], weights: [f64; 2], out: &mut Block) {
+        for k in 0..VALUES {
+            out[k] = sum(weights, [a[k].to_f64(), b[k].to_f64()]);
+        }
+    }
+}
+
+for_engines! {
+    fn parabola<T: Element>(
+        a: &[T; VALUES],
+        b: &[T; VALUES],
+        c: &[T; VALUES],
         weights: [f64; 3],
         out: &mut Block,
     ) {
         for k in 0..VALUES {
-            out[k] = sum(weights, [previous[k].to_f64(), next[k].to_f64(), third[k].to_f64()]);
+            out[k] = sum(weights, [a[k].to_f64(), b[k].to_f64(), c[k].to_f64()]);
         }
     }
 }
