@@ -62,8 +62,8 @@ fn decode<T: Element>(input: &Input) {
     let [mut first, mut second, mut before] = [History::default(), History::default(), History::default()];
     let steps = &input.steps[..input.steps.len().min(6)];
     for (i, step) in steps.iter().enumerate() {
-        let history = if i == 4 {
-            // Between two steps.
+        let history = if i >= 4 {
+            // Between two steps; the last one has a third step before it.
             before.lead(1, Some((2, &first)));
             &mut before
         } else if i % 2 == 0 {

@@ -224,7 +224,7 @@ fn preamble<T>(
     let models = autoencoder.filter(|_| asked_autoencoder).into_iter();
     Some(Preamble {
         tolerance,
-        age: steps.map_or(0, |steps| steps.previous.age.saturating_add(1)),
+        age: steps.map_or(0, |steps| steps.previous.age.saturating_add(steps.spacing.back)),
         models: models.chain(mixing.filter(|_| asked_mixing)).collect(),
         missing: recipe.missing.map(|bits| Missing { bits, points: 0 }),
         quantum,
@@ -287,8 +287,8 @@ mod tests {
         let mut before = History::default();
         for (i, recipe) in recipes.iter().enumerate() {
             let [first, second] = &mut histories;
-            let history = if i == 4 {
-                // Between two steps.
+            let history = if i >= 4 {
+                // Between two steps; the last one has a third step before it.
                 before.lead(1, Some((2, first)));
                 &mut before
             } else if i % 2 == 0 {

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::field::Field;
 use crate::history::History;
 use crate::models::Models;
+use crate::preamble::FARTHEST;
 use crate::step::coding_groups;
 use crate::stream::Stream;
 use crate::view::FieldView;
@@ -26,144 +27,165 @@ pub struct GroupStep {
     pub next: Option<usize>,
 }
 
-/// The order in which a group of so many steps is coded.
+/// The order in which a group of so many steps is coded: few steps are needed again at any time.
 #[allow(clippy::arithmetic_side_effects, reason = "numbers of a group's steps")]
-pub fn coding_order(steps: usize) -> Vec<GroupStep> {
+pub fn group_order(steps: usize) -> Vec<GroupStep> {
     let mut order = Vec::with_capacity(steps);
     if steps == 0 {
         return order;
     }
     order.push(GroupStep { at: steps, previous: 0, next: None });
-    let mut spans = std::collections::VecDeque::from([(0, steps)]);
-    while let Some((previous, next)) = spans.pop_front() {
+    let mut spans = vec![(0, steps)];
+    while let Some((previous, next)) = spans.pop() {
         let at = (previous + next) / 2;
         if at > previous {
             order.push(GroupStep { at, previous, next: Some(next) });
-            spans.extend([(previous, at), (at, next)]);
+            spans.extend([(at, next), (previous, at)]);
         }
     }
     order
 }
 
+/// Steps one after the other.
+fn plain_order(steps: usize) -> Vec<GroupStep> {
+    (1..=steps).map(|at| GroupStep { at, previous: at.saturating_sub(1), next: None }).collect()
+}
+
 /// Encodes a group of steps, each as [`compress_bounded`] does, and gives them in the order of time.
 /// Where the history has no last step, the first step is a keyframe, and the others are the group. At
 /// effort `best` the steps are also encoded one after the other, and what takes fewer bytes is given.
+/// More than 64 steps are several groups.
 ///
 /// # Errors
-/// Those of [`compress_bounded`].
+/// Those of [`compress_bounded`]; the history is as it was then.
 pub fn compress_group<T: Element>(
     steps: &[&[FieldView<'_, T>]],
     settings: &Bounded<'_>,
     history: &mut History,
 ) -> Result<Vec<(Vec<u8>, Report)>> {
     let mut out = Vec::with_capacity(steps.len());
-    let mut group = steps;
-    if !history.has_last::<T>()
-        && let Some((first, others)) = steps.split_first()
-    {
-        out.push(compress_bounded(first, settings, Some(history))?);
-        group = others;
+    let mut last = history.clone();
+    // They are of one step.
+    last.references.clear();
+    let (keyframe, others) = steps.split_at(usize::from(!history.has_last::<T>()).min(steps.len()));
+    for step in keyframe {
+        out.push(compress_bounded(step, settings, Some(&mut last))?);
     }
-    let mut coded = in_order(&coding_order(group.len()), group, settings, history)?;
-    if settings.effort == Effort::Best && group.len() > 1 {
-        let one_by_one: Vec<_> = (1..=group.len())
-            .map(|at| GroupStep { at, previous: at.saturating_sub(1), next: None })
-            .collect();
-        let others = in_order(&one_by_one, group, settings, history)?;
-        if others.bytes() < coded.bytes() {
-            coded = others;
+    for group in others.chunks(FARTHEST as usize) {
+        let mut coded = in_order(group_order(group.len()), group, settings, &last)?;
+        if settings.effort == Effort::Best && group.len() > 1 {
+            let others = in_order(plain_order(group.len()), group, settings, &last)?;
+            if others.bytes() < coded.bytes() {
+                coded = others;
+            }
         }
+        last = coded.last;
+        out.extend(coded.steps.into_values());
     }
-    *history = coded.last;
-    out.extend(coded.steps.into_values());
+    *history = last;
     Ok(out)
 }
 
 /// A group that was encoded.
-struct Coded {
+struct CodedGroup {
     /// By time.
     steps: BTreeMap<usize, (Vec<u8>, Report)>,
     /// The history that ends with the last one.
     last: History,
 }
 
-impl Coded {
+impl CodedGroup {
     fn bytes(&self) -> usize {
         self.steps.values().map(|(stream, _)| stream.len()).sum()
     }
 }
 
 fn in_order<T: Element>(
-    order: &[GroupStep],
+    order: Vec<GroupStep>,
     group: &[&[FieldView<'_, T>]],
     settings: &Bounded<'_>,
-    history: &History,
-) -> Result<Coded> {
-    let mut histories = BTreeMap::from([(0, history.clone())]);
+    before: &History,
+) -> Result<CodedGroup> {
     let mut steps = BTreeMap::new();
-    for &GroupStep { at, previous, next } in order {
-        let mut own = led(&histories, at, previous, next);
-        steps.insert(at, compress_bounded(group[at.saturating_sub(1)], settings, Some(&mut own))?);
-        histories.insert(at, own);
-    }
-    let last = histories.remove(&group.len()).unwrap_or_else(|| history.clone());
-    Ok(Coded { steps, last })
+    let last = along(order, group.len(), before, |at, history| {
+        steps.insert(at, compress_bounded(group[at.saturating_sub(1)], settings, Some(history))?);
+        Ok(())
+    })?;
+    Ok(CodedGroup { steps, last })
 }
 
 /// Decodes the streams of a group, in the order of time: all boxes of each.
 ///
 /// # Errors
 /// Those of [`decompress_boxes`]; [`Error::Stream`] where one is predicted from a step that is neither
-/// in the group nor the one before it.
+/// in the group nor the one before it. The history is as it was then.
 pub fn decompress_group(
     streams: &[Stream<'_>],
     models: &Models,
     history: &mut History,
 ) -> Result<Vec<Vec<Field>>> {
-    // The first history is of the step before the group.
-    let spacings: Vec<_> = streams.iter().map(|stream| stream.header().spacing()).collect();
-    let (mut steps, mut dependencies) = (vec![(0, None)], vec![Vec::new()]);
-    for (before, spacing) in spacings.iter().enumerate() {
-        let at = before.saturating_add(1);
+    let mut decoded = BTreeMap::new();
+    let last = along(order_of(streams)?, streams.len(), history, |at, history| {
+        decoded.insert(at, decompress_boxes(&streams[at.saturating_sub(1)], models, Some(history))?);
+        Ok(())
+    })?;
+    *history = last;
+    Ok(decoded.into_values().collect())
+}
+
+/// An order in which streams can be decoded, by what they say of themselves.
+fn order_of(streams: &[Stream<'_>]) -> Result<Vec<GroupStep>> {
+    // The first is the step before the group.
+    let (mut steps, mut dependencies) = (Vec::new(), vec![Vec::new()]);
+    for (before, stream) in streams.iter().enumerate() {
+        let (at, spacing) = (before.saturating_add(1), stream.header().spacing());
+        if stream.header().age() == 0 {
+            steps.push(GroupStep { at, previous: 0, next: None });
+            dependencies.push(Vec::new());
+            continue;
+        }
         let previous = at.checked_sub(spacing.back as usize);
         let next = spacing.is_between().then(|| at.saturating_add(spacing.ahead as usize));
         let (Some(previous), true) = (previous, next.is_none_or(|next| next <= streams.len())) else {
             return Err(Error::Stream("it is predicted from a step outside its group".into()));
         };
-        let is_keyframe = streams[before].header().age() == 0;
-        steps.push((previous, next));
-        dependencies.push(if is_keyframe {
-            Vec::new()
-        } else {
-            std::iter::once(previous).chain(next).collect()
-        });
+        steps.push(GroupStep { at, previous, next });
+        dependencies.push(std::iter::once(previous).chain(next).collect());
     }
-    let order =
-        coding_groups(&dependencies).map_err(|_| Error::Stream("its steps wait for one another".into()))?;
-    let mut decoded = BTreeMap::new();
-    let mut histories = BTreeMap::from([(0, history.clone())]);
-    for at in order.concat().into_iter().filter(|&at| at > 0) {
-        let (previous, next) = steps[at];
-        let mut own = if dependencies[at].is_empty() {
-            History::default()
-        } else {
-            led(&histories, at, previous, next)
-        };
-        decoded.insert(at, decompress_boxes(&streams[at.saturating_sub(1)], models, Some(&mut own))?);
-        histories.insert(at, own);
-    }
-    if let Some(last) = histories.remove(&streams.len()) {
-        *history = last;
-    }
-    Ok(decoded.into_values().collect())
+    let circle = |_| Error::Stream("the steps of the group are predicted from one another".into());
+    let order = coding_groups(&dependencies).map_err(circle)?.concat();
+    Ok(order.into_iter().filter_map(|at| steps.get(at.checked_sub(1)?).copied()).collect())
 }
 
-/// The history that a step of a group is predicted from.
-fn led(histories: &BTreeMap<usize, History>, at: usize, previous: usize, next: Option<usize>) -> History {
-    let mut own = histories[&previous].clone();
-    let distance = |other: usize| other.abs_diff(at) as u32;
-    own.lead(distance(previous), next.map(|next| (distance(next), &histories[&next])));
-    own
+/// Goes through a group of so many steps: `code` is given each step's number and the history that it is
+/// predicted from, and makes that end with it. Gives the history of the last step; those that nothing
+/// needs any more are dropped on the way.
+fn along(
+    order: Vec<GroupStep>,
+    steps: usize,
+    before: &History,
+    mut code: impl FnMut(usize, &mut History) -> Result<()>,
+) -> Result<History> {
+    let needs = |step: &GroupStep| std::iter::once(step.previous).chain(step.next);
+    let mut uses = vec![0usize; steps.saturating_add(1)];
+    order.iter().flat_map(needs).chain([steps]).for_each(|at| uses[at] = uses[at].saturating_add(1));
+    let mut histories = BTreeMap::from([(0, before.clone())]);
+    for step in order {
+        let mut own = histories[&step.previous].clone();
+        let distance = |other: usize| other.abs_diff(step.at) as u32;
+        own.lead(distance(step.previous), step.next.map(|next| (distance(next), &histories[&next])));
+        code(step.at, &mut own)?;
+        histories.insert(step.at, own);
+        for used in needs(&step).chain([step.at]) {
+            if used != step.at {
+                uses[used] = uses[used].saturating_sub(1);
+            }
+            if uses[used] == 0 {
+                histories.remove(&used);
+            }
+        }
+    }
+    Ok(histories.remove(&steps).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -172,10 +194,10 @@ mod tests {
 
     #[test]
     fn every_step_is_coded_once_and_after_those_that_it_is_predicted_from() {
-        for steps in 0..20 {
+        for steps in 0..70 {
             let mut coded = vec![false; steps + 1];
             coded[0] = true;
-            for GroupStep { at, previous, next } in coding_order(steps) {
+            for GroupStep { at, previous, next } in group_order(steps) {
                 assert!(previous < at && coded[previous] && next.is_none_or(|next| at < next && coded[next]));
                 assert!(!std::mem::replace(&mut coded[at], true));
             }

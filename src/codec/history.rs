@@ -2,7 +2,7 @@
 
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
-use crate::preamble::Preamble;
+use crate::preamble::{FARTHEST, Preamble};
 pub use crate::predict::reference::Spacing;
 use crate::predict::reference::{ReferenceStep, StepReferences};
 use crate::stream::Stream;
@@ -28,6 +28,7 @@ pub struct History {
 #[derive(Clone, Debug)]
 struct Last {
     age: u32,
+    spacing: Spacing,
     checksum: u32,
     /// A [`ReferenceStep`] of that type.
     step: Arc<dyn Any + Send + Sync>,
@@ -35,7 +36,8 @@ struct Last {
 
 impl Last {
     fn leads_to(&self, preamble: &Preamble) -> bool {
-        self.age.checked_add(1) == Some(preamble.age) && self.checksum == preamble.reference_checksum
+        let age = self.age.checked_add(preamble.spacing.back);
+        age == Some(preamble.age) && self.checksum == preamble.reference_checksum
     }
 }
 
@@ -50,11 +52,6 @@ impl History {
             spacing: Spacing::NEXT,
             references: Vec::new(),
         }
-    }
-
-    /// Whether there is no step.
-    pub fn is_empty(&self) -> bool {
-        self.last.iter().all(Option::is_none)
     }
 
     /// Whether there is a step of this element type.
@@ -73,14 +70,17 @@ impl History {
 
     /// Makes a step the last one; none forgets it.
     pub(crate) fn set_last<T: Element>(&mut self, step: Option<ReferenceStep<T>>) {
-        let last =
-            |step: ReferenceStep<T>| Last { age: step.age, checksum: step.checksum, step: Arc::new(step) };
+        let last = |step: ReferenceStep<T>| {
+            let ReferenceStep { age, spacing, checksum, .. } = step;
+            Last { age, spacing, checksum, step: Arc::new(step) }
+        };
         self.last[T::DTYPE as usize] = step.map(last);
         (self.next, self.spacing) = ([None, None], Spacing::NEXT);
     }
 
     /// Says how many steps the next one is from the last, and, where it lies between that and a step
-    /// that is coded already, how many from this; `next` ends with it.
+    /// that is coded already, how many from this; `next` ends with it. Over more than 64 steps nothing is
+    /// predicted.
     pub fn lead(&mut self, back: u32, next: Option<(u32, &Self)>) {
         self.spacing = Spacing { back, ahead: next.map_or(0, |(ahead, _)| ahead) };
         self.next = next.map_or([None, None], |(_, next)| next.last.clone());
@@ -88,9 +88,12 @@ impl History {
 
     /// The decoded steps that the next one of these boxes may be predicted from.
     pub(crate) fn references_of<T: Element>(&self, boxes: &[[usize; 3]]) -> Option<StepReferences<'_, T>> {
+        let Spacing { back, ahead } = self.spacing;
+        if back == 0 || back > FARTHEST || ahead > FARTHEST {
+            return None;
+        }
         // Steps between others are none that a reader could begin at.
-        let is_keyframe =
-            |age: u32| !self.spacing.is_between() && age.saturating_add(1) >= self.keyframe_interval;
+        let is_keyframe = |age: u32| ahead == 0 && age.saturating_add(back) >= self.keyframe_interval;
         let previous = self.last::<T>().filter(|step| step.boxes == boxes && !is_keyframe(step.age))?;
         let next = self.next::<T>().filter(|step| step.boxes == boxes);
         if self.spacing.is_between() && next.is_none() {
@@ -152,7 +155,18 @@ impl History {
             && self.last.iter().flatten().any(|last| last.checksum == preamble.next_checksum)
     }
 
-    /// Whether a step with this preamble can be decoded next.
+    /// How many steps its last one is from those that it was predicted from; none without one.
+    pub fn last_spacing(&self) -> Option<Spacing> {
+        self.last.iter().flatten().map(|last| last.spacing).next()
+    }
+
+    /// Whether both end with the same stream.
+    pub fn ends_as(&self, other: &Self) -> bool {
+        let ends = |history: &Self| history.last.each_ref().map(|last| last.as_ref().map(|l| l.checksum));
+        ends(self) == ends(other)
+    }
+
+    /// Whether its last step is the one before a step with this preamble that this is predicted from.
     pub fn leads_to(&self, preamble: &Preamble) -> bool {
         preamble.age == 0 || self.last.iter().flatten().any(|last| last.leads_to(preamble))
     }

@@ -119,14 +119,7 @@ impl SeriesDecoder {
     /// Those of [`decompress`](crate::decompress); [`Error::Stream`] where the step is predicted
     /// from one that was not decoded.
     pub fn decode<T: Element>(&mut self, bytes: &[u8]) -> Result<Array3<T>> {
-        let mut boxes = self.decode_boxes(bytes)?;
-        match boxes.pop() {
-            Some(only) if boxes.is_empty() => Ok(only),
-            last => {
-                let count = boxes.len().saturating_add(usize::from(last.is_some()));
-                Err(Error::Stream(format!("it holds {count} boxes, not one; decode_boxes gives all")))
-            }
-        }
+        only(self.decode_boxes(bytes)?)
     }
 
     /// Decompresses the next steps, which are a group, in the order of time: each an array, `[z, y, x]`.
@@ -136,10 +129,8 @@ impl SeriesDecoder {
     pub fn decode_group<T: Element>(&mut self, streams: &[impl AsRef<[u8]>]) -> Result<Vec<Array3<T>>> {
         let streams = streams.iter().map(|bytes| Stream::open(bytes.as_ref())).collect::<Result<Vec<_>>>()?;
         let fields = decompress_group(&streams, &self.models, &mut self.history)?;
-        fields
-            .into_iter()
-            .map(|mut boxes| boxes.pop().map_or_else(|| Err(no_box()), Field::expect_array))
-            .collect()
+        let arrays = fields.into_iter().map(|boxes| boxes.into_iter().map(Field::expect_array).collect());
+        arrays.map(|boxes: Result<Vec<_>>| only(boxes?)).collect()
     }
 
     /// Decompresses all boxes of the next step.
@@ -152,6 +143,13 @@ impl SeriesDecoder {
     }
 }
 
-fn no_box() -> Error {
-    Error::Stream("it holds no box".into())
+/// The only box of a stream.
+fn only<T>(mut boxes: Vec<Array3<T>>) -> Result<Array3<T>> {
+    match boxes.pop() {
+        Some(only) if boxes.is_empty() => Ok(only),
+        last => {
+            let count = boxes.len().saturating_add(usize::from(last.is_some()));
+            Err(Error::Stream(format!("it holds {count} boxes, not one; decode_boxes gives all")))
+        }
+    }
 }

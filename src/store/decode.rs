@@ -18,8 +18,8 @@ use swae_codec::stream::{Header, Region, Stream};
 use swae_codec::{Dtype, Element, Field, Models, memory};
 
 /// Reads fields, and caches the last steps of each stream, so that a file that is read from its
-/// first step to its last decodes each step once, or twice where another field of the step is
-/// predicted from it.
+/// first step to its last decodes each step once, or twice where another field of the step or another
+/// step of its group is predicted from it.
 #[derive(Default)]
 pub struct Decoder {
     cache: ReferenceCache,
@@ -405,16 +405,18 @@ mod tests {
     use swae_codec::stream::header;
     use swae_codec::{Bound, FieldView};
 
-    /// Two fields, of which streams are `[step][field]`.
-    struct Two {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+
+    /// The first fields of [`NAMES`], of which streams are `[step][field]`.
+    struct Several<const N: usize> {
         steps: Vec<StepInfo>,
-        streams: Vec<[Vec<u8>; 2]>,
+        streams: Vec<[Vec<u8>; N]>,
         models: Models,
     }
 
     const COUNT: [usize; 3] = [32, 32, 16];
 
-    impl Reader for Two {
+    impl<const N: usize> Reader for Several<N> {
         fn steps(&self) -> &[StepInfo] {
             &self.steps
         }
@@ -429,7 +431,8 @@ mod tests {
             field: &str,
             select: &mut dyn FnMut(&[BoxRow]) -> Selection,
         ) -> Result<Vec<Stored>> {
-            let bytes = self.streams[index][usize::from(field == "b")].clone();
+            let field = NAMES.iter().position(|name| *name == field).unwrap();
+            let bytes = self.streams[index][field].clone();
             let rows = vec![BoxRow { start: [0; 3], count: COUNT, offset: 0, length: bytes.len() as u64 }];
             let stream = Stream::open(bytes)?;
             let selected = select(&rows) != Selection::Nothing;
@@ -437,7 +440,7 @@ mod tests {
         }
     }
 
-    fn two(streams: Vec<[Vec<u8>; 2]>) -> Two {
+    fn several<const N: usize>(streams: Vec<[Vec<u8>; N]>) -> Several<N> {
         let field = |name: &str| {
             let info = FieldInfo {
                 name: name.into(),
@@ -450,8 +453,12 @@ mod tests {
             };
             (info, 0)
         };
-        let step = |t: usize| StepInfo { step: t as i64, time: 0.0, fields: ["a", "b"].map(field).to_vec() };
-        Two { steps: (0..streams.len()).map(step).collect(), streams, models: Models::built_in() }
+        let step = |t: usize| StepInfo {
+            step: t as i64,
+            time: 0.0,
+            fields: NAMES[..N].iter().map(|name| field(name)).collect(),
+        };
+        Several { steps: (0..streams.len()).map(step).collect(), streams, models: Models::built_in() }
     }
 
     #[test]
@@ -460,7 +467,7 @@ mod tests {
         let view = FieldView::dense(&values, COUNT).unwrap();
         let settings = Bounded::new(Bound::Absolute(1e-6));
         let code = || compress_bounded(std::slice::from_ref(&view), &settings, None).unwrap().0;
-        let mut reader = two(vec![[code(), code()]]);
+        let mut reader = several(vec![[code(), code()]]);
         let mut decoder = Decoder::default();
         for region in [None, Some([0..32, 0..32, 3..11]), Some([5..9, 0..32, 3..4]), Some([0..0, 0..1, 0..1])]
         {
@@ -506,7 +513,7 @@ mod tests {
         let headers = streams[5].each_ref().map(|bytes| header(bytes).unwrap());
         assert!(headers.iter().any(|header| !header.reference_fields().is_empty()));
         assert!(headers.iter().all(|header| header.age() == 1));
-        let mut reader = two(streams);
+        let mut reader = several(streams);
         for decoder in [&mut Decoder::default(), &mut Decoder::remembering()] {
             for step in [5, 0, 1, 2, 3, 3, 2, 5, 4] {
                 for (field, name) in ["a", "b"].iter().enumerate().rev() {
@@ -538,7 +545,7 @@ mod tests {
             streams.into_iter().map(|(bytes, _)| bytes).collect::<Vec<_>>()
         };
         let streams = code(&[1, 4, 5]).into_iter().zip(code(&[2, 1, 7])).map(|(a, b)| [a, b]).collect();
-        let mut reader = two(streams);
+        let mut reader = several(streams);
         for decoder in [&mut Decoder::default(), &mut Decoder::remembering()] {
             for step in (0..10).chain([3, 9, 1, 4, 0, 6, 2, 8, 5, 7]).chain((0..10).rev()) {
                 for name in ["a", "b"] {
@@ -549,8 +556,14 @@ mod tests {
                 }
             }
         }
-        // A step that is lost takes with it those that are predicted from it, and no others.
-        let lost = |reader: &mut Two, step: usize| Decoder::default().read_field(reader, step, "a", None);
+        // A step that cannot be read, and one that is lost, take with them those that are predicted from
+        // it, and no others.
+        let lost =
+            |reader: &mut Several<2>, step: usize| Decoder::default().read_field(reader, step, "a", None);
+        let whole = std::mem::replace(&mut reader.streams[1], [vec![0], vec![0]]);
+        let sound: Vec<_> = (0..10).map(|step| lost(&mut reader, step).is_ok()).collect();
+        assert_eq!(sound, [true, false, true, true, true, true, true, true, true, true]);
+        reader.streams[1] = whole;
         reader.steps.remove(1);
         reader.streams.remove(1);
         assert!((0..9).all(|step| lost(&mut reader, step).is_ok()));
@@ -559,6 +572,38 @@ mod tests {
         reader.streams.remove(1);
         let sound: Vec<_> = (0..8).map(|step| lost(&mut reader, step).is_ok()).collect();
         assert_eq!(sound, [true, false, true, true, true, true, true, true]);
+    }
+
+    #[test]
+    fn a_field_that_two_others_need_is_read_before_either() {
+        // b for itself, c from b, and a from both.
+        let values: Vec<_> = (0..3).map(|t| lump(f64::from(t))).collect();
+        let scaled = |t: usize, by: f64| values[t].iter().map(|v| by * v).collect::<Vec<_>>();
+        let mut histories = [(); 3].map(|()| History::default());
+        let code = |values: &[f64], history: &mut History| {
+            let view = FieldView::dense(values, COUNT).unwrap();
+            compress_bounded(&[view], &Bounded::new(Bound::Absolute(1e-6)), Some(history)).unwrap().0
+        };
+        let step = |t: usize, histories: &mut [History; 3]| {
+            let [a, b, c] = histories;
+            let second = code(&scaled(t, 2.0), b);
+            c.add_reference("b", b);
+            let third = code(&scaled(t, 3.0), c);
+            a.add_reference("b", b);
+            a.add_reference("c", c);
+            [code(&values[t], a), second, third]
+        };
+        let streams: Vec<_> = (0..3).map(|t| step(t, &mut histories)).collect();
+        let of = |field: usize| header(&streams[2][field]).unwrap().reference_fields().len();
+        assert_eq!([of(0), of(1), of(2)], [2, 0, 1]);
+        let mut reader = several(streams.clone());
+        for decoder in [&mut Decoder::default(), &mut Decoder::remembering()] {
+            for (t, name) in [(1, "b"), (1, "a"), (1, "c"), (2, "b"), (2, "a"), (2, "c"), (0, "a"), (2, "a")]
+            {
+                let decoded = decoder.read_field(&mut reader, t, name, None);
+                assert!(decoded.is_ok(), "step {t}, field {name}: {:?}", decoded.err());
+            }
+        }
     }
 
     #[test]
@@ -583,7 +628,7 @@ mod tests {
         ];
         assert_eq!(header(&circle[0]).unwrap().reference_fields(), ["b"]);
         assert_eq!(header(&circle[1]).unwrap().reference_fields(), ["a"]);
-        let mut reader = two(vec![keyframes, circle]);
+        let mut reader = several(vec![keyframes, circle]);
         for decoder in [&mut Decoder::default(), &mut Decoder::remembering()] {
             assert!(decoder.read_field(&mut reader, 0, "a", None).is_ok());
             let message = decoder.read_field(&mut reader, 1, "a", None).unwrap_err().to_string();

@@ -13,7 +13,6 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use swae_codec::decode::advance;
 use swae_codec::history::{History, Spacing};
-use swae_codec::step::coding_groups;
 use swae_codec::stream::{Header, Kind, Stream};
 use swae_codec::{Error, Models};
 
@@ -39,43 +38,65 @@ impl StreamKey {
 /// Histories of some boxes that end with the steps that were decoded last: another field may have
 /// needed a step before it is asked for itself, and steps of a group need one another.
 #[derive(Default)]
-struct CachedReferences(Vec<History>);
+struct CachedReferences {
+    /// Of steps that none lies behind that they are predicted from.
+    ends: Vec<History>,
+    /// Of steps between others.
+    between: Vec<History>,
+}
 
-/// So many of them are kept; more where steps come in groups.
-const KEPT: usize = 2;
-const KEPT_OF_GROUPS: usize = 6;
+/// So many of each are kept: as many steps between others as a group's order goes deep.
+const ENDS: usize = 2;
+const BETWEEN: usize = 6;
 
 impl CachedReferences {
-    fn add(&mut self, history: History, most: usize) {
-        self.0.push(history);
-        self.0.drain(..self.0.len().saturating_sub(most));
+    fn add(&mut self, history: History) {
+        let is_new = !self.ends.iter().chain(&self.between).any(|known| known.ends_as(&history));
+        self.ends.retain(|known| !known.ends_as(&history));
+        self.between.retain(|known| !known.ends_as(&history));
+        if Self::span(&history) > 0 {
+            self.between.push(history);
+            if self.between.len() > BETWEEN {
+                // The fewest steps lie about the last ones of an order.
+                let least = (0..self.between.len()).min_by_key(|&i| Self::span(&self.between[i]));
+                self.between.remove(least.unwrap_or(0));
+            }
+        } else {
+            // A group begins.
+            if is_new {
+                self.between.clear();
+            }
+            self.ends.push(history);
+            self.ends.drain(..self.ends.len().saturating_sub(ENDS));
+        }
+    }
+
+    /// From the step before its last one to the step behind it; 0 where there is none behind.
+    fn span(history: &History) -> u32 {
+        let spacing = history.last_spacing().filter(|spacing| spacing.is_between());
+        spacing.map_or(0, |spacing| spacing.back.saturating_add(spacing.ahead))
     }
 
     fn find(&self, fits: impl Fn(&History) -> bool) -> Option<&History> {
-        self.0.iter().rev().find(|history| fits(history))
+        self.ends.iter().rev().chain(&self.between).find(|history| fits(history))
     }
 }
 
 /// What was decoded, for the steps that come after.
 #[derive(Default)]
-pub(crate) struct ReferenceCache {
-    references: BTreeMap<StreamKey, CachedReferences>,
-    /// Whether a step of a group was seen.
-    has_groups: bool,
-}
+pub(crate) struct ReferenceCache(BTreeMap<StreamKey, CachedReferences>);
 
 impl ReferenceCache {
     pub(crate) fn add(&mut self, key: StreamKey, history: History) {
-        let most = if self.has_groups { KEPT_OF_GROUPS } else { KEPT };
-        self.references.entry(key).or_default().add(history, most);
+        self.0.entry(key).or_default().add(history);
     }
 
     pub(crate) fn clear(&mut self) {
-        self.references.clear();
+        self.0.clear();
     }
 
     fn find(&self, key: &StreamKey, fits: impl Fn(&History) -> bool) -> Option<&History> {
-        self.references.get(key)?.find(fits)
+        self.0.get(key)?.find(fits)
     }
 
     /// The histories that streams of a step need to be decoded, with the fields that they are
@@ -94,16 +115,16 @@ impl ReferenceCache {
             needs.push(search.needs(reader, index, key, header)?);
         }
         search.follow(reader)?;
-        let Search { tasks, has_groups, .. } = search;
-        self.has_groups |= has_groups;
+        let tasks = search.tasks;
         let mut decoded = Decoded::default();
         needs.iter().for_each(|needs| decoded.expect(needs));
-        decoded.run(tasks, reader.models())?;
+        decoded.run(tasks, reader.models(), self)?;
         let history = |((_, header), needs): (&(StreamKey, &Header), Needs)| {
             let needed = keep || header.age() > 0 || !needs.fields.is_empty();
             needed.then(|| decoded.history(&needs))
         };
         let histories = wanted.iter().zip(needs).map(history).collect();
+        // Those before come first.
         for ((_, key), history) in decoded.histories {
             self.add(key, history);
         }
@@ -173,26 +194,22 @@ impl Decoded {
         }
     }
 
-    /// Decodes all, each stream after those that it is predicted from; keeps what is needed still.
-    fn run(&mut self, mut tasks: Tasks, models: &Models) -> Result<()> {
+    /// Decodes all, each stream after those that it is predicted from. What nothing needs any more goes
+    /// into the cache.
+    fn run(&mut self, mut tasks: Tasks, models: &Models, cache: &mut ReferenceCache) -> Result<()> {
         tasks.values().for_each(|task| self.expect(&task.needs));
-        let nodes: Vec<_> = tasks.keys().cloned().collect();
-        let number = |node: &Node| nodes.binary_search(node).ok();
-        let dependencies: Vec<Vec<usize>> =
-            tasks.values().map(|task| task.needs.tasks().filter_map(number).collect()).collect();
-        let order = coding_groups(&dependencies).map_err(|circle| circle_error(&nodes, &circle))?;
-        for node in order.concat().into_iter().map(|i| &nodes[i]) {
-            let Some(DecodeTask { stream, needs }) = tasks.remove(node) else { continue };
+        for node in order(&tasks)? {
+            let Some(DecodeTask { stream, needs }) = tasks.remove(&node) else { continue };
             let mut history = self.history(&needs);
             advance(&stream, models, &mut history)?;
-            self.histories.insert(node.clone(), history);
+            self.histories.insert(node, history);
             for used in needs.tasks() {
-                let left = self.uses.get_mut(used).map_or(0, |uses| {
-                    *uses = uses.saturating_sub(1);
-                    *uses
-                });
-                if left == 0 {
-                    self.histories.remove(used);
+                let uses = self.uses.entry(used.clone()).or_default();
+                *uses = uses.saturating_sub(1);
+                if *uses == 0
+                    && let Some(history) = self.histories.remove(used)
+                {
+                    cache.add(used.1.clone(), history);
                 }
             }
         }
@@ -221,9 +238,44 @@ impl Decoded {
     }
 }
 
-fn circle_error(nodes: &[Node], circle: &[usize]) -> Error {
-    let names = circle.iter().map(|&i| &nodes[i].1.field[..]).collect::<Vec<_>>().join("', '");
-    Error::Stream(format!("the fields '{names}' are predicted from one another in a circle"))
+/// An order in which tasks can be run, each soon before those that need it: few histories live at a
+/// time.
+///
+/// # Errors
+/// Where tasks need one another in a circle.
+fn order(tasks: &Tasks) -> Result<Vec<Node>> {
+    let mut order = Vec::with_capacity(tasks.len());
+    // Of nodes that were begun, whether they are done.
+    let mut is_done: BTreeMap<&Node, bool> = BTreeMap::new();
+    for root in tasks.keys() {
+        let mut path = vec![root];
+        while let Some(&node) = path.last() {
+            let needed = tasks.get(node).into_iter().flat_map(|task| task.needs.tasks());
+            is_done.entry(node).or_insert(false);
+            let mut left = needed.filter(|needed| is_done.get(needed) != Some(&true));
+            if let Some(next) = left.next() {
+                if is_done.contains_key(next) {
+                    return Err(circle_error(path.iter().skip_while(|node| **node != next)).into());
+                }
+                path.push(next);
+                continue;
+            }
+            path.pop();
+            if is_done.insert(node, true) != Some(true) {
+                order.push(node.clone());
+            }
+        }
+    }
+    Ok(order)
+}
+
+fn circle_error<'a>(nodes: impl Iterator<Item = &'a &'a Node>) -> Error {
+    let mut names: Vec<_> = nodes.map(|node| &node.1.field[..]).collect();
+    names.dedup();
+    Error::Stream(match &names[..] {
+        [name] => format!("steps of the field '{name}' are predicted from one another in a circle"),
+        names => format!("the fields '{}' are predicted from one another in a circle", names.join("', '")),
+    })
 }
 
 /// Collects what has to be decoded before some streams. All of it are streams of the boxes that are
@@ -235,14 +287,13 @@ struct Search<'a> {
     /// Tasks whose needs are not known yet.
     waiting: Vec<Node>,
     read: BTreeMap<(usize, String), BTreeMap<Boxes, Stream<'static>>>,
-    has_groups: bool,
 }
 
 impl<'a> Search<'a> {
     fn new(cache: &'a ReferenceCache, wanted: &[(StreamKey, &Header)]) -> Self {
         let boxes = wanted.iter().map(|(key, _)| key.boxes.clone()).collect();
         let (tasks, waiting, read) = Default::default();
-        Self { cache, boxes, tasks, waiting, read, has_groups: false }
+        Self { cache, boxes, tasks, waiting, read }
     }
 
     /// What a stream is predicted from.
@@ -259,7 +310,6 @@ impl<'a> Search<'a> {
         {
             let spacing = preamble.spacing;
             needs.spacing = spacing;
-            self.has_groups |= spacing != Spacing::NEXT;
             let cached = self.cache.find(key, |history| history.leads_to(preamble)).cloned();
             needs.previous = match cached {
                 Some(history) => Some(Source::Cached(history)),
@@ -270,11 +320,11 @@ impl<'a> Search<'a> {
             };
             if spacing.is_between() {
                 let cached = self.cache.find(key, |history| history.is_behind(preamble)).cloned();
-                let behind = index.saturating_add(1)..reader.steps().len();
                 needs.next = match cached {
                     Some(history) => Some(Source::Cached(history)),
                     None => {
                         let wanted = Wanted::Stream(preamble.next_checksum());
+                        let behind = index.saturating_add(1)..reader.steps().len();
                         self.find(reader, behind, spacing.ahead, key, wanted)?
                     }
                 };
@@ -301,39 +351,64 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// A stream that is wanted, among the first `most` of some steps that have one.
+    /// A stream that is wanted, among the first `distance` of some steps that have one: where a file has
+    /// lost none, it is the last of those.
     fn find(
         &mut self,
         reader: &mut dyn Reader,
-        steps: impl Iterator<Item = usize>,
-        most: u32,
+        steps: impl Iterator<Item = usize> + Clone,
+        distance: u32,
         key: &StreamKey,
         wanted: Wanted,
     ) -> Result<Option<Source>> {
-        let mut left = most;
-        for index in steps {
-            let node = (index, key.clone());
-            let is_task = self.tasks.contains_key(&node);
-            let Some(checksum) = self.checksum(reader, &node)? else { continue };
-            if matches!(wanted, Wanted::Stream(of) if of != checksum) {
-                left = left.saturating_sub(1);
-                if left == 0 {
-                    break;
-                }
+        let has_field = |reader: &dyn Reader, index: usize| {
+            reader.steps()[index].fields.iter().any(|(info, _)| info.name == key.field)
+        };
+        // The nearest one comes at once.
+        let farther = (distance as usize).checked_sub(1).filter(|others| *others > 0);
+        let first = farther.and_then(|others| steps.clone().filter(|i| has_field(reader, *i)).nth(others));
+        let (mut left, mut unreadable) = (distance, None);
+        for index in first.into_iter().chain(steps.filter(|index| Some(*index) != first)) {
+            if !has_field(reader, index) {
                 continue;
             }
-            let streams = self.read.get_mut(&(index, key.field.clone()));
-            let stream = streams.and_then(|streams| streams.remove(&key.boxes)).filter(|_| !is_task);
-            if let Some(stream) = stream {
-                if let Some(cached) = self.cache.find(key, |history| history.ends_with(&stream)) {
-                    return Ok(Some(Source::Cached(cached.clone())));
+            let node = (index, key.clone());
+            let fits = match (self.checksum(reader, &node), wanted) {
+                (Ok(None), _) => continue,
+                (Ok(Some(_)), Wanted::Any) => true,
+                (Ok(Some(checksum)), Wanted::Stream(of)) => checksum == of,
+                // What is wanted may be behind it.
+                (Err(error), _) => {
+                    unreadable.get_or_insert(error);
+                    false
                 }
+            };
+            if fits {
+                return Ok(Some(self.source(node)));
+            }
+            left = left.saturating_sub(1);
+            if left == 0 {
+                break;
+            }
+        }
+        unreadable.map_or(Ok(None), Err)
+    }
+
+    /// The history of a stream that the file has: cached, or to be decoded.
+    fn source(&mut self, node: Node) -> Source {
+        let streams = self.read.get_mut(&(node.0, node.1.field.clone()));
+        if let Some(streams) = streams
+            && let Some(stream) = streams.get(&node.1.boxes)
+        {
+            if let Some(cached) = self.cache.find(&node.1, |history| history.ends_with(stream)) {
+                return Source::Cached(cached.clone());
+            }
+            if let Some(stream) = streams.remove(&node.1.boxes) {
                 self.tasks.insert(node.clone(), DecodeTask { stream, needs: Needs::default() });
                 self.waiting.push(node.clone());
             }
-            return Ok(Some(Source::Task(node)));
         }
-        Ok(None)
+        Source::Task(node)
     }
 
     /// The checksum of a stream, if the step has it; it is read then.
@@ -341,9 +416,6 @@ impl<'a> Search<'a> {
         let (index, key) = (node.0, &node.1);
         if let Some(task) = self.tasks.get(node) {
             return Ok(Some(task.stream.checksum()));
-        }
-        if !reader.steps()[index].fields.iter().any(|(info, _)| info.name == key.field) {
-            return Ok(None);
         }
         let streams = match self.read.entry((index, key.field.clone())) {
             Entry::Occupied(read) => read.into_mut(),

@@ -164,8 +164,7 @@ impl Compressor<'_> {
     ) -> Result<Vec<Vec<u8>>> {
         let settings = Bounded { predictors: self.arguments.predictors.set(), ..*settings };
         let group = self.arguments.group;
-        // Groups are as far from keyframe to keyframe as steps would be.
-        let mut history = History::new(self.compression.keyframe_interval.div_ceil(group));
+        let mut history = History::new(self.compression.keyframe_interval);
         let (mut streams, mut statistics) = (Vec::new(), BlockStatistics::default());
         let mut worst = 0.0f64;
         let mut coded = Vec::new();

@@ -296,7 +296,7 @@ impl<T: Element, O: Observer<T>> Work<'_, T, O> {
         let previous = self.steps.map(|steps| steps.previous);
         let preamble = Preamble {
             tolerance,
-            age: previous.map_or(0, |p| p.age + 1),
+            age: self.steps.map_or(0, |steps| steps.previous.age + steps.spacing.back),
             models: autoencoder.map(|m| m.id()).into_iter().chain(mixing.map(|m| m.0)).collect(),
             missing: self.missing,
             quantum,

@@ -16,7 +16,7 @@ use std::mem::swap;
 /// estimate, is never the one.
 const MARGIN_FACTOR: f32 = 1.3;
 const MARGIN_BITS: f32 = 16.0;
-/// What is behind by more than this with all of its degrees is not tried with fewer.
+/// What is behind by more than this, refined and with all of its degrees, is tried in no other way.
 const BEHIND_FACTOR: f32 = 1.1;
 const BEHIND_BITS: f32 = 16.0;
 /// So often all moves of a refinement are looked at.

@@ -15,8 +15,8 @@ const BIT: u32 = 2048;
 /// are coded at a time. Chosen by trial: half again as fast as without a limit, for 2 to 7 % of bits.
 pub(super) const SHORT: usize = 24;
 
-/// Finds the links of a list of blocks by their low coefficients, in quantisation steps; no chain is
-/// longer than `longest`.
+/// Finds the links of a list of blocks by their low coefficients, in quantisation steps; no link makes a
+/// chain longer than `longest`.
 pub(super) fn find(engine: Engine, corners: &[Corner], longest: usize) -> (Links, Vec<Linked>) {
     let n = corners.len();
     // An irregular part of all boxes is enough to tell.

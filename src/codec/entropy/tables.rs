@@ -20,11 +20,40 @@ pub(crate) struct Row {
     pub(crate) sizes: [u16; SYMBOLS],
 }
 
+/// The rows of a tile, between two steps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CarriedTables {
+    starts: Vec<[u16; SYMBOLS]>,
+    weights: Vec<u16>,
+}
+
+impl CarriedTables {
+    pub(crate) fn tables(&self) -> Tables {
+        let row = |starts: &[u16; SYMBOLS]| {
+            let mut row = Row { starts: *starts, sizes: [0; SYMBOLS] };
+            row.set_sizes();
+            row
+        };
+        Tables::new(&self.starts.iter().map(row).collect::<Vec<_>>(), self.weights.clone())
+    }
+}
+
+impl Row {
+    /// Each symbol's part ends where the next one's begins.
+    #[inline(always)]
+    fn set_sizes(&mut self) {
+        for s in 1..SYMBOLS {
+            self.sizes[s.wrapping_sub(1)] = self.starts[s].wrapping_sub(self.starts[s.wrapping_sub(1)]);
+        }
+        self.sizes[SYMBOLS - 1] = (TOTAL as u16).wrapping_sub(self.starts[SYMBOLS - 1]);
+    }
+}
+
 /// Room for rows: their number is checked once, not at every symbol.
 const ROOM: usize = 512;
 
 /// The rows of a tile.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Tables {
     rows: Box<[Row; ROOM]>,
     /// Symbols of this batch.
@@ -70,9 +99,10 @@ impl Tables {
     }
 
     /// The rows that the same tile of the next step begins with.
-    pub(crate) fn carried(&self) -> Self {
-        let weights = self.weights.iter().map(|&weight| weight.min(TRUST)).collect();
-        Self { weights, ..self.clone() }
+    pub(crate) fn carried(&self) -> CarriedTables {
+        let weights: Vec<_> = self.weights.iter().map(|&weight| weight.min(TRUST)).collect();
+        let starts = self.rows.iter().map(|row| row.starts).take(weights.len()).collect();
+        CarriedTables { starts, weights }
     }
 
     /// Learns what was counted since the last time.
@@ -135,10 +165,7 @@ for_engines! {
                 let moved = (target as i32).wrapping_sub(start).wrapping_mul(share as i32) >> 16;
                 row.starts[s] = start.wrapping_add(moved) as u16;
             }
-            for s in 1..SYMBOLS {
-                row.sizes[s.wrapping_sub(1)] = row.starts[s].wrapping_sub(row.starts[s.wrapping_sub(1)]);
-            }
-            row.sizes[SYMBOLS - 1] = (TOTAL as u16).wrapping_sub(row.starts[SYMBOLS - 1]);
+            row.set_sizes();
             *weight = weighed.min(MEMORY) as u16;
             *counts = [0; SYMBOLS];
         }

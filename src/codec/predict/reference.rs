@@ -5,7 +5,7 @@ use super::temporal::Base;
 use crate::blocks::{Block, VALUES};
 use crate::element::Element;
 use crate::entropy::symbols::Magnitudes;
-use crate::entropy::tables::Tables;
+use crate::entropy::tables::CarriedTables;
 use crate::mask::{Extent, Mask};
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) struct ReferenceTile<T> {
     pub(crate) states: Vec<BlockState>,
     pub(crate) quantum: f64,
     /// The rows that the next step's symbols begin with.
-    pub(crate) tables: Arc<Tables>,
+    pub(crate) tables: Arc<CarriedTables>,
     /// Its missing points.
     pub(crate) missing: Option<Arc<Mask>>,
 }
@@ -68,10 +68,10 @@ impl<T> ReferenceTile<T> {
     }
 }
 
-/// How many steps of its series lie between a step and those that it is predicted from.
+/// How many steps of its series a step is from those that it is predicted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spacing {
-    /// To the one before it; 0 for a keyframe.
+    /// To the one before it; of a keyframe in a history 0, in a preamble 1.
     pub back: u32,
     /// To the one behind it; 0 where there is none.
     pub ahead: u32,

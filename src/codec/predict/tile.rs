@@ -17,7 +17,7 @@ use crate::engine::{Engine, LANES};
 use crate::entropy::symbols::{
     BlockContext, Coded, Magnitudes, NeighbourStatistics, Symbols, coded_degrees, start,
 };
-use crate::entropy::tables::Tables;
+use crate::entropy::tables::{CarriedTables, Tables};
 use crate::legendre::{SCAN, forward};
 use crate::mask::{BlockMask, Extent, Mask};
 use crate::missing::continue_over;
@@ -111,7 +111,7 @@ impl<'a, T: Element> Tile<'a, T> {
 
     /// The rows that its symbols begin with.
     pub(crate) fn first_tables(&self) -> Tables {
-        self.steps.map_or_else(start, |steps| Tables::clone(&steps.alike.tables))
+        self.steps.map_or_else(start, |steps| steps.alike.tables.tables())
     }
 
     /// Whether an entry's block is wholly missing: then it has no symbols.
@@ -486,11 +486,12 @@ impl<'a, T: Element> Tile<'a, T> {
         }
     }
 
-    /// What the next step may be predicted from.
+    /// What the next step may be predicted from, with the rows at the tile's end.
     pub(crate) fn into_reference(self, tables: &Tables) -> ReferenceTile<T> {
+        let keeps_reference = !self.coefficients.is_empty();
         let [before, behind] = self.steps.map(|steps| steps.latest()).unwrap_or_default();
         ReferenceTile {
-            tables: Arc::new(tables.carried()),
+            tables: Arc::new(if keeps_reference { tables.carried() } else { CarriedTables::default() }),
             latest: Arc::new(self.coefficients),
             before,
             behind,

@@ -169,7 +169,7 @@ fn group() -> Vec<Vec<u8>> {
     let views: Vec<_> = steps.iter().map(|step| [FieldView::of_array(step).unwrap()]).collect();
     let views: Vec<_> = views.iter().map(|view| &view[..]).collect();
     let settings = Bounded::new(Bound::Absolute(1e-4));
-    let streams = compress_group(&views, &settings, &mut History::new(3)).unwrap();
+    let streams = compress_group(&views, &settings, &mut History::new(16)).unwrap();
     streams.into_iter().map(|(stream, _)| stream).collect()
 }
 

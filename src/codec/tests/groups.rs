@@ -3,9 +3,9 @@
 use ndarray::Array3;
 use swae_codec::decode::decompress_boxes;
 use swae_codec::encode::Bounded;
-use swae_codec::group::{GroupStep, coding_order, compress_group, decompress_group};
+use swae_codec::group::{GroupStep, compress_group, decompress_group, group_order};
 use swae_codec::history::History;
-use swae_codec::stream::Stream;
+use swae_codec::stream::{Stream, header};
 use swae_codec::{Bound, Compression, Element, Field, FieldView, Models, SeriesDecoder, SeriesEncoder};
 
 const BOUND: f64 = 1e-4;
@@ -58,6 +58,28 @@ fn every_step_of_groups_of_any_size_keeps_its_bound() {
     }
     check(&steps.iter().map(|step| step.mapv(|v| v as f32)).collect::<Vec<_>>(), &[1, 8, 4]);
     check(&(0..6).map(|t| step(t, true)).collect::<Vec<_>>(), &[1, 5]);
+}
+
+#[test]
+fn groups_of_any_length_and_with_keyframes_in_them_are_read() {
+    let small: Vec<_> = (0..70).map(|t| Array3::from_elem((8, 8, 9), f64::from(t).sin())).collect();
+    check(&small, &[70]);
+    check(&small, &[1, 69]);
+    // A keyframe at the end of each group.
+    let steps: Vec<_> = (0..9).map(|t| step(t, false)).collect();
+    let views: Vec<_> = steps.iter().map(|step| FieldView::of_array(step).unwrap()).collect();
+    let mut encoder = SeriesEncoder::new(Compression::absolute(BOUND).keyframe_interval(4)).unwrap();
+    let mut decoder = SeriesDecoder::new();
+    let mut ages = Vec::new();
+    for (views, truth) in views.chunks(3).zip(steps.chunks(3)) {
+        let streams = encoder.encode_group(views).unwrap();
+        ages.extend(streams.iter().map(|bytes| header(bytes).unwrap().age()));
+        for (decoded, truth) in decoder.decode_group::<f64>(&streams).unwrap().into_iter().zip(truth) {
+            assert!(is_kept(truth, &Field::from_array(decoded)));
+        }
+    }
+    // Steps since the keyframe; those between a step and a keyframe behind it count on from the step.
+    assert_eq!(ages, [0, 1, 2, 3, 4, 0, 1, 2, 3]);
 }
 
 #[test]
@@ -117,6 +139,6 @@ fn a_step_between_others_says_so_where_one_was_not_decoded() {
 
 #[test]
 fn the_order_of_a_group_of_four_is_the_last_the_middle_and_the_others() {
-    let order: Vec<_> = coding_order(4).into_iter().map(|GroupStep { at, .. }| at).collect();
+    let order: Vec<_> = group_order(4).into_iter().map(|GroupStep { at, .. }| at).collect();
     assert_eq!(order, [4, 2, 1, 3]);
 }
