@@ -67,7 +67,7 @@ pub fn compress_group<T: Element>(
     let mut last = history.clone();
     // They are of one step.
     last.references.clear();
-    let (keyframe, others) = steps.split_at(usize::from(!history.has_last::<T>()).min(steps.len()));
+    let (keyframe, others) = steps.split_at(usize::from(history.last::<T>().is_none()).min(steps.len()));
     for step in keyframe {
         out.push(compress_bounded(step, settings, Some(&mut last))?);
     }
@@ -175,14 +175,14 @@ fn along(
         let distance = |other: usize| other.abs_diff(step.at) as u32;
         own.lead(distance(step.previous), step.next.map(|next| (distance(next), &histories[&next])));
         code(step.at, &mut own)?;
-        histories.insert(step.at, own);
-        for used in needs(&step).chain([step.at]) {
-            if used != step.at {
-                uses[used] = uses[used].saturating_sub(1);
-            }
+        for used in needs(&step) {
+            uses[used] = uses[used].saturating_sub(1);
             if uses[used] == 0 {
                 histories.remove(&used);
             }
+        }
+        if uses[step.at] > 0 {
+            histories.insert(step.at, own);
         }
     }
     Ok(histories.remove(&steps).unwrap_or_default())

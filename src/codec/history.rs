@@ -54,11 +54,6 @@ impl History {
         }
     }
 
-    /// Whether there is a step of this element type.
-    pub fn has_last<T: Element>(&self) -> bool {
-        self.slot(T::DTYPE).is_some()
-    }
-
     /// The last step of this element type.
     pub(crate) fn last<T: Element>(&self) -> Option<&ReferenceStep<T>> {
         self.slot(T::DTYPE).and_then(|last| last.step.downcast_ref())
