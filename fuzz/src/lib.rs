@@ -103,18 +103,26 @@ static MOST: AtomicUsize = AtomicUsize::new(0);
 #[global_allocator]
 static MEMORY: Counting = Counting;
 
+impl Counting {
+    /// What the system does not have is not taken.
+    fn count(memory: *mut u8, layout: Layout) -> *mut u8 {
+        if !memory.is_null() {
+            MOST.fetch_max(TAKEN.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        }
+        memory
+    }
+}
+
 // SAFETY: every call goes to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(TAKEN.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
         // SAFETY: as above.
-        unsafe { System.alloc(layout) }
+        Self::count(unsafe { System.alloc(layout) }, layout)
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(TAKEN.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
         // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
+        Self::count(unsafe { System.alloc_zeroed(layout) }, layout)
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {

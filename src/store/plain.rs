@@ -149,9 +149,14 @@ fn check_npy(file: &mut File) -> std::result::Result<(), Cause> {
     file.rewind()?;
     let header = Header::from_reader(file)?;
     let rest = file.metadata()?.len().saturating_sub(file.stream_position()?);
-    let values = header.shape.iter().try_fold(1usize, |n, &count| n.checked_mul(count));
+    let product = |axes: &mut dyn Iterator<Item = &usize>| axes.copied().fold(1, usize::saturating_mul);
     // float32 at least.
-    check_size::<f32>(values.unwrap_or(usize::MAX), rest)?;
+    check_size::<f32>(product(&mut header.shape.iter()), rest)?;
+    // An empty axis leaves no values, but ndarray multiplies the others, and panics where it cannot.
+    let others = product(&mut header.shape.iter().filter(|&&count| count > 0));
+    if isize::try_from(others.saturating_mul(size_of::<f64>())).is_err() {
+        return Err("its axes are longer than those of any array".into());
+    }
     Ok(check_memory::<u8>(usize::try_from(rest)?)?)
 }
 

@@ -127,7 +127,7 @@ fn stacked(fields: &mut impl Iterator<Item = Field>, count: [usize; 3]) -> Resul
     }
     let views: Vec<_> = parts.iter().map(|a| a.view()).collect();
     if views.is_empty() {
-        return Ok(Field::F64(Array3::zeros((count[2], count[1], count[0]))));
+        return Ok(Field::F64(Array3::from_shape_vec((count[2], count[1], count[0]), Vec::new())?));
     }
     Ok(Field::F64(ndarray::concatenate(ndarray::Axis(0), &views)?))
 }

@@ -216,7 +216,7 @@ fn what_crashed_plain_readers_is_an_error() {
     };
     let appended = "format=\"appended\" offset=\"0\"/";
     let inline = "format=\"ascii\">1 2 3</DataArray";
-    let cases: [(&str, Vec<u8>); 10] = [
+    let cases: [(&str, Vec<u8>); 12] = [
         ("boxes.swae", include_bytes!("cases/boxes-overflow.swae").to_vec()),
         ("extent.vti", include_bytes!("cases/extent-overflow.vti").to_vec()),
         ("far.vti", vti("-9223372036854775808 9223372036854775807 0 1 0 1", appended).into()),
@@ -224,6 +224,8 @@ fn what_crashed_plain_readers_is_an_error() {
         ("inline.vti", vti("-2147483648 2147483647 0 1 0 1", inline).replace("raw", "base64").into()),
         ("huge.npy", npy(huge)),
         ("huger.npy", npy(&huge.replace("100000,", "100000, 18446744073709551615,"))),
+        ("empty.npy", npy(&huge.replace("100000,", "100000, 1000000, 0,"))),
+        ("emptier.npy", npy(&huge.replace("100000,", "0, 18446744073709551615,"))),
         ("short.npy", npy(&huge.replace("1000000, 1000000, 100000", "2, 2, 2"))),
         ("deep.npy", npy(&"(".repeat(60000))),
         ("count.swae", [b"SWAEFILE".to_vec(), vec![0; 8], vec![255; 8], vec![0; 64]].concat()),
