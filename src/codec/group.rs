@@ -5,16 +5,17 @@
 use crate::config::Effort;
 use crate::decode::decompress_boxes;
 use crate::element::Element;
-use crate::encode::{Bounded, Report, compress_bounded};
+use crate::encode::{Bounded, Report};
 use crate::error::{Error, Result};
 use crate::field::Field;
 use crate::history::History;
 use crate::models::Models;
 use crate::preamble::FARTHEST;
-use crate::step::coding_groups;
+use crate::step::{StepField, coding_groups, compress_step};
 use crate::stream::Stream;
 use crate::view::FieldView;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A step of a group, by the time since the step before the group, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,64 +52,102 @@ fn plain_order(steps: usize) -> Vec<GroupStep> {
     (1..=steps).map(|at| GroupStep { at, previous: at.saturating_sub(1), next: None }).collect()
 }
 
-/// Encodes a group of steps, each as [`compress_bounded`] does, and gives them in the order of time.
+/// A stream, and what was measured while it was encoded.
+pub type Coded = (Vec<u8>, Report);
+
+/// A field of a group of steps.
+pub struct GroupField<'a, T> {
+    /// Its name, by which a stream names it that is predicted from it.
+    pub name: &'a str,
+    /// Its boxes in each step, in the order of time, and how they are encoded.
+    pub steps: Vec<(&'a [FieldView<'a, T>], Bounded<'a>)>,
+    /// Its steps before the group; the group's last one becomes the last of them.
+    pub history: &'a mut History,
+}
+
+/// Encodes a group of steps, each as [`compress_bounded`](crate::encode::compress_bounded) does, and gives them in the order of time.
 /// Where the history has no last step, the first step is a keyframe, and the others are the group. At
 /// effort `best` the steps are also encoded one after the other, and what takes fewer bytes is given.
 /// More than 64 steps are several groups.
 ///
 /// # Errors
-/// Those of [`compress_bounded`]; the history is as it was then.
+/// Those of [`compress_bounded`](crate::encode::compress_bounded); the history is as it was then.
 pub fn compress_group<T: Element>(
     steps: &[&[FieldView<'_, T>]],
     settings: &Bounded<'_>,
     history: &mut History,
-) -> Result<Vec<(Vec<u8>, Report)>> {
-    let mut out = Vec::with_capacity(steps.len());
-    let mut last = history.clone();
+) -> Result<Vec<Coded>> {
+    let steps = steps.iter().map(|views| (*views, *settings)).collect();
+    let field = GroupField { name: "", steps, history };
+    Ok(compress_groups(vec![field])?.into_iter().flatten().collect())
+}
+
+/// Encodes a group of steps of several fields, of the same steps and boxes: as [`compress_group`] does
+/// each of them, and each step's fields are predicted from one another as
+/// [`compress_step`] does. Gives for each step, in the order of time, the fields in their order.
+///
+/// # Errors
+/// Those of [`compress_bounded`](crate::encode::compress_bounded); the histories are as they were then.
+pub fn compress_groups<T: Element>(mut fields: Vec<GroupField<'_, T>>) -> Result<Vec<Vec<Coded>>> {
+    let steps = fields.iter().map(|field| field.steps.len()).min().unwrap_or(0);
+    let is_new = fields.iter().any(|field| field.history.last::<T>().is_none());
+    let mut all_settings = fields.iter().flat_map(|field| field.steps.iter().map(|(_, settings)| settings));
+    let searches = all_settings.any(|settings| settings.effort == Effort::Best);
+    let mut out = Vec::with_capacity(steps);
+    let mut last: Vec<_> = fields.iter().map(|field| field.history.clone()).collect();
     // They are of one step.
-    last.references.clear();
-    let (keyframe, others) = steps.split_at(usize::from(history.last::<T>().is_none()).min(steps.len()));
-    for step in keyframe {
-        out.push(compress_bounded(step, settings, Some(&mut last))?);
-    }
-    for group in others.chunks(FARTHEST as usize) {
-        let mut coded = in_order(group_order(group.len()), group, settings, &last)?;
-        if settings.effort == Effort::Best && group.len() > 1 {
-            let others = in_order(plain_order(group.len()), group, settings, &last)?;
+    last.iter_mut().for_each(|history| history.references.clear());
+    let mut first = 0usize;
+    while first < steps {
+        let most = if first == 0 && is_new { 1 } else { FARTHEST as usize };
+        let group = first..first.saturating_add(most).min(steps);
+        let mut coded = in_order(group_order(group.len()), &fields, group.clone(), &last)?;
+        if searches && group.len() > 1 {
+            let others = in_order(plain_order(group.len()), &fields, group.clone(), &last)?;
             if others.bytes() < coded.bytes() {
                 coded = others;
             }
         }
         last = coded.last;
         out.extend(coded.steps.into_values());
+        first = group.end;
     }
-    *history = last;
+    for (field, last) in fields.iter_mut().zip(last) {
+        *field.history = last;
+    }
     Ok(out)
 }
 
 /// A group that was encoded.
 struct CodedGroup {
-    /// By time.
-    steps: BTreeMap<usize, (Vec<u8>, Report)>,
-    /// The history that ends with the last one.
-    last: History,
+    /// By time, and of each step the fields.
+    steps: BTreeMap<usize, Vec<Coded>>,
+    /// The histories that end with the last one.
+    last: Vec<History>,
 }
 
 impl CodedGroup {
     fn bytes(&self) -> usize {
-        self.steps.values().map(|(stream, _)| stream.len()).sum()
+        self.steps.values().flatten().map(|(stream, _)| stream.len()).sum()
     }
 }
 
+/// Encodes the steps of a range in an order.
 fn in_order<T: Element>(
     order: Vec<GroupStep>,
-    group: &[&[FieldView<'_, T>]],
-    settings: &Bounded<'_>,
-    before: &History,
+    fields: &[GroupField<'_, T>],
+    group: Range<usize>,
+    before: &[History],
 ) -> Result<CodedGroup> {
     let mut steps = BTreeMap::new();
-    let last = along(order, group.len(), before, |at, history| {
-        steps.insert(at, compress_bounded(group[at.saturating_sub(1)], settings, Some(history))?);
+    let last = along(order, group.len(), before, |at, histories| {
+        let index = group.start.saturating_add(at).saturating_sub(1);
+        let step = fields.iter().zip(histories.iter_mut()).map(|(field, history)| {
+            let (views, settings) = field.steps[index];
+            StepField { name: field.name, views, settings, history }
+        });
+        let coded = compress_step(step.collect()).into_iter().collect::<Result<_>>()?;
+        steps.insert(at, coded);
         Ok(())
     })?;
     Ok(CodedGroup { steps, last })
@@ -125,11 +164,13 @@ pub fn decompress_group(
     history: &mut History,
 ) -> Result<Vec<Vec<Field>>> {
     let mut decoded = BTreeMap::new();
-    let last = along(order_of(streams)?, streams.len(), history, |at, history| {
-        decoded.insert(at, decompress_boxes(&streams[at.saturating_sub(1)], models, Some(history))?);
+    let before = std::slice::from_ref(&*history);
+    let last = along(order_of(streams)?, streams.len(), before, |at, histories| {
+        let stream = &streams[at.saturating_sub(1)];
+        decoded.insert(at, decompress_boxes(stream, models, histories.first_mut())?);
         Ok(())
     })?;
-    *history = last;
+    *history = last.into_iter().next().unwrap_or_default();
     Ok(decoded.into_values().collect())
 }
 
@@ -157,35 +198,38 @@ fn order_of(streams: &[Stream<'_>]) -> Result<Vec<GroupStep>> {
     Ok(order.into_iter().filter_map(|at| steps.get(at.checked_sub(1)?).copied()).collect())
 }
 
-/// Goes through a group of so many steps: `code` is given each step's number and the history that it is
-/// predicted from, and makes that end with it. Gives the history of the last step; those that nothing
-/// needs any more are dropped on the way.
+/// Goes through a group of so many steps: `code` is given each step's number and the histories that its
+/// fields are predicted from, and makes those end with it. Gives the histories of the last step; those
+/// that nothing needs any more are dropped on the way.
 fn along(
     order: Vec<GroupStep>,
     steps: usize,
-    before: &History,
-    mut code: impl FnMut(usize, &mut History) -> Result<()>,
-) -> Result<History> {
+    before: &[History],
+    mut code: impl FnMut(usize, &mut [History]) -> Result<()>,
+) -> Result<Vec<History>> {
     let needs = |step: &GroupStep| std::iter::once(step.previous).chain(step.next);
     let mut uses = vec![0usize; steps.saturating_add(1)];
     order.iter().flat_map(needs).chain([steps]).for_each(|at| uses[at] = uses[at].saturating_add(1));
-    let mut histories = BTreeMap::from([(0, before.clone())]);
+    let mut coded = BTreeMap::from([(0, before.to_vec())]);
     for step in order {
-        let mut own = histories[&step.previous].clone();
+        let mut own = coded[&step.previous].clone();
         let distance = |other: usize| other.abs_diff(step.at) as u32;
-        own.lead(distance(step.previous), step.next.map(|next| (distance(next), &histories[&next])));
+        for (field, history) in own.iter_mut().enumerate() {
+            let next = step.next.map(|next| (distance(next), &coded[&next][field]));
+            history.lead(distance(step.previous), next);
+        }
         code(step.at, &mut own)?;
         for used in needs(&step) {
             uses[used] = uses[used].saturating_sub(1);
             if uses[used] == 0 {
-                histories.remove(&used);
+                coded.remove(&used);
             }
         }
         if uses[step.at] > 0 {
-            histories.insert(step.at, own);
+            coded.insert(step.at, own);
         }
     }
-    Ok(histories.remove(&steps).unwrap_or_default())
+    Ok(coded.remove(&steps).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ fn decompress_step_here(fields: Vec<StepStream<'_>>, models: &Models) -> Vec<Res
 fn reference_fields<T: Element>(fields: &[StepField<'_, T>]) -> Vec<Vec<usize>> {
     let mut chosen = vec![Vec::new(); fields.len()];
     // Where there is no engine, each field's encoding says so.
-    let (Some(first), Ok(engine)) = (fields.first(), Engine::best()) else { return chosen };
+    let ([first, _, ..], Ok(engine)) = (fields, Engine::best()) else { return chosen };
     let boxes: Vec<_> = first.views.iter().map(FieldView::count).collect();
     let is_first = |i: usize| fields[..i].iter().all(|other| other.name != fields[i].name);
     let planned = (0..fields.len()).filter(|&i| is_first(i)).filter_map(|i| {

@@ -103,13 +103,51 @@ impl Decoder {
     /// Those of [`Decoder::read_field`].
     pub fn check(&mut self, reader: &mut dyn Reader, index: usize, field: &str) -> Result<()> {
         let info = find(reader, index, field)?;
-        let Parts { info, streams, .. } = Parts::read(reader, index, info, None, true)?;
+        self.decode_boxes(reader, index, info, |_, _| {})
+    }
+
+    /// Decodes the boxes of a field of a step, each with its first point: the whole grid as one box,
+    /// or, where boxes need not cover it, those that are there. It takes the memory of the boxes.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::read_field`].
+    pub fn read_boxes(
+        &mut self,
+        reader: &mut dyn Reader,
+        index: usize,
+        field: &str,
+    ) -> Result<Vec<([usize; 3], Field)>> {
+        let info = find(reader, index, field)?;
+        if !info.partial {
+            return Ok(vec![([0; 3], self.read_field(reader, index, field, None)?)]);
+        }
+        let mut boxes = Vec::new();
+        let keep = |start, field| boxes.push((start, field));
+        self.decode_boxes(reader, index, info, keep)?;
+        Ok(boxes)
+    }
+
+    /// Decodes each box of a field by itself.
+    fn decode_boxes(
+        &mut self,
+        reader: &mut dyn Reader,
+        index: usize,
+        info: FieldInfo,
+        mut each: impl FnMut([usize; 3], Field),
+    ) -> Result<()> {
+        let Parts { info, streams, values, .. } = Parts::read(reader, index, info, None, true)?;
+        for (rows, field) in values {
+            check_values(&info, &rows, &field)?;
+            each(rows[0].start, field);
+        }
         let key = |rows: &[BoxRow]| StreamKey::new(&info.name, rows);
         let wanted: Vec<_> = streams.iter().map(|(rows, stream)| (key(rows), stream.header())).collect();
         let histories = self.cache.histories(reader, index, &wanted, self.remembers)?;
         for ((rows, stream), history) in streams.iter().zip(histories) {
             let mut history = history.unwrap_or_default();
-            decompress_boxes(stream, reader.models(), Some(&mut history))?;
+            let fields = decompress_boxes(stream, reader.models(), Some(&mut history))?;
+            let starts = rows.iter().map(|row| row.start).collect();
+            placed(starts, fields).for_each(|(start, field)| each(start, field));
             if self.remembers {
                 self.cache.add(key(rows), history);
             }
@@ -307,6 +345,23 @@ fn arrangement(info: &FieldInfo, rows: &[BoxRow], header: &Header) -> Result<Arr
     Err(damaged(info, format!("the stream of box {:?} does not hold what the table says", rows.first())))
 }
 
+/// Checks the values of a box.
+fn check_values(info: &FieldInfo, rows: &[BoxRow], field: &Field) -> Result<()> {
+    let is_box = matches!(rows, [row] if row.count == field.count()) && field.dtype() == info.dtype;
+    is_box.then_some(()).ok_or_else(|| damaged(info, "its values are not those of its box".into()))
+}
+
+/// The boxes of a stream, each with the place where it begins: those of a list, of which the first
+/// place is known, lie one behind the other along z.
+fn placed(places: Vec<[usize; 3]>, fields: Vec<Field>) -> impl Iterator<Item = ([usize; 3], Field)> {
+    let (mut places, mut behind) = (places.into_iter(), [0; 3]);
+    fields.into_iter().map(move |field| {
+        let place = places.next().unwrap_or(behind);
+        behind = [place[0], place[1], place[2].saturating_add(field.count()[2])];
+        (place, field)
+    })
+}
+
 /// The memory that the values of a region go to.
 struct Target<'a, T> {
     region: Region,
@@ -348,8 +403,8 @@ impl<T: Element> Target<'_, T> {
     }
 
     fn set_values(&mut self, info: &FieldInfo, rows: &[BoxRow], field: &Field) -> Result<()> {
-        let array = field.as_array::<T>().filter(|_| rows.len() == 1 && field.count() == rows[0].count);
-        let array = array.ok_or_else(|| damaged(info, "its values are not those of its box".into()))?;
+        check_values(info, rows, field)?;
+        let Some(array) = field.as_array::<T>() else { return Ok(()) };
         let part = rows[0].part(&self.region);
         let [x, y, z] = part.clone();
         self.set(self.place(&rows[0], &part), array.slice(s![z, y, x]))
@@ -380,13 +435,8 @@ impl<T: Element> Target<'_, T> {
                 return Err(Error::Unsupported("a list of boxes has no regions".into()));
             }
         };
-        let places: Vec<_> = rows.iter().zip(&parts).map(|(row, part)| self.place(row, part)).collect();
-        let mut places = places.into_iter();
-        let mut behind = [0; 3];
-        for field in fields {
-            // Boxes of a list lie one behind the other along z.
-            let place = places.next().unwrap_or(behind);
-            behind = [place[0], place[1], place[2].saturating_add(field.count()[2])];
+        let places = rows.iter().zip(&parts).map(|(row, part)| self.place(row, part)).collect();
+        for (place, field) in placed(places, fields) {
             if let Some(array) = field.as_array::<T>().filter(|array| !array.is_empty()) {
                 self.set(place, array.view())?;
             }

@@ -142,6 +142,13 @@ pub enum Payload<'a> {
 }
 
 impl<'a> FieldPart<'a> {
+    /// All streams of a field, of one process.
+    pub fn alone(info: &'a FieldInfo, boxes: Vec<BoxRow>, streams: &'a [u8]) -> Self {
+        let (all_boxes, all_bytes) = (boxes.len(), streams.len() as u64);
+        let payload = Payload::Streams(streams);
+        Self { info, all_boxes, all_bytes, first_box: 0, boxes, payload }
+    }
+
     /// This rank's streams; none where the store compresses values.
     pub fn streams(&self) -> &'a [u8] {
         if let Payload::Streams(bytes) = self.payload { bytes } else { &[] }

@@ -1,20 +1,23 @@
-//! `swae compress`: the field, series or boxes of one file, into a `.swae` file.
+//! `swae compress`: the field, series or boxes of one file, into a `.swae` file, or the steps of files
+//! into a run.
 
 use crate::bytes;
 use crate::mode::{EffortFlag, ModeFlags};
-use crate::predictors::{self, PredictorFlags};
+use crate::predictors::PredictorFlags;
+use crate::selection::Selection;
+use crate::summary::Summary;
+use crate::transcode::{Transcoding, Written, transcode};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use std::path::{Path, PathBuf};
-use swae_codec::bound::Tolerance;
+use std::sync::Arc;
 use swae_codec::config::{self, Settings};
-use swae_codec::encode::{Bounded, Method, Report, compress_bounded, compress_boxes};
+use swae_codec::encode::{Bounded, Method, compress_bounded, compress_boxes};
 use swae_codec::group::compress_group;
 use swae_codec::history::History;
-use swae_codec::statistics::BlockStatistics;
 use swae_codec::{Compression, Dtype, Element, Field, FieldView, Model};
-use swae_store::{open, plain, read_field};
+use swae_store::{open, plain, read_field, size_on_disk};
 
 /// What the slowest axis of the input is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -38,11 +41,15 @@ impl Layout {
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// .npy or .vti
-    input: PathBuf,
-    /// .swae
+    /// .npy or .vti; for a run any files that swae reads, in the order of time
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// .swae; for a run, which has all steps, fields and levels, .h5 or .bp
     #[arg(short, long)]
     output: PathBuf,
+    /// Of a run: which fields and steps
+    #[command(flatten)]
+    selection: Selection,
     /// What the slowest axis of a .npy file is
     #[arg(long, value_enum, default_value_t)]
     layout: Layout,
@@ -55,13 +62,16 @@ pub struct Arguments {
     /// How latents are stored
     #[arg(long, default_value = "f16", value_name = "CODING", value_parser = PossibleValuesParser::new(["f16", "f32", "u8"]))]
     latents: String,
-    /// Of a series: steps from one keyframe, which is predicted from no other step, to the next
+    /// Of a series or run: steps from one keyframe, which is predicted from no other step, to the next
     #[arg(long, default_value_t = config::DEFAULT_KEYFRAME_INTERVAL, value_name = "STEPS")]
     keyframe_interval: u32,
-    /// Of a series: code so many steps as a group, the last one first and then those halfway between
+    /// Of a series or run: code so many steps as a group, the last one first and then those halfway between
     /// coded ones, predicted from both sides: smooth series take fewer bytes
     #[arg(long, default_value_t = 1, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=64))]
     group: u32,
+    /// Of a run: predict the fields of a step from one another
+    #[arg(long)]
+    inter_field: bool,
     /// The value that missing points hold; they come back to the bit, and take no part in ranges and
     /// bounds [default: the most frequent NaN]
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
@@ -87,32 +97,59 @@ impl Arguments {
     }
 }
 
-/// Compresses the only field of a file, and prints how well.
+/// Compresses the only field of a file, or all of a run, and prints how well.
 ///
 /// # Errors
 /// Where the input has no single field of this layout, it cannot be compressed in this way, or the
 /// output cannot be written.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { input, output, layout, .. } = arguments;
-    ensure!(
-        output.extension().is_some_and(|e| e == "swae"),
-        "{}: compress writes .swae files",
-        output.display()
-    );
-    let fields = read(input, *layout)?;
     let compression = arguments.compression()?;
     let model = compression.load_model()?;
-    let compressor = Compressor { arguments, compression: &compression, model: model.as_deref() };
+    let output = &arguments.output;
+    let raw = match output.extension().and_then(|ending| ending.to_str()) {
+        Some("swae") => array(arguments, &compression, model.as_deref())?,
+        Some("h5" | "bp") => steps(arguments, &compression, model.as_ref())?,
+        _ => bail!("{}: compress writes .swae, .h5 and .bp", output.display()),
+    };
+    let stored = size_on_disk(output).with_context(|| output.display().to_string())?;
+    println!("{} -> {}, ratio {:.1}", bytes(raw), bytes(stored), raw as f64 / stored as f64);
+    Ok(())
+}
+
+/// Compresses one field, series or list of boxes; gives the bytes of its values.
+fn array(arguments: &Arguments, compression: &Compression, model: Option<&Model>) -> Result<u64> {
+    let Arguments { inputs, output, layout, selection, inter_field, .. } = arguments;
+    let [input] = &inputs[..] else { bail!("{}: it holds the field of one file", output.display()) };
+    let is_run = *inter_field || !selection.variables.is_empty() || selection.step.is_some();
+    ensure!(!is_run, "--var, --step and --inter-field are for runs, which are .h5 or .bp");
+    let fields = read(input, *layout)?;
+    let compressor = Compressor { arguments, compression, model };
     let streams = match fields.first().map_or(Dtype::F64, Field::dtype) {
         Dtype::F32 => compressor.streams::<f32>(&fields),
         Dtype::F64 => compressor.streams::<f64>(&fields),
     }?;
-    plain::write_swae(output, &streams, model.as_deref())?;
+    plain::write_swae(output, &streams, model)?;
     let size = |field: &Field| field.count().iter().product::<usize>() * field.dtype().size();
-    let raw = fields.iter().map(size).sum::<usize>() as u64;
-    let stored = std::fs::metadata(output).with_context(|| output.display().to_string())?.len();
-    println!("{} -> {}, ratio {:.1}", bytes(raw), bytes(stored), raw as f64 / stored as f64);
-    Ok(())
+    Ok(fields.iter().map(size).sum::<usize>() as u64)
+}
+
+/// Compresses the steps of files; gives the bytes of their values.
+fn steps(arguments: &Arguments, compression: &Compression, model: Option<&Arc<Model>>) -> Result<u64> {
+    let Arguments { inputs, output, layout, selection, group, inter_field, .. } = arguments;
+    ensure!(*layout == Layout::Grid, "--layout is for .swae; a run has its steps and boxes already");
+    let how = Transcoding {
+        compression,
+        model,
+        predictors: arguments.predictors.set(),
+        group: *group as usize,
+        inter_field: *inter_field,
+    };
+    let Written { steps, values, raw, summary } = transcode(inputs, selection, output, &how)?;
+    if let Some(bound) = compression.bound() {
+        summary.print(bound, values);
+    }
+    println!("{}: {steps} step(s)", output.display());
+    Ok(raw)
 }
 
 /// The field, steps or boxes of a file.
@@ -165,9 +202,7 @@ impl Compressor<'_> {
         let settings = Bounded { predictors: self.arguments.predictors.set(), ..*settings };
         let group = self.arguments.group;
         let mut history = History::new(self.compression.keyframe_interval);
-        let (mut streams, mut statistics) = (Vec::new(), BlockStatistics::default());
-        let mut worst = 0.0f64;
-        let mut coded = Vec::new();
+        let (mut coded, mut summary) = (Vec::new(), Summary::default());
         match self.arguments.layout {
             Layout::Series => {
                 let (first, others) = steps.split_at(1.min(steps.len()));
@@ -181,26 +216,13 @@ impl Compressor<'_> {
                 }
             }
         }
+        let mut streams = Vec::new();
         for (stream, report) in coded {
-            worst = worst.max(part_of_bound(&report));
-            statistics = statistics.union(&report.statistics);
+            summary.add(&report);
             streams.push(stream);
         }
-        let bound = settings.bound;
-        println!("{bound}: largest error {worst:.3} of the bound, every value verified");
-        predictors::print(&statistics);
         let points = steps.iter().flat_map(|views| views.iter()).map(|view| view.len() as u64).sum();
-        predictors::print_missing(statistics.missing, points);
+        summary.print(settings.bound, points);
         Ok(streams)
-    }
-}
-
-/// The largest error of a stream in units of its bound.
-fn part_of_bound(report: &Report) -> f64 {
-    match report.tolerance {
-        Tolerance::Absolute(bound) | Tolerance::PointwiseRelative(bound) if bound > 0.0 => {
-            report.max_error / bound
-        }
-        _ => 0.0,
     }
 }

@@ -20,6 +20,8 @@ pub mod repair;
 mod selection;
 mod soundness;
 mod source;
+mod summary;
+mod transcode;
 pub mod verify;
 
 pub use selection::{Region, Selection, Steps};

@@ -1,12 +1,10 @@
 //! Steps of a BP5 output into a new one: streams go as they are.
 
-use super::{Adios2Reader, Adios2Writer};
-use crate::durable;
-use crate::error::{Error, Result, io};
-use crate::new_file::folder_of;
+use super::Adios2Reader;
+use crate::error::Result;
+use crate::new_run::NewRun;
 use crate::reader::{Reader, Stored, find};
-use crate::step::{BoxRow, FieldInfo, FieldPart, Payload};
-use crate::writer::Writer;
+use crate::step::{BoxRow, FieldInfo, FieldPart};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,25 +19,17 @@ struct Copied {
 
 /// Writes the fields that are kept of each step. The output appears when it is whole.
 pub(super) fn copy(reader: &mut Adios2Reader, to: &Path, kept: &[BTreeSet<String>]) -> Result<()> {
-    if to.exists() {
-        return Err(Error::Unsupported(format!("{}: it is there; a folder is not replaced", to.display())));
-    }
-    let beside =
-        tempfile::Builder::new().prefix(".swae-").tempdir_in(folder_of(to)).map_err(|e| io(to, e))?;
-    let new = beside.path().join("new.bp");
-    // SAFETY: there is no communicator.
-    let mut writer: Box<dyn Writer> = Box::new(unsafe { Adios2Writer::create(&new, None)? });
+    let mut run = NewRun::at(to)?;
     let models: Vec<Arc<Model>> = reader.models().iter().cloned().collect();
     let models: Vec<_> = models.into_iter().filter(|model| !Models::is_built_in(model.id())).collect();
     for (index, kept) in kept.iter().enumerate().filter(|(_, kept)| !kept.is_empty()) {
         let fields: Result<Vec<_>> = kept.iter().map(|field| copied(reader, index, field)).collect();
         let (fields, step) = (fields?, &reader.steps()[index]);
-        let parts: Vec<_> = fields.iter().map(Copied::part).collect();
-        writer.check_free_space(&parts)?;
-        writer.write_step(step.step, step.time, &parts, &models, &|fits| fits)?;
+        let parts = fields.iter().map(|f| FieldPart::alone(&f.info, f.boxes.clone(), &f.streams));
+        let parts: Vec<_> = parts.collect();
+        run.write_step(step.step, step.time, &parts, &models)?;
     }
-    writer.close()?;
-    std::fs::rename(new, to).and_then(|()| durable::sync_name(to)).map_err(|e| io(to, e))
+    run.finish()
 }
 
 fn copied(reader: &mut Adios2Reader, index: usize, field: &str) -> Result<Copied> {
@@ -52,17 +42,4 @@ fn copied(reader: &mut Adios2Reader, index: usize, field: &str) -> Result<Copied
         streams.extend_from_slice(stream.bytes());
     }
     Ok(Copied { info, boxes, streams })
-}
-
-impl Copied {
-    fn part(&self) -> FieldPart<'_> {
-        FieldPart {
-            info: &self.info,
-            all_boxes: self.boxes.len(),
-            all_bytes: self.streams.len() as u64,
-            first_box: 0,
-            boxes: self.boxes.clone(),
-            payload: Payload::Streams(&self.streams),
-        }
-    }
 }

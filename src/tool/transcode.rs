@@ -1,0 +1,353 @@
+//! `swae compress` of runs: the steps of files, fields and levels, into one `.h5` or `.bp`.
+//!
+//! A field of the whole grid becomes one box, whatever boxes its ranks wrote; the boxes of a level
+//! share a stream.
+
+use crate::selection::Selection;
+use crate::summary::Summary;
+use anyhow::{Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use swae_codec::bound::ValueRange;
+use swae_codec::config::Mode;
+use swae_codec::encode::{Bounded, Method, compress_boxes};
+use swae_codec::group::{Coded, GroupField, compress_groups};
+use swae_codec::history::History;
+use swae_codec::predict::PredictorSet;
+use swae_codec::{Compression, Dtype, Element, Field, FieldView, Model, Models};
+use swae_store::{
+    BoxRow, Boxes, Decoder, FieldInfo, FieldPart, NewRun, Reader, StepInfo, find, open, split_level,
+};
+
+/// How a run is compressed.
+pub struct Transcoding<'a> {
+    /// How each field is.
+    pub compression: &'a Compression,
+    /// Of latents, or one more predictor.
+    pub model: Option<&'a Arc<Model>>,
+    /// What the mode decision chooses from.
+    pub predictors: PredictorSet,
+    /// Steps of a group.
+    pub group: usize,
+    /// Whether fields are predicted from one another.
+    pub inter_field: bool,
+}
+
+/// What was written.
+#[derive(Default)]
+pub struct Written {
+    /// Steps.
+    pub steps: usize,
+    /// Values.
+    pub values: u64,
+    /// Bytes of them.
+    pub raw: u64,
+    /// What encoding within a bound reports.
+    pub summary: Summary,
+}
+
+/// Compresses the selected steps and fields of some files, which follow one another in time.
+///
+/// # Errors
+/// Where the files have no order, hold nothing that is selected, or cannot be read; where a field cannot
+/// be compressed in this way; where the output cannot be written.
+pub fn transcode(
+    inputs: &[PathBuf],
+    selection: &Selection,
+    output: &Path,
+    how: &Transcoding<'_>,
+) -> Result<Written> {
+    let same = |input: &&PathBuf| {
+        input.canonicalize().is_ok_and(|from| output.canonicalize().is_ok_and(|to| from == to))
+    };
+    if let Some(input) = inputs.iter().find(same) {
+        bail!("{}: input and output are the same file", input.display());
+    }
+    let timelines = timelines(inputs)?;
+    let mut run = RunEncoder {
+        how,
+        file: NewRun::at(output)?,
+        histories: BTreeMap::new(),
+        held: Vec::new(),
+        written: Written::default(),
+    };
+    let mut missing: Vec<_> = selection.variables.iter().collect();
+    for (input, timeline) in inputs.iter().zip(&timelines) {
+        let mut reader = open(input)?;
+        let mut decoder = Decoder::remembering();
+        for (index, &(number, time)) in
+            timeline.iter().enumerate().filter(|(_, (number, _))| selection.has_step(*number))
+        {
+            let step = read_step(reader.as_mut(), &mut decoder, index, selection)?;
+            missing.retain(|name| step.iter().all(|field| field.info.name != **name));
+            run.take(RunStep { number, time, fields: step })?;
+        }
+    }
+    if let Some(name) = missing.first() {
+        bail!("no step that is selected has a field '{name}'");
+    }
+    run.finish()
+}
+
+/// The numbers and times of the steps of each file: as the file says, or, where each holds one step and
+/// these do not rise, its place among the files.
+fn timelines(inputs: &[PathBuf]) -> Result<Vec<Vec<(i64, f64)>>> {
+    let mut timelines = Vec::new();
+    for input in inputs {
+        let timeline: Vec<_> =
+            open(input)?.steps().iter().map(|StepInfo { step, time, .. }| (*step, *time)).collect();
+        timelines.push(timeline);
+    }
+    if timelines.concat().is_sorted_by(|(before, _), (next, _)| before < next) {
+        return Ok(timelines);
+    }
+    if timelines.iter().all(|timeline| timeline.len() == 1) {
+        return Ok((0..timelines.len()).map(|place| vec![(place as i64, place as f64)]).collect());
+    }
+    let last = |timeline: &Vec<(i64, f64)>| timeline.last().map(|(number, _)| *number);
+    let first = |timeline: &Vec<(i64, f64)>| timeline.first().map(|(number, _)| *number);
+    let wrong = (1..inputs.len()).find(|&i| first(&timelines[i]) <= last(&timelines[i - 1])).unwrap_or(0);
+    bail!("{}: its steps do not come after those of the files before it", inputs[wrong].display())
+}
+
+/// The boxes of a field, each with its first point.
+struct RunField {
+    info: FieldInfo,
+    boxes: Vec<([usize; 3], Field)>,
+}
+
+impl RunField {
+    fn places(&self) -> Boxes {
+        self.boxes.iter().map(|(start, field)| (*start, field.count())).collect()
+    }
+
+    fn values(&self) -> u64 {
+        self.boxes.iter().map(|(_, field)| field.count().iter().product::<usize>() as u64).sum()
+    }
+
+    fn views<T: Element>(&self) -> Result<Vec<FieldView<'_, T>>> {
+        let arrays = self.boxes.iter().filter_map(|(_, field)| field.as_array::<T>());
+        arrays.map(|array| Ok(FieldView::of_array(array)?)).collect()
+    }
+
+    fn range(&self, fill: Option<f64>) -> ValueRange {
+        let of = |(_, field): &([usize; 3], Field)| match field {
+            Field::F32(a) => FieldView::of_array(a).map(|view| ValueRange::without(&view, fill)),
+            Field::F64(a) => FieldView::of_array(a).map(|view| ValueRange::without(&view, fill)),
+        };
+        self.boxes.iter().flat_map(of).fold(ValueRange::EMPTY, ValueRange::union)
+    }
+}
+
+struct RunStep {
+    number: i64,
+    time: f64,
+    fields: Vec<RunField>,
+}
+
+/// What steps of a group have in common.
+type Signature = Vec<(String, Dtype, Boxes)>;
+
+impl RunStep {
+    fn signature(&self) -> Signature {
+        self.fields.iter().map(|f| (f.info.name.clone(), f.info.dtype, f.places())).collect()
+    }
+
+    /// The range of each field on all its levels.
+    fn ranges(&self, fill: Option<f64>) -> BTreeMap<&str, ValueRange> {
+        let mut ranges = BTreeMap::new();
+        for field in &self.fields {
+            let range = ranges.entry(split_level(&field.info.name).0).or_insert(ValueRange::EMPTY);
+            *range = range.union(field.range(fill));
+        }
+        ranges
+    }
+}
+
+fn read_step(
+    reader: &mut dyn Reader,
+    decoder: &mut Decoder,
+    index: usize,
+    selection: &Selection,
+) -> Result<Vec<RunField>> {
+    let names = reader.steps()[index].fields.iter().map(|(info, _)| info.name.clone());
+    let names: Vec<_> = names.filter(|name| selection.has_field(name)).collect();
+    let read = |name: &String| {
+        let info = find(reader, index, name)?;
+        let mut boxes = decoder.read_boxes(reader, index, name)?;
+        boxes.retain(|(_, field)| !field.count().contains(&0));
+        boxes.sort_by_key(|(start, _)| [start[2], start[1], start[0]]);
+        Ok(RunField { info, boxes })
+    };
+    names.iter().map(read).collect()
+}
+
+/// The streams of a field of a step, and its boxes in them.
+type FieldStreams = (Vec<BoxRow>, Vec<u8>);
+
+struct RunEncoder<'a> {
+    how: &'a Transcoding<'a>,
+    file: NewRun,
+    /// Of the boxes of each field in the last step.
+    histories: BTreeMap<(String, Boxes), History>,
+    /// Steps of a group that is not whole.
+    held: Vec<RunStep>,
+    written: Written,
+}
+
+impl RunEncoder<'_> {
+    fn take(&mut self, step: RunStep) -> Result<()> {
+        // Before boxes change, a group ends.
+        if self.held.first().is_some_and(|held| held.signature() != step.signature()) {
+            self.write_held()?;
+        }
+        self.held.push(step);
+        let is_first = self.histories.is_empty();
+        if is_first || self.held.len() >= self.how.group { self.write_held() } else { Ok(()) }
+    }
+
+    fn write_held(&mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        let streams = match Method::new(self.how.compression, self.how.model.map(|model| &**model))? {
+            Method::Bounded(settings) => self.bounded(&held, &settings)?,
+            method => boxes_one_by_one(&held, method)?,
+        };
+        let models: Vec<_> =
+            self.how.model.filter(|m| !Models::is_built_in(m.id())).into_iter().cloned().collect();
+        for (step, streams) in held.iter().zip(streams) {
+            let infos: Vec<_> = step.fields.iter().map(|field| self.info(&field.info)).collect();
+            let parts = infos.iter().zip(&streams);
+            let parts: Vec<_> =
+                parts.map(|(info, (rows, bytes))| FieldPart::alone(info, rows.clone(), bytes)).collect();
+            self.file.write_step(step.number, step.time, &parts, &models)?;
+            self.written.steps += 1;
+            for field in &step.fields {
+                self.written.values += field.values();
+                self.written.raw += field.values() * field.info.dtype.size() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the output says of a field.
+    fn info(&self, info: &FieldInfo) -> FieldInfo {
+        let encoding = match (self.how.compression.mode, self.how.model) {
+            (Mode::Latent(coding), Some(model)) => {
+                format!("latent {} {}", model.metadata.name, coding.name())
+            }
+            (Mode::Bounded(bound), _) => bound.to_string(),
+            _ => "raw".into(),
+        };
+        FieldInfo { encoding, ..info.clone() }
+    }
+
+    /// All boxes of a field in one stream, within a bound.
+    fn bounded(&mut self, held: &[RunStep], settings: &Bounded<'_>) -> Result<Vec<Vec<FieldStreams>>> {
+        let mut out: Vec<Vec<FieldStreams>> = Vec::new();
+        for step in held {
+            out.push(step.fields.iter().map(|_| FieldStreams::default()).collect());
+        }
+        let settings = Bounded { predictors: self.how.predictors, ..*settings };
+        let group = Group::new(held, settings);
+        let mut before = std::mem::take(&mut self.histories);
+        for set in self.sets(held) {
+            let places = held[0].fields[set[0]].places();
+            if places.is_empty() {
+                continue;
+            }
+            let name = |field: usize| held[0].fields[field].info.name.clone();
+            let new = || History::new(self.how.compression.keyframe_interval);
+            let key = |field: usize| (name(field), places.clone());
+            let mut histories: Vec<_> =
+                set.iter().map(|&field| before.remove(&key(field)).unwrap_or_else(new)).collect();
+            let coded = match held[0].fields[set[0]].info.dtype {
+                Dtype::F32 => group.encode::<f32>(&set, &mut histories),
+                Dtype::F64 => group.encode::<f64>(&set, &mut histories),
+            }?;
+            for (step, coded) in out.iter_mut().zip(coded) {
+                for (&field, (stream, report)) in set.iter().zip(coded) {
+                    self.written.summary.add(&report);
+                    let row =
+                        |&(start, count)| BoxRow { start, count, offset: 0, length: stream.len() as u64 };
+                    step[field] = (places.iter().map(row).collect(), stream);
+                }
+            }
+            self.histories.extend(set.iter().map(|&field| key(field)).zip(histories));
+        }
+        Ok(out)
+    }
+
+    /// Fields that are encoded together: those of the same boxes, where they predict one another.
+    fn sets(&self, held: &[RunStep]) -> Vec<Vec<usize>> {
+        let Some(step) = held.first() else { return Vec::new() };
+        if !self.how.inter_field {
+            return (0..step.fields.len()).map(|field| vec![field]).collect();
+        }
+        let mut sets = BTreeMap::<_, Vec<usize>>::new();
+        for (number, field) in step.fields.iter().enumerate() {
+            sets.entry((field.info.dtype.size(), field.places())).or_default().push(number);
+        }
+        sets.into_values().collect()
+    }
+
+    fn finish(mut self) -> Result<Written> {
+        self.write_held()?;
+        ensure!(self.written.steps > 0, "no step is selected");
+        self.file.finish()?;
+        Ok(self.written)
+    }
+}
+
+/// Steps that are encoded together, within a bound.
+struct Group<'a> {
+    steps: &'a [RunStep],
+    settings: Bounded<'a>,
+    /// Of each step, the range of each field on all its levels, where the bound needs it.
+    ranges: Vec<BTreeMap<&'a str, ValueRange>>,
+}
+
+impl<'a> Group<'a> {
+    fn new(steps: &'a [RunStep], settings: Bounded<'a>) -> Self {
+        let needed = if settings.bound.needs_range() { steps } else { &[] };
+        let ranges = needed.iter().map(|step| step.ranges(settings.fill)).collect();
+        Self { steps, settings, ranges }
+    }
+
+    /// Encodes some fields, which have the same boxes: for each step their streams.
+    fn encode<T: Element>(&self, set: &[usize], histories: &mut [History]) -> Result<Vec<Vec<Coded>>> {
+        let mut views = Vec::new();
+        for &field in set {
+            let steps = self.steps.iter().map(|step| step.fields[field].views::<T>());
+            views.push(steps.collect::<Result<Vec<_>>>()?);
+        }
+        let fields = set.iter().zip(&views).zip(histories).map(|((&field, views), history)| {
+            let name = &self.steps[0].fields[field].info.name;
+            let settings = |step: usize| {
+                let range = self.ranges.get(step).and_then(|of| of.get(split_level(name).0));
+                Bounded { range: range.copied(), ..self.settings }
+            };
+            let steps = views.iter().enumerate().map(|(step, views)| (&views[..], settings(step)));
+            GroupField { name, steps: steps.collect(), history }
+        });
+        Ok(compress_groups(fields.collect())?)
+    }
+}
+
+/// Encodes each box by itself.
+fn boxes_one_by_one(steps: &[RunStep], method: Method<'_>) -> Result<Vec<Vec<FieldStreams>>> {
+    let field = |field: &RunField| {
+        let (mut rows, mut bytes) = (Vec::new(), Vec::new());
+        for (start, values) in &field.boxes {
+            let stream = match values {
+                Field::F32(a) => compress_boxes(&[FieldView::of_array(a)?], method),
+                Field::F64(a) => compress_boxes(&[FieldView::of_array(a)?], method),
+            }?;
+            let (offset, length) = (bytes.len() as u64, stream.len() as u64);
+            rows.push(BoxRow { start: *start, count: values.count(), offset, length });
+            bytes.extend(stream);
+        }
+        Ok((rows, bytes))
+    };
+    steps.iter().map(|step| step.fields.iter().map(field).collect()).collect()
+}
