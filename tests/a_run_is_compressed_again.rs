@@ -212,3 +212,21 @@ fn fields_steps_and_other_files_are_selected_and_put_together() {
             .starts_with(".swae"))
     );
 }
+
+#[test]
+fn bench_measures_groups_of_fields_and_of_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("raw.h5"), 0..STEPS);
+    let words = "bench raw.h5 --var v --var floats --layout series,run --group 4 --rel 1e-3 --effort normal,best \
+                 --references none --repeat 1 --json a.json";
+    swae(dir.path(), &words.split_whitespace().collect::<Vec<_>>()).expect_success();
+    let rows = std::fs::read(dir.path().join("a.json")).unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&rows).unwrap();
+    let rows = rows.as_array().unwrap();
+    // Two fields, in two layouts, with two efforts.
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        let error = row["error"].as_f64().unwrap();
+        assert!(error > 0.1 && error <= 1.0, "{row}");
+    }
+}

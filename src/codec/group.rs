@@ -3,7 +3,6 @@
 //! coders).
 
 use crate::config::Effort;
-use crate::decode::decompress_boxes;
 use crate::element::Element;
 use crate::encode::{Bounded, Report};
 use crate::error::{Error, Result};
@@ -11,7 +10,7 @@ use crate::field::Field;
 use crate::history::History;
 use crate::models::Models;
 use crate::preamble::FARTHEST;
-use crate::step::{StepField, coding_groups, compress_step};
+use crate::step::{StepField, StepStream, coding_groups, compress_step, decompress_step};
 use crate::stream::Stream;
 use crate::view::FieldView;
 use std::collections::BTreeMap;
@@ -153,24 +152,60 @@ fn in_order<T: Element>(
     Ok(CodedGroup { steps, last })
 }
 
+/// A field of a group of steps that is decoded.
+pub struct GroupStreams<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its streams, in the order of time.
+    pub streams: Vec<Stream<'a>>,
+    /// Its steps before the group; the group's last one becomes the last of them.
+    pub history: &'a mut History,
+}
+
 /// Decodes the streams of a group, in the order of time: all boxes of each.
 ///
 /// # Errors
-/// Those of [`decompress_boxes`]; [`Error::Stream`] where one is predicted from a step that is neither
-/// in the group nor the one before it. The history is as it was then.
+/// Those of [`decompress_boxes`](crate::decode::decompress_boxes); [`Error::Stream`] where one is
+/// predicted from a step that is neither in the group nor the one before it. The history is as it was
+/// then.
 pub fn decompress_group(
     streams: &[Stream<'_>],
     models: &Models,
     history: &mut History,
 ) -> Result<Vec<Vec<Field>>> {
+    let field = GroupStreams { name: "", streams: streams.to_vec(), history };
+    Ok(decompress_groups(vec![field], models)?.into_iter().flatten().collect())
+}
+
+/// Decodes the streams of a group of several fields, of which [`compress_groups`] made the streams:
+/// gives for each step, in the order of time, the boxes of the fields in their order.
+///
+/// # Errors
+/// Those of [`decompress_group`]; [`Error::Stream`] where fields were coded in different orders.
+pub fn decompress_groups(mut fields: Vec<GroupStreams<'_>>, models: &Models) -> Result<Vec<Vec<Vec<Field>>>> {
+    let Some(first) = fields.first() else { return Ok(Vec::new()) };
+    let (steps, order) = (first.streams.len(), order_of(&first.streams)?);
+    for field in &fields {
+        if field.streams.len() != steps || order_of(&field.streams)? != order {
+            return Err(Error::Stream("fields of a group are predicted from different steps".into()));
+        }
+    }
+    let before: Vec<_> = fields.iter().map(|field| field.history.clone()).collect();
     let mut decoded = BTreeMap::new();
-    let before = std::slice::from_ref(&*history);
-    let last = along(order_of(streams)?, streams.len(), before, |at, histories| {
-        let stream = &streams[at.saturating_sub(1)];
-        decoded.insert(at, decompress_boxes(stream, models, histories.first_mut())?);
+    let last = along(order, steps, &before, |at, histories| {
+        let index = at.saturating_sub(1);
+        let step = fields.iter().zip(histories.iter_mut()).map(|(field, history)| StepStream {
+            name: field.name,
+            stream: field.streams[index].clone(),
+            history,
+        });
+        let boxes = decompress_step(step.collect(), models).into_iter().collect::<Result<Vec<_>>>()?;
+        decoded.insert(at, boxes);
         Ok(())
     })?;
-    *history = last.into_iter().next().unwrap_or_default();
+    for (field, last) in fields.iter_mut().zip(last) {
+        *field.history = last;
+    }
     Ok(decoded.into_values().collect())
 }
 

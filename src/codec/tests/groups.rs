@@ -3,7 +3,10 @@
 use ndarray::Array3;
 use swae_codec::decode::decompress_boxes;
 use swae_codec::encode::Bounded;
-use swae_codec::group::{GroupStep, compress_group, decompress_group, group_order};
+use swae_codec::group::{
+    GroupField, GroupStep, GroupStreams, compress_group, compress_groups, decompress_group,
+    decompress_groups, group_order,
+};
 use swae_codec::history::History;
 use swae_codec::stream::{Stream, header};
 use swae_codec::{Bound, Compression, Element, Field, FieldView, Models, SeriesDecoder, SeriesEncoder};
@@ -141,4 +144,43 @@ fn a_step_between_others_says_so_where_one_was_not_decoded() {
 fn the_order_of_a_group_of_four_is_the_last_the_middle_and_the_others() {
     let order: Vec<_> = group_order(4).into_iter().map(|GroupStep { at, .. }| at).collect();
     assert_eq!(order, [4, 2, 1, 3]);
+}
+
+#[test]
+fn fields_of_a_group_are_predicted_from_one_another_and_decoded_together() {
+    let u: Vec<_> = (0..6).map(|t| step(t, false)).collect();
+    // A field that the other one tells.
+    let v: Vec<_> = u.iter().map(|step| step.mapv(|v| 0.5 * v)).collect();
+    let views = [&u, &v].map(|steps| {
+        let view = |step| [FieldView::of_array(step).unwrap()];
+        steps.iter().map(view).collect::<Vec<_>>()
+    });
+    let settings = Bounded::new(Bound::Absolute(BOUND));
+    let encode = |names: &[&str]| {
+        let mut histories: Vec<_> = names.iter().map(|_| History::new(16)).collect();
+        let fields = names.iter().zip(&views).zip(&mut histories).map(|((name, views), history)| {
+            let steps = views.iter().map(|views| (&views[..], settings)).collect();
+            GroupField { name, steps, history }
+        });
+        compress_groups(fields.collect()).unwrap()
+    };
+    let (both, first) = (encode(&["u", "v"]), encode(&["u"]));
+    let bytes = |field: usize| both.iter().map(|step| step[field].0.len()).sum::<usize>();
+    let alone = first.iter().map(|step| step[0].0.len()).sum::<usize>();
+    assert!(bytes(0).max(bytes(1)) <= alone && bytes(0).min(bytes(1)) < alone, "{} {alone}", bytes(1));
+    let mut histories = [History::default(), History::default()];
+    let fields = ["u", "v"].into_iter().zip(&mut histories).enumerate().map(|(field, (name, history))| {
+        let streams = both.iter().map(|step| Stream::open(&step[field].0[..]).unwrap()).collect();
+        GroupStreams { name, streams, history }
+    });
+    let decoded = decompress_groups(fields.collect(), &Models::built_in()).unwrap();
+    for (t, step) in decoded.iter().enumerate() {
+        assert!(is_kept(&u[t], &step[0][0]) && is_kept(&v[t], &step[1][0]), "step {t}");
+    }
+    let lacking = [("u", &both[..]), ("v", &both[1..])].into_iter().zip(&mut histories).enumerate();
+    let fields = lacking.map(|(field, ((name, steps), history))| {
+        let streams = steps.iter().map(|step| Stream::open(&step[field].0[..]).unwrap()).collect();
+        GroupStreams { name, streams, history }
+    });
+    assert!(decompress_groups(fields.collect(), &Models::built_in()).is_err());
 }

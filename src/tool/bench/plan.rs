@@ -72,6 +72,9 @@ pub struct Arguments {
     /// predictor
     #[arg(long)]
     pub model: Option<String>,
+    /// Of series and runs: steps that swae codes as a group, predicted from both sides
+    #[arg(long, default_value_t = 1, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub group: u32,
     /// Each timing is the best of so many rounds, in each of which every compressor has its turn
     #[arg(long, default_value_t = 2)]
     pub repeat: usize,

@@ -2,13 +2,14 @@
 //! of all.
 
 use super::measure::{Case, Distortion, Name, Row, Task};
+use super::own::{copy_box, groups};
 use super::plan::{Layout, Plan};
 use super::sample::Sample;
 use super::timing::{Coder, in_turns};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use swae_codec::config::Effort;
+use swae_codec::group::{GroupField, GroupStreams, compress_groups, decompress_groups};
 use swae_codec::history::History;
-use swae_codec::step::{StepField, StepStream, compress_step, decompress_step};
 use swae_codec::stream::Stream;
 use swae_codec::{Element, FieldView};
 
@@ -57,6 +58,10 @@ struct Run<'a, T> {
 }
 
 impl<T: Element> Run<'_, T> {
+    fn steps(&self) -> usize {
+        self.samples.first().map_or(0, Sample::steps)
+    }
+
     /// What each field took, and its errors.
     fn distortions(&self, streams: &[Vec<Vec<u8>>], decoded: &[T]) -> Result<Vec<Distortion>> {
         let distortion = |(i, (sample, decoded)): (usize, (&Sample<T>, &[T]))| {
@@ -81,21 +86,23 @@ impl<T: Element> Coder for Run<'_, T> {
 
     fn compress(&self) -> Result<Self::Streams> {
         let mut histories: Vec<_> = self.samples.iter().map(|_| History::default()).collect();
-        let steps = self.samples.first().map_or(0, Sample::steps);
-        let mut step = |t: usize| {
-            let views = self.samples.iter().map(|s| Ok([FieldView::dense(s.step(t), s.count)?]));
+        let mut streams = Vec::new();
+        for group in groups(self.steps(), self.plan.arguments.group) {
+            let views = self.samples.iter().map(|sample| {
+                let step = |t: usize| Ok([FieldView::dense(sample.step(t), sample.count)?]);
+                group.clone().map(step).collect::<Result<Vec<_>>>()
+            });
             let views = views.collect::<Result<Vec<_>>>()?;
             let fields = self.samples.iter().zip(&views).zip(&mut histories);
-            let fields = fields.map(|((sample, views), history)| StepField {
-                name: &sample.name,
-                views,
-                settings: self.plan.bounded(self.effort, sample.widths[t] * self.bound),
-                history,
+            let fields = fields.map(|((sample, views), history)| {
+                let settings = |t: usize| self.plan.bounded(self.effort, sample.widths[t] * self.bound);
+                let steps = views.iter().zip(group.clone()).map(|(views, t)| (&views[..], settings(t)));
+                GroupField { name: &sample.name, steps: steps.collect(), history }
             });
-            let encoded = compress_step(fields.collect());
-            encoded.into_iter().map(|encoded| Ok(encoded?.0)).collect::<Result<Vec<_>>>()
-        };
-        (0..steps).map(&mut step).collect()
+            let coded = compress_groups(fields.collect())?.into_iter();
+            streams.extend(coded.map(|step| step.into_iter().map(|(stream, _)| stream).collect()));
+        }
+        Ok(streams)
     }
 
     fn decompress(&self, streams: &Self::Streams, out: &mut [T]) -> Result<()> {
@@ -108,16 +115,15 @@ impl<T: Element> Coder for Run<'_, T> {
             parts.push(of_field.chunks_exact_mut(sample.count.iter().product()));
             rest = behind;
         }
-        for step in streams {
-            let fields = self.samples.iter().zip(step).zip(&mut histories);
-            let fields = fields.map(|((sample, stream), history)| {
-                Ok(StepStream { name: &sample.name, stream: Stream::open(stream)?, history })
+        for group in groups(streams.len(), self.plan.arguments.group) {
+            let fields = self.samples.iter().zip(&mut histories).enumerate().map(|(i, (sample, history))| {
+                let streams = streams[group.clone()].iter().map(|step| Ok(Stream::open(&step[i][..])?));
+                Ok(GroupStreams { name: &sample.name, streams: streams.collect::<Result<_>>()?, history })
             });
-            let decoded = decompress_step(fields.collect::<Result<Vec<_>>>()?, &models);
-            for (parts, boxes) in parts.iter_mut().zip(decoded) {
-                let array = boxes?.pop().and_then(|field| field.into_array()).context("an empty stream")?;
-                let values = array.as_slice().context("values in another order")?;
-                parts.next().context("a step too many")?.copy_from_slice(values);
+            for step in decompress_groups(fields.collect::<Result<Vec<_>>>()?, &models)? {
+                for (parts, boxes) in parts.iter_mut().zip(step) {
+                    copy_box(boxes, parts.next())?;
+                }
             }
         }
         Ok(())
