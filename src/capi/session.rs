@@ -24,7 +24,8 @@ pub enum swae_mode {
     /// bit; the other modes do not take 0.
     SWAE_MODE_ABSOLUTE = 2,
     /// |decoded - true| <= bound * value range of the field (max - min over all ranks, in the
-    /// step). Values are copied and encoded at the end of the step, where the range is known.
+    /// step, on its level; `range = field` in the settings takes all levels). Values are copied and
+    /// encoded at the end of the step, where the range is known.
     SWAE_MODE_RELATIVE = 3,
     /// |decoded - true| <= bound * |true|, at every point.
     SWAE_MODE_POINTWISE_RELATIVE = 4,

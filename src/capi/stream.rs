@@ -115,7 +115,7 @@ unsafe fn encode<T: Element>(field: &swae_field, options: &Options) -> Result<Ve
     };
     // SAFETY: the caller's contract.
     let view = unsafe { field.as_box().view::<T>(field.order, field.data) }.map_err(argument)?;
-    let mut compression = options.of(name).compression.clone().unwrap_or_else(Compression::raw);
+    let mut compression = options.of(name, 0).compression.clone().unwrap_or_else(Compression::raw);
     if compression.bound().is_some() {
         // A mixing model mixes predictions from previous steps, which a box alone does not have.
         compression.model = None;

@@ -571,11 +571,16 @@ fn key_end(text: &str) -> usize {
     text.len()
 }
 
+/// The word of a list that is most like another one, if any is.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = |k: &&str| strsim::jaro_winkler(k, word);
+    let near = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    near.filter(|k| likeness(k) > 0.75)
+}
+
 /// What is said of a key that is none of the known ones: the nearest of them, or all.
 pub fn unknown_key(key: &str, known: &[&str]) -> String {
-    let likeness = |k: &&str| strsim::jaro_winkler(k, key);
-    let near = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match near.filter(|k| likeness(k) > 0.75) {
+    match nearest(key, known) {
         Some(near) => format!("unknown option '{key}'; did you mean '{near}'?"),
         None => format!("unknown option '{key}'; known: {}", known.join(", ")),
     }

@@ -4,7 +4,7 @@
 
 use crate::device_pool::DevicePool;
 use crate::lock::lock;
-use crate::step::{Content, Copied, Placed, Put, Step, base_name, needs_range};
+use crate::step::{Content, Copied, Placed, Put, Step, needs_range};
 use crate::validation::ValidatedStep;
 use crate::written::Written;
 use crate::{Error, Result};
@@ -241,9 +241,9 @@ impl Encoder {
 
     fn encode_all<T: Element>(&mut self, step: &mut Step, copies: &[Copied]) -> Result<()> {
         let mut jobs = Vec::new();
-        for Copied { info, compression, boxes } in copies {
+        for Copied { info, compression, range, boxes } in copies {
             step.put_of(info, no_streams)?;
-            let range = step.ranges.get(base_name(&info.name)).copied();
+            let range = step.range(&info.name, *range);
             let views = boxes.iter().filter_map(|(start, field)| Some((*start, field.as_array::<T>()?)));
             let views = views.map(|(start, array)| Ok((start, FieldView::of_array(array)?)));
             jobs.extend(self.jobs(info, compression, &views.collect::<Result<Vec<_>>>()?, range));

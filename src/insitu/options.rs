@@ -14,6 +14,7 @@ use swae_codec::config::{
 };
 use swae_codec::{Bound, Compression};
 pub use swae_store::Storage;
+use swae_store::split_level;
 use toml::{Table, Value};
 
 /// What goes on while the simulation computes.
@@ -31,11 +32,24 @@ pub enum Asynchronous {
     Write,
 }
 
+/// The values of which a field's range is taken, where its bound refers to one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RangeOf {
+    /// Those of its own level: errors are as small beside what a level shows as they are asked to be.
+    #[default]
+    Level,
+    /// Those of all its levels whose bound refers to a range.
+    Field,
+}
+
 /// What is done with a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldOptions {
     /// How it is compressed; none leaves it out of the file.
     pub compression: Option<Compression>,
+    /// Which values have the range that its bound refers to.
+    pub range: RangeOf,
     /// Of the steps that are begun, each so many-th is written, the first one included.
     pub every: u64,
     /// The levels of a hierarchy that are written; none for all.
@@ -79,19 +93,41 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Those of a field.
-    pub fn of(&self, name: &str) -> &FieldOptions {
-        let named = self.fields.iter().find(|(pattern, _)| pattern.as_str() == name);
-        let matched = || self.fields.iter().find(|(pattern, _)| pattern.matches(name));
-        named.or_else(matched).map_or(&self.others, |(_, options)| options)
+    /// Those of a field on a level. A pattern matches the name, or the name with the level,
+    /// `chi@0`; of names, the one with the level counts first.
+    pub fn of(&self, name: &str, level: u32) -> &FieldOptions {
+        let on_level = format!("{name}@{level}");
+        let is = |text: &str| self.fields.iter().find(|(pattern, _)| pattern.as_str() == text);
+        let matches =
+            |(pattern, _): &&(glob::Pattern, _)| pattern.matches(name) || pattern.matches(&on_level);
+        let found = is(&on_level).or_else(|| is(name)).or_else(|| self.fields.iter().find(matches));
+        found.map_or(&self.others, |(_, options)| options)
     }
 
-    /// How the HDF5 filter compresses the chunks of a field of this range on all ranks and levels.
+    /// The same of a field as it is called in files.
+    pub(crate) fn of_stored(&self, stored: &str) -> &FieldOptions {
+        let (name, level) = split_level(stored);
+        self.of(name, level)
+    }
+
+    /// Of the settings of fields, which ones name a field of this name: on some level, whichever it
+    /// has now.
+    pub(crate) fn naming(&self, name: &str) -> impl Iterator<Item = usize> {
+        let names = move |(pattern, _): &(glob::Pattern, _)| {
+            let of_any_level = pattern.as_str().rsplit_once('@').map(|(name, _)| glob::Pattern::new(name));
+            pattern.matches(name) || of_any_level.is_some_and(|of| of.is_ok_and(|of| of.matches(name)))
+        };
+        self.fields.iter().enumerate().filter(move |(_, field)| names(field)).map(|(number, _)| number)
+    }
+
+    /// How the HDF5 filter compresses the chunks of a field, as it is called in files, of this range.
     /// The filter sees a chunk, not the field, so a bound that depends on the field's range becomes
     /// an absolute one.
-    pub(crate) fn chunk_compression(&self, name: &str, range: Option<ValueRange>) -> Compression {
+    pub(crate) fn chunk_compression(&self, stored: &str, range: Option<ValueRange>) -> Compression {
         let width = range.unwrap_or(ValueRange::EMPTY).width();
-        let Some(mut compression) = self.of(name).compression.clone() else { return Compression::raw() };
+        let Some(mut compression) = self.of_stored(stored).compression.clone() else {
+            return Compression::raw();
+        };
         let absolute = |e| Mode::Bounded(Bound::Absolute(e));
         match compression.bound() {
             Some(Bound::Relative(e)) => compression.mode = absolute(e * width),
@@ -131,6 +167,8 @@ pub struct FieldSettings {
     /// the session.
     #[serde(flatten)]
     pub compression: CompressionSettings,
+    /// Which values have the range that a bound refers to; those of the level if nothing is said.
+    pub range: Option<RangeOf>,
     /// Which steps are written: each so many-th.
     pub every: Option<u64>,
     /// Which levels are written.
@@ -311,12 +349,13 @@ impl Settings {
 
 impl FieldSettings {
     /// The keys of a field.
-    pub const KEYS: [&'static str; 8] =
-        ["mode", "bound", "latents", "keyframe_interval", "fill", "effort", "every", "levels"];
+    pub const KEYS: [&'static str; 9] =
+        ["mode", "bound", "range", "latents", "keyframe_interval", "fill", "effort", "every", "levels"];
 
     /// Sets what one of the known keys says.
     fn set(&mut self, key: &str, value: &str, known: &[&str]) -> Result<()> {
         match key {
+            "range" => self.range = Some(parsed(key, value)?),
             "every" => self.every = Some(parsed(key, value)?),
             "levels" => self.levels = Some(parsed(key, value)?),
             _ if known.contains(&key) && CompressionSettings::KEYS.contains(&key) => {
@@ -330,6 +369,7 @@ impl FieldSettings {
     fn overridden_by(self, later: Self) -> Self {
         Self {
             compression: self.compression.overridden_by(later.compression),
+            range: later.range.or(self.range),
             every: later.every.or(self.every),
             levels: later.levels.or(self.levels),
         }
@@ -340,7 +380,8 @@ impl FieldSettings {
             Some(ModeName::Off) => None,
             _ => Some(self.compression.compression()?),
         };
-        Ok(FieldOptions { compression, every: self.every.unwrap_or(1).max(1), levels: self.levels })
+        let (range, every) = (self.range.unwrap_or_default(), self.every.unwrap_or(1).max(1));
+        Ok(FieldOptions { compression, range, every, levels: self.levels })
     }
 }
 
@@ -385,14 +426,37 @@ mod tests {
         let options = settings.options().unwrap();
         let bounded = |bound: Bound| Some(Compression::from(bound).model("gr-16"));
         assert_eq!(options.others.compression, bounded(Bound::Relative(1e-5)));
-        assert_eq!(options.of("chi"), &options.others);
-        assert_eq!(options.of("K").compression, None);
-        assert_eq!(options.of("At_xx").compression, bounded(Bound::Absolute(2.0)));
-        assert_eq!(options.of("At_xy").levels, Some(vec![0, 1]));
-        let pattern = options.of("At_x");
+        assert_eq!(options.of("chi", 0), &options.others);
+        assert_eq!(options.of("K", 0).compression, None);
+        assert_eq!(options.of("At_xx", 0).compression, bounded(Bound::Absolute(2.0)));
+        assert_eq!(options.of("At_xy", 0).levels, Some(vec![0, 1]));
+        let pattern = options.of("At_x", 0);
         assert_eq!((pattern.every, &pattern.compression), (2, &bounded(Bound::Relative(1e-3))));
         assert_eq!((options.threads, options.model.as_deref()), (2, Some("gr-16")));
         assert_eq!((options.asynchronous, options.memory), (Asynchronous::Write, 2_000_000_000));
+    }
+
+    #[test]
+    fn settings_may_name_levels() {
+        let text = "bound = 1e-4; fields.K@0.bound = 1; fields.K.bound = 2; fields.\"*@2\".bound = 3; fields.A*.bound = 4; range = field";
+        let options = Settings::parse(text).and_then(Settings::options).unwrap();
+        let bound = |name: &str, level| match options
+            .of(name, level)
+            .compression
+            .as_ref()
+            .and_then(Compression::bound)
+        {
+            Some(Bound::Relative(bound)) => bound,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([0, 1, 2].map(|level| bound("K", level)), [1.0, 2.0, 2.0]);
+        assert_eq!([0, 1, 2].map(|level| bound("chi", level)), [1e-4, 1e-4, 3.0]);
+        // Of two patterns of one length either counts; a longer one first.
+        assert_eq!(bound("A11", 1), 4.0);
+        assert_eq!(options.of("K", 0).range, RangeOf::Field);
+        let naming =
+            |name: &str| options.naming(name).map(|i| options.fields[i].0.as_str()).collect::<Vec<_>>();
+        assert_eq!((naming("K"), naming("A")), (vec!["*@2", "K@0", "K"], vec!["*@2", "A*"]));
     }
 
     #[test]
@@ -413,7 +477,7 @@ mod tests {
         let names = ["other", "ADMBASE::gxx", "a=b;c #.d", "X(He4)", "gxx[0]", "E/x", "ψ₄"];
         for (number, name) in names.iter().enumerate() {
             let expected = Compression::from(Bound::Absolute(number as f64 + 1.0));
-            assert_eq!(options.of(name).compression, Some(expected), "{name}");
+            assert_eq!(options.of(name, 0).compression, Some(expected), "{name}");
         }
         assert!(Settings::parse("fields.\"chi.bound = 1").is_err());
     }
@@ -423,11 +487,16 @@ mod tests {
         let others = Options::default().others;
         assert_eq!(
             others,
-            FieldOptions { compression: Some(Compression::relative(1e-4)), every: 1, levels: None }
+            FieldOptions {
+                compression: Some(Compression::relative(1e-4)),
+                range: RangeOf::Level,
+                every: 1,
+                levels: None
+            }
         );
         let latents = Settings::parse("fields.chi.mode = latent").and_then(Settings::options).unwrap();
-        assert_eq!(latents.of("chi").compression, Some(Compression::latent()));
-        assert_eq!(latents.of("K").compression, Some(Compression::relative(1e-4)));
+        assert_eq!(latents.of("chi", 0).compression, Some(Compression::latent()));
+        assert_eq!(latents.of("K", 0).compression, Some(Compression::relative(1e-4)));
         let read = |text: &str| Settings::from_table(text.parse().unwrap());
         let text = "model = 'm'\nlatents = 'u8'\nkeyframe_interval = 4\nlevels = [1]\nstorage = 'datasets'\n\
                     inter_field = true\nfields.K.mode = 'raw'";
@@ -444,7 +513,7 @@ mod tests {
     fn the_effort_is_one_of_fields_and_the_best_one_predicts_them_from_one_another() {
         let read = |text: &str| Settings::parse(text).and_then(Settings::options).unwrap();
         let options = read("effort = best; fields.K.effort = fast");
-        let effort = |name: &str| options.of(name).compression.as_ref().map(|c| c.effort);
+        let effort = |name: &str| options.of(name, 0).compression.as_ref().map(|c| c.effort);
         assert_eq!((effort("chi"), effort("K")), (Some(Effort::Best), Some(Effort::Fast)));
         assert_eq!(options.chunk_compression("K", None).effort, Effort::Fast);
         assert!(options.inter_field && !read("").inter_field);

@@ -6,7 +6,7 @@ use crate::collective::{Ranks, mpi_is_over};
 use crate::lock::lock;
 use crate::lock_ticket::LockTicket;
 use crate::options::{Options, Storage};
-use crate::step::{Content, Put, Ranges, Step, base_name, needs_range, widen};
+use crate::step::{Content, Put, Ranges, Step, needs_range, widen};
 use crate::validation::{Part, Report, ValidatedLayout, ValidatedStep, validate};
 use crate::written::Written;
 use crate::{Error, Result};
@@ -106,7 +106,7 @@ impl Output {
             return;
         }
         let begun = Instant::now();
-        let compression = |name: &str| self.options.of(name).compression.as_ref();
+        let compression = |stored: &str| self.options.of_stored(stored).compression.as_ref();
         let union = |all: Vec<Ranges>| {
             let mut ranges = Ranges::new();
             all.into_iter().flatten().for_each(|(name, range)| widen(&mut ranges, name, range));
@@ -162,8 +162,8 @@ impl Output {
         let payload = match self.options.storage {
             Storage::Streams => Payload::Streams(content.map_or(&[], Content::streams)),
             Storage::Datasets => {
-                let name = base_name(&info.name);
-                let compression = self.options.chunk_compression(name, step.ranges.get(name).copied());
+                let range = step.range(&info.name, self.options.of_stored(&info.name).range);
+                let compression = self.options.chunk_compression(&info.name, range);
                 Payload::Values { copies: content.map_or(&[], Content::values), compression }
             }
         };

@@ -68,6 +68,8 @@ pub(crate) struct Session {
     last_sent: Option<i64>,
     raw_bytes: u64,
     inside: Duration,
+    /// Of the settings of fields, which ones have named none so far.
+    is_idle: Vec<bool>,
 }
 
 /// Where steps are encoded and written.
@@ -94,6 +96,7 @@ impl Session {
             _ => Background::Encode(None),
         };
         Ok(Self {
+            is_idle: vec![true; options.fields.len()],
             options,
             model,
             background,
@@ -188,7 +191,9 @@ impl Session {
         grid: &Grid,
         boxes: &[Placed<'_, T>],
     ) -> Result<()> {
-        let options = self.options.of(name);
+        let options = self.options.of(name, grid.level);
+        let range = options.range;
+        self.options.naming(name).for_each(|number| self.is_idle[number] = false);
         let is_listed = options.levels.as_ref().is_none_or(|levels| levels.contains(&grid.level));
         let is_written = is_listed && (self.begun - 1).is_multiple_of(options.every);
         let compression = if is_written { options.compression.clone() } else { None };
@@ -205,7 +210,7 @@ impl Session {
             return Ok(());
         }
         if self.is_copied(step, &compression, bytes) {
-            step.copies.push(Copied::new(info, compression, boxes)?);
+            step.copies.push(Copied::new(info, compression, range, boxes)?);
             return Ok(());
         }
         // No step is on its way now. What was put before comes first.
@@ -270,6 +275,8 @@ impl Session {
             Step::new(-1, 0.0, Some(outside))
         });
         let late = std::mem::replace(&mut self.late, Ok(()));
+        let idle = self.options.fields.iter().zip(&self.is_idle).filter(|(_, is_idle)| **is_idle);
+        step.idle_settings = idle.map(|((pattern, _), _)| pattern.as_str().into()).collect();
         match &mut self.background {
             Background::None => complete(&self.encoder, &self.output, step),
             Background::Encode(encoding) => {

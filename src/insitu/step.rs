@@ -3,6 +3,7 @@
 //! is done with them is not.
 
 use crate::lock_ticket::LockTicket;
+use crate::options::RangeOf;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use swae_codec::bound::ValueRange;
@@ -30,7 +31,7 @@ pub type Placed<'a, T> = ([usize; 3], FieldView<'a, T>);
 /// A copy of a box of values, and the point of the grid where it begins.
 pub(crate) type PlacedField = ([usize; 3], Field);
 
-/// The range of each field on all ranks and levels.
+/// The range of each field, as it is called in files, on all ranks.
 pub(crate) type Ranges = BTreeMap<String, ValueRange>;
 
 /// A rank's part of a step.
@@ -47,6 +48,8 @@ pub(crate) struct Step {
     pub ticket: Option<LockTicket>,
     /// The ranges of those fields that need one, as soon as they are gathered from all ranks.
     pub ranges: Ranges,
+    /// Settings of fields that have named none on this rank so far.
+    pub idle_settings: Vec<String>,
 }
 
 /// A rank's boxes of one field, ready to be written.
@@ -69,6 +72,7 @@ pub(crate) enum Content {
 pub(crate) struct Copied {
     pub info: FieldInfo,
     pub compression: Compression,
+    pub range: RangeOf,
     pub boxes: Vec<PlacedField>,
 }
 
@@ -82,6 +86,7 @@ impl Step {
             copies: Vec::new(),
             ticket: None,
             ranges: Ranges::new(),
+            idle_settings: Vec::new(),
         }
     }
 
@@ -97,15 +102,15 @@ impl Step {
     }
 
     /// This rank's ranges of the fields that need one, which wait for the end of the step; missing
-    /// values are left out. `compression` is that of a field.
+    /// values are left out. `compression` is that of a field, as it is called in files.
     pub(crate) fn own_ranges<'a>(&self, compression: impl Fn(&str) -> Option<&'a Compression>) -> Ranges {
         let copies = self
             .copies
             .iter()
-            .flat_map(|copied| copied.boxes.iter().map(|(_, field)| (base_name(&copied.info.name), field)));
+            .flat_map(|copied| copied.boxes.iter().map(|(_, field)| (&copied.info.name, field)));
         let values = self.puts.iter().flat_map(|put| {
             let values = put.content.values().iter().map(BoxValues::values);
-            values.map(|field| (base_name(&put.info.name), field))
+            values.map(|field| (&put.info.name, field))
         });
         let mut ranges = Ranges::new();
         for (name, field) in copies.chain(values) {
@@ -116,9 +121,19 @@ impl Step {
             };
             // A copy is contiguous; whatever happens, the others wait for this rank in the
             // exchange.
-            widen(&mut ranges, name.into(), range.unwrap_or(ValueRange::EMPTY));
+            widen(&mut ranges, name.clone(), range.unwrap_or(ValueRange::EMPTY));
         }
         ranges
+    }
+
+    /// The range that a field's bound refers to, as soon as ranges are gathered.
+    pub(crate) fn range(&self, stored: &str, of: RangeOf) -> Option<ValueRange> {
+        if of == RangeOf::Level {
+            return self.ranges.get(stored).copied();
+        }
+        let name = base_name(stored);
+        let levels = self.ranges.iter().filter(|(other, _)| base_name(other) == name);
+        levels.map(|(_, range)| *range).reduce(ValueRange::union)
     }
 
     /// The field's put of this step, if there is one.
@@ -183,6 +198,7 @@ impl Copied {
     pub(crate) fn new<T: Element>(
         info: FieldInfo,
         compression: Compression,
+        range: RangeOf,
         boxes: &[Placed<'_, T>],
     ) -> Result<Self> {
         let copy = |(start, view): &Placed<'_, T>| {
@@ -191,7 +207,7 @@ impl Copied {
             let copy = ndarray::Array3::from_shape_vec((nz, ny, nx), values);
             Ok((*start, Field::from_array(copy.expect("a view has as many values as its shape says"))))
         };
-        Ok(Self { info, compression, boxes: boxes.iter().map(copy).collect::<Result<_>>()? })
+        Ok(Self { info, compression, range, boxes: boxes.iter().map(copy).collect::<Result<_>>()? })
     }
 
     fn bytes(&self) -> usize {
@@ -210,7 +226,7 @@ pub(crate) fn widen(ranges: &mut Ranges, name: String, range: ValueRange) {
     *entry = entry.union(range);
 }
 
-/// A field's name without its level: its range is that of all levels.
-pub(crate) fn base_name(stored: &str) -> &str {
+/// A field's name without its level.
+fn base_name(stored: &str) -> &str {
     split_level(stored).0
 }

@@ -5,7 +5,8 @@ use crate::step::Step;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use swae_store::{BoxRow, Boxes, FieldInfo};
+use swae_codec::config::nearest;
+use swae_store::{BoxRow, Boxes, FieldInfo, split_level};
 
 /// What a rank reports of its step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub(crate) struct Report {
     /// The rank's fields in the order in which they were put, each with the
     /// number of its set of boxes.
     pub fields: Vec<(FieldInfo, usize)>,
+    /// Settings of fields that have named none so far.
+    pub idle_settings: Vec<String>,
 }
 
 /// The outcome of an earlier validation: it holds as long as every rank's fields and boxes stay the
@@ -58,7 +61,8 @@ impl Report {
             });
             fields.push((put.info.clone(), set));
         }
-        Self { step: step.number, time: step.time, failure: step.failure.clone(), box_sets, fields }
+        let (failure, idle_settings) = (step.failure.clone(), step.idle_settings.clone());
+        Self { step: step.number, time: step.time, failure, box_sets, fields, idle_settings }
     }
 
     /// Whether another step had the same fields in the same boxes.
@@ -91,7 +95,7 @@ impl Part {
 ///
 /// # Errors
 /// The first failure of any rank; [`Error::Mismatch`] where steps or fields differ, or the boxes of
-/// a field overlap or leave holes.
+/// a field overlap or leave holes; [`Error::Argument`] where settings name no field.
 pub(crate) fn validate(reports: &[Report]) -> Result<Vec<FieldInfo>> {
     for (r, report) in reports.iter().enumerate() {
         if let Some(failure) = &report.failure {
@@ -107,6 +111,7 @@ pub(crate) fn validate(reports: &[Report]) -> Result<Vec<FieldInfo>> {
         }
     }
     let infos = union(reports)?;
+    check_settings(reports, &infos)?;
     // Fields on the same boxes are checked once.
     let mut seen = BTreeSet::new();
     for info in &infos {
@@ -119,6 +124,19 @@ pub(crate) fn validate(reports: &[Report]) -> Result<Vec<FieldInfo>> {
         }
     }
     Ok(infos)
+}
+
+/// Whether all settings of fields name one that some rank has put so far.
+fn check_settings(reports: &[Report], infos: &[FieldInfo]) -> Result<()> {
+    let is_idle = |name: &&String| reports.iter().all(|report| report.idle_settings.contains(name));
+    let Some(name) = reports[0].idle_settings.iter().find(is_idle).filter(|_| !infos.is_empty()) else {
+        return Ok(());
+    };
+    let mut names: Vec<_> = infos.iter().map(|info| split_level(&info.name).0).collect();
+    names.dedup();
+    let hint = nearest(name, &names)
+        .map_or_else(|| format!("fields are {}", names.join(", ")), |near| format!("did you mean '{near}'?"));
+    Err(Error::Argument(format!("settings of fields.{name}: no field of this name is put; {hint}")))
 }
 
 /// The fields of all ranks, by name.
@@ -226,7 +244,7 @@ mod tests {
     fn report(fields: &[&str], z: usize, depth: usize) -> Report {
         let fields = fields.iter().map(|name| (info(name), 0)).collect();
         let box_sets = vec![vec![([0, 0, z], [8, 8, depth])]];
-        Report { step: 3, time: 1.5, failure: None, box_sets, fields }
+        Report { step: 3, time: 1.5, failure: None, box_sets, fields, idle_settings: Vec::new() }
     }
 
     fn message(reports: &[Report]) -> String {
@@ -264,6 +282,20 @@ mod tests {
         assert!(validate(&reports).is_ok());
         reports[1].fields[1].1 = 1;
         assert!(message(&reports).contains("'K': the boxes of all ranks hold 960"), "{}", message(&reports));
+    }
+
+    #[test]
+    fn settings_that_name_no_field_of_any_rank_are_refused() {
+        let mut reports = [report(&["chi", "K"], 0, 8), report(&["chi", "K"], 8, 8)];
+        reports[0].idle_settings = vec!["K".into(), "chj".into()];
+        assert!(validate(&reports).is_ok());
+        reports[1].idle_settings = vec!["chj".into()];
+        let said = "settings of fields.chj: no field of this name is put; did you mean 'chi'?";
+        assert_eq!(message(&reports), said);
+        // As long as nothing is put, nothing can be said.
+        let mut nothing = [report(&[], 0, 8)];
+        nothing[0].idle_settings = vec!["chi".into()];
+        assert!(validate(&nothing).is_ok());
     }
 
     #[test]

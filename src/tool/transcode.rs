@@ -9,16 +9,13 @@ use anyhow::{Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use swae_codec::bound::ValueRange;
 use swae_codec::config::Mode;
 use swae_codec::encode::{Bounded, Method, compress_boxes};
 use swae_codec::group::{Coded, GroupField, compress_groups};
 use swae_codec::history::History;
 use swae_codec::predict::PredictorSet;
 use swae_codec::{Compression, Dtype, Element, Field, FieldView, Model, Models};
-use swae_store::{
-    BoxRow, Boxes, Decoder, FieldInfo, FieldPart, NewRun, Reader, StepInfo, find, open, split_level,
-};
+use swae_store::{BoxRow, Boxes, Decoder, FieldInfo, FieldPart, NewRun, Reader, StepInfo, find, open};
 
 /// How a run is compressed.
 pub struct Transcoding<'a> {
@@ -130,14 +127,6 @@ impl RunField {
         let arrays = self.boxes.iter().filter_map(|(_, field)| field.as_array::<T>());
         arrays.map(|array| Ok(FieldView::of_array(array)?)).collect()
     }
-
-    fn range(&self, fill: Option<f64>) -> ValueRange {
-        let of = |(_, field): &([usize; 3], Field)| match field {
-            Field::F32(a) => FieldView::of_array(a).map(|view| ValueRange::without(&view, fill)),
-            Field::F64(a) => FieldView::of_array(a).map(|view| ValueRange::without(&view, fill)),
-        };
-        self.boxes.iter().flat_map(of).fold(ValueRange::EMPTY, ValueRange::union)
-    }
 }
 
 struct RunStep {
@@ -152,16 +141,6 @@ type Signature = Vec<(String, Dtype, Boxes)>;
 impl RunStep {
     fn signature(&self) -> Signature {
         self.fields.iter().map(|f| (f.info.name.clone(), f.info.dtype, f.places())).collect()
-    }
-
-    /// The range of each field on all its levels.
-    fn ranges(&self, fill: Option<f64>) -> BTreeMap<&str, ValueRange> {
-        let mut ranges = BTreeMap::new();
-        for field in &self.fields {
-            let range = ranges.entry(split_level(&field.info.name).0).or_insert(ValueRange::EMPTY);
-            *range = range.union(field.range(fill));
-        }
-        ranges
     }
 }
 
@@ -249,7 +228,6 @@ impl RunEncoder<'_> {
             out.push(step.fields.iter().map(|_| FieldStreams::default()).collect());
         }
         let settings = Bounded { predictors: self.how.predictors, ..*settings };
-        let group = Group::new(held, settings);
         let mut before = std::mem::take(&mut self.histories);
         for set in self.sets(held) {
             let places = held[0].fields[set[0]].places();
@@ -262,8 +240,8 @@ impl RunEncoder<'_> {
             let mut histories: Vec<_> =
                 set.iter().map(|&field| before.remove(&key(field)).unwrap_or_else(new)).collect();
             let coded = match held[0].fields[set[0]].info.dtype {
-                Dtype::F32 => group.encode::<f32>(&set, &mut histories),
-                Dtype::F64 => group.encode::<f64>(&set, &mut histories),
+                Dtype::F32 => encode::<f32>(held, settings, &set, &mut histories),
+                Dtype::F64 => encode::<f64>(held, settings, &set, &mut histories),
             }?;
             for (step, coded) in out.iter_mut().zip(coded) {
                 for (&field, (stream, report)) in set.iter().zip(coded) {
@@ -299,39 +277,24 @@ impl RunEncoder<'_> {
     }
 }
 
-/// Steps that are encoded together, within a bound.
-struct Group<'a> {
-    steps: &'a [RunStep],
-    settings: Bounded<'a>,
-    /// Of each step, the range of each field on all its levels, where the bound needs it.
-    ranges: Vec<BTreeMap<&'a str, ValueRange>>,
-}
-
-impl<'a> Group<'a> {
-    fn new(steps: &'a [RunStep], settings: Bounded<'a>) -> Self {
-        let needed = if settings.bound.needs_range() { steps } else { &[] };
-        let ranges = needed.iter().map(|step| step.ranges(settings.fill)).collect();
-        Self { steps, settings, ranges }
+/// Encodes some fields of steps within a bound, which have the same boxes: gives for each step their
+/// streams. The range of a field is that of its level.
+fn encode<T: Element>(
+    steps: &[RunStep],
+    settings: Bounded<'_>,
+    set: &[usize],
+    histories: &mut [History],
+) -> Result<Vec<Vec<Coded>>> {
+    let mut views = Vec::new();
+    for &field in set {
+        let of_steps = steps.iter().map(|step| step.fields[field].views::<T>());
+        views.push(of_steps.collect::<Result<Vec<_>>>()?);
     }
-
-    /// Encodes some fields, which have the same boxes: for each step their streams.
-    fn encode<T: Element>(&self, set: &[usize], histories: &mut [History]) -> Result<Vec<Vec<Coded>>> {
-        let mut views = Vec::new();
-        for &field in set {
-            let steps = self.steps.iter().map(|step| step.fields[field].views::<T>());
-            views.push(steps.collect::<Result<Vec<_>>>()?);
-        }
-        let fields = set.iter().zip(&views).zip(histories).map(|((&field, views), history)| {
-            let name = &self.steps[0].fields[field].info.name;
-            let settings = |step: usize| {
-                let range = self.ranges.get(step).and_then(|of| of.get(split_level(name).0));
-                Bounded { range: range.copied(), ..self.settings }
-            };
-            let steps = views.iter().enumerate().map(|(step, views)| (&views[..], settings(step)));
-            GroupField { name, steps: steps.collect(), history }
-        });
-        Ok(compress_groups(fields.collect())?)
-    }
+    let fields = set.iter().zip(&views).zip(histories).map(|((&field, views), history)| {
+        let steps_of_field = views.iter().map(|views| (&views[..], settings)).collect();
+        GroupField { name: &steps[0].fields[field].info.name, steps: steps_of_field, history }
+    });
+    Ok(compress_groups(fields.collect())?)
 }
 
 /// Encodes each box by itself.

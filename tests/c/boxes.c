@@ -111,6 +111,55 @@ static void read_back(const char *path) {
     swae_reader_close(r);
 }
 
+// Writes a step of K, of which level 0 is a hundredth of level 1, with settings; gives what ending it gave.
+static swae_status write_scaled(hierarchy *levels, const char *path, const char *settings) {
+    swae_options o = {.size = sizeof o, .mode = SWAE_MODE_RELATIVE, .bound = 1e-2, .settings = settings};
+    swae_session *s;
+    EXPECT(swae_open(MPI_COMM_WORLD, path, &o, &s) == SWAE_OK && swae_begin_step(s, 0, 0) == SWAE_OK);
+    for (int level = 0; level < 2; ++level) {
+        fill(&levels[level], 0);
+        for (size_t b = 0; level == 0 && b < levels[0].level_boxes.box_count; ++b)
+            for (int m = 0; m < MEMORY; ++m) levels[0].data[1][b][m] *= 0.01;
+        EXPECT(swae_put_boxes(s, "K", SWAE_FLOAT64, &levels[level].level_boxes, (const void *const *)levels[level].data[1]) == SWAE_OK);
+    }
+    swae_status ended = swae_end_step(s);
+    if (ended) EXPECT(strstr(swae_last_error(s), "settings of fields.Q: no field of this name is put; fields are K"));
+    EXPECT(swae_close(s) == SWAE_OK);
+    MPI_Barrier(MPI_COMM_WORLD);
+    return ended;
+}
+
+// The largest error on level 0, as a part of that level's own range.
+static double error_of_level_0(const char *path) {
+    static double values[32 * 32 * 32];
+    swae_field f = {.size = sizeof f, .name = "K", .dtype = SWAE_FLOAT64, .data = values, .count = {32, 32, 32}};
+    swae_reader *r;
+    EXPECT(swae_reader_open(path, &r) == SWAE_OK && swae_reader_read(r, 0, &f) == SWAE_OK);
+    swae_reader_close(r);
+    MPI_Barrier(MPI_COMM_WORLD);
+    double error = 0, least = INFINITY, most = -INFINITY;
+    for (size_t i = 0; i < 32 * 32 * 32; ++i) {
+        double v = 0.01 * truth(1, 0, 0, i % 32, i / 32 % 32, i / 32 / 32);
+        error = fmax(error, fabs(values[i] - v)), least = fmin(least, v), most = fmax(most, v);
+    }
+    return error / (most - least);
+}
+
+// A relative bound refers to the range of a level, or of all levels where settings say so; settings may name levels,
+// also some that come later. Settings that name no field are an error.
+static void ranges(hierarchy *levels, const char *path) {
+    EXPECT(write_scaled(levels, path, "fields.K@7.bound = 1e-9") == SWAE_OK);
+    double own = error_of_level_0(path);
+    EXPECT(own <= 1e-2 && own > 1e-3);
+    EXPECT(write_scaled(levels, path, "range = field") == SWAE_OK);
+    double all = error_of_level_0(path);
+    EXPECT(all > 0.05 && all <= 2);
+    EXPECT(write_scaled(levels, path, "bound = 1e-4; fields.K@0.bound = 1e-1; fields.K@*.effort = fast") == SWAE_OK);
+    double named = error_of_level_0(path);
+    EXPECT(named > 1e-2 && named <= 1e-1);
+    EXPECT(write_scaled(levels, path, "fields.Q.bound = 1") == SWAE_ERROR_ARGUMENT);
+}
+
 static void streams(void) {
     static float from[20 * 21 * 22], to[20 * 21 * 22];
     for (int i = 0; i < 20 * 21 * 22; ++i) from[i] = sinf(0.01f * i);
@@ -189,6 +238,7 @@ int main(int argc, char **argv) {
     }
     // Boxes that are wrong fail the step on all ranks, with a message.
     swae_begin_step(s, 100, 0);
+    size_t box_size = levels[0].level_boxes.box_size;
     levels[0].level_boxes.box_size = 4;
     if (rank == 0) swae_put_boxes(s, "chi", SWAE_FLOAT64, &levels[0].level_boxes, (const void *const *)levels[0].data[0]);
     EXPECT(swae_end_step(s) == SWAE_ERROR_ARGUMENT && strstr(swae_last_error(s), "box_size is 4"));
@@ -196,6 +246,7 @@ int main(int argc, char **argv) {
     if (rank == 1) swae_put_boxes(s, "chi", SWAE_FLOAT64, NULL, NULL);
     EXPECT(swae_end_step(s) == SWAE_ERROR_ARGUMENT && strstr(swae_last_error(s), "swae_boxes is NULL"));
     EXPECT(swae_close(s) == SWAE_OK);
+    levels[0].level_boxes.box_size = box_size;
     o.settings = "fields.chi.bund = 1";
     EXPECT(swae_open(MPI_COMM_WORLD, argv[1], &o, &s) == SWAE_ERROR_ARGUMENT);
     EXPECT(strstr(swae_last_error(s), "fields.chi: unknown option 'bund'; did you mean 'bound'?"));
@@ -205,6 +256,9 @@ int main(int argc, char **argv) {
     swae_close(s);
     MPI_Barrier(MPI_COMM_WORLD);
     read_back(argv[1]);
+    char path[1000];
+    snprintf(path, sizeof path, "%s.levels.h5", argv[1]);
+    ranges(levels, path);
     streams();
     defaults();
     EXPECT(swae_set_log(NULL, NULL, SWAE_LOG_OFF) == SWAE_OK);
