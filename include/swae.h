@@ -402,7 +402,8 @@ swae_status swae_open_fortran(int32_t comm,
 /// @brief Begins an output step. Collective: all ranks pass the same step and time.
 ///
 /// @param session  an open session
-/// @param step     number of the step, greater than that of the previous one
+/// @param step     number of the step, greater than that of the previous one; where it is the same,
+///                 this step replaces that one, unless `repeat` in the settings says otherwise
 /// @param time     time of the step
 /// @return SWAE_OK; where an earlier step has failed in the background, its error on all ranks: the
 ///         new step is begun all the same

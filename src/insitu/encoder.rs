@@ -4,6 +4,7 @@
 
 use crate::device_pool::DevicePool;
 use crate::lock::lock;
+use crate::options::Repeat;
 use crate::step::{Content, Copied, Placed, Put, Step, needs_range};
 use crate::validation::ValidatedStep;
 use crate::written::Written;
@@ -163,6 +164,7 @@ impl Encoder {
         boxes: &[Placed<'_, T>],
     ) -> Result<()> {
         let begun = Instant::now();
+        self.forget_repeated(step);
         // A rank without a box has put the field all the same.
         step.put_of(info, no_streams)?;
         for job in self.jobs(info, compression, boxes, None) {
@@ -171,6 +173,13 @@ impl Encoder {
         }
         lock(&self.written).encoding += begun.elapsed();
         Ok(())
+    }
+
+    /// Before the first boxes of a step that replaces the last one: that is not in the file then.
+    fn forget_repeated(&mut self, step: &Step) {
+        if step.repeat == Some(Repeat::Replace) && step.puts.is_empty() {
+            self.histories.clear();
+        }
     }
 
     /// The streams that boxes make.
@@ -216,6 +225,7 @@ impl Encoder {
 
     /// Encodes all copies of a step, whose ranges are known.
     pub(crate) fn encode_rest(&mut self, step: &mut Step) {
+        self.forget_repeated(step);
         let copies = std::mem::take(&mut step.copies);
         self.encode_copies(step, copies);
     }

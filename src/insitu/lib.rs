@@ -27,7 +27,7 @@ mod written;
 pub use devices::Devices;
 pub use error::{Error, Result};
 pub use mpi::ffi::MPI_Comm;
-pub use options::{Asynchronous, FieldOptions, FieldSettings, Options, RangeOf, Settings, Storage};
+pub use options::{Asynchronous, FieldOptions, FieldSettings, Options, RangeOf, Repeat, Settings, Storage};
 pub use owner::Session;
 pub use session::Statistics;
 pub use step::{Grid, Placed};

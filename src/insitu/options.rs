@@ -32,6 +32,19 @@ pub enum Asynchronous {
     Write,
 }
 
+/// What becomes of a step with the number of the last one: some codes write their last output again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Repeat {
+    /// It takes the place of the one that is there.
+    #[default]
+    Replace,
+    /// It is not written.
+    Skip,
+    /// Beginning it fails.
+    Error,
+}
+
 /// The values of which a field's range is taken, where its bound refers to one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,6 +90,8 @@ pub struct Options {
     pub inter_field: bool,
     /// Whether the steps that a file of this name holds stay in it.
     pub append: bool,
+    /// What becomes of a step with the number of the last one.
+    pub repeat: Repeat,
     /// What is stored of fields.
     pub storage: Storage,
     /// What goes on while the simulation computes.
@@ -192,6 +207,8 @@ pub struct Settings {
     pub inter_field: Option<bool>,
     /// Whether to go on with a file of this name; it is replaced if nothing is said.
     pub append: Option<bool>,
+    /// What becomes of a step with the number of the last one; it replaces that if nothing is said.
+    pub repeat: Option<Repeat>,
     /// What is stored of fields; streams if nothing is said.
     pub storage: Option<Storage>,
     /// What goes on while the simulation computes; nothing if nothing is said.
@@ -207,12 +224,13 @@ const MEMORY: f64 = (1u64 << 30) as f64;
 
 impl Settings {
     /// The keys, beside those of a field.
-    pub const KEYS: [&'static str; 9] = [
+    pub const KEYS: [&'static str; 10] = [
         "model",
         "threads",
         "devices",
         "inter_field",
         "append",
+        "repeat",
         "storage",
         "asynchronous",
         "memory",
@@ -268,6 +286,7 @@ impl Settings {
             "devices" => self.devices = Some(value.into()),
             "inter_field" => self.inter_field = Some(parsed(key, value)?),
             "append" => self.append = Some(parsed(key, value)?),
+            "repeat" => self.repeat = Some(parsed(key, value)?),
             "storage" => self.storage = Some(parsed(key, value)?),
             "asynchronous" => self.asynchronous = Some(parsed(key, value)?),
             "memory" => self.memory = Some(parsed(key, value)?),
@@ -305,6 +324,7 @@ impl Settings {
             devices: later.devices.or(self.devices),
             inter_field: later.inter_field.or(self.inter_field),
             append: later.append.or(self.append),
+            repeat: later.repeat.or(self.repeat),
             storage: later.storage.or(self.storage),
             asynchronous: later.asynchronous.or(self.asynchronous),
             memory: later.memory.or(self.memory),
@@ -339,6 +359,7 @@ impl Settings {
             devices: self.devices.as_deref().unwrap_or("auto").parse()?,
             inter_field: self.inter_field.unwrap_or(effort == Some(Effort::Best)),
             append: self.append.unwrap_or(false),
+            repeat: self.repeat.unwrap_or_default(),
             storage: self.storage.unwrap_or_default(),
             asynchronous: self.asynchronous.unwrap_or_default(),
             memory: memory as usize,
@@ -541,6 +562,7 @@ mod tests {
             ("threads = many", "threads 'many': invalid type"),
             ("memory = -1", "memory is -1, expected a number of bytes"),
             ("asynchronous = on", "unknown variant `on`"),
+            ("repeat = again", "unknown variant `again`"),
             ("storage = files", "unknown variant `files`"),
             ("layout = grid", "unknown option 'layout'"),
             ("storage = datasets; mode = latent; latents = u8", "latents of gr-16 in f16 alone"),

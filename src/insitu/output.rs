@@ -5,7 +5,7 @@
 use crate::collective::{Ranks, mpi_is_over};
 use crate::lock::lock;
 use crate::lock_ticket::LockTicket;
-use crate::options::{Options, Storage};
+use crate::options::{Options, Repeat, Storage};
 use crate::step::{Content, Put, Ranges, Step, needs_range, widen};
 use crate::validation::{Part, Report, ValidatedLayout, ValidatedStep, validate};
 use crate::written::Written;
@@ -126,12 +126,15 @@ impl Output {
         let validated = self.validate(step);
         lock(&self.written).communication += begun.elapsed();
         let validated = validated?;
+        // Nothing takes the place of something.
+        if step.repeat == Some(Repeat::Skip) || step.repeat.is_some() && validated.is_empty() {
+            return Ok(validated);
+        }
         let begun = Instant::now();
         let stored = self.write(step, &validated)?;
         let mut written = lock(&self.written);
         written.writing += begun.elapsed();
-        written.steps += 1;
-        written.bytes += stored;
+        written.count(step.number, stored);
         for (info, _) in &validated {
             written.fields.entry(info.name.clone()).or_insert_with(|| info.clone());
         }
@@ -141,6 +144,9 @@ impl Output {
 
     /// Writes a validated step; gives the bytes that this rank answers for. Collective.
     fn write(&mut self, step: &Step, validated: &ValidatedStep) -> Result<u64> {
+        if step.repeat.is_some() {
+            self.close_to_continue()?;
+        }
         self.continue_file(step.number)?;
         let parts: Vec<_> = validated.iter().map(|(info, part)| self.field_part(step, info, part)).collect();
         let ranks = &self.communicators.ranks;
@@ -175,6 +181,14 @@ impl Output {
             boxes: part.boxes.clone(),
             payload,
         }
+    }
+
+    /// Closes the file, so that its last step can be taken away. Collective.
+    fn close_to_continue(&mut self) -> Result<()> {
+        let File::Open(writer) = &self.file else { return Ok(()) };
+        let continued = File::Continued(writer.path().to_owned());
+        let File::Open(writer) = std::mem::replace(&mut self.file, continued) else { return Ok(()) };
+        self.ranks().validated(writer.close().map_err(Error::from))
     }
 
     /// Lets go of a file to which no step can be added after one has failed; the next step opens it

@@ -9,7 +9,7 @@ use crate::lock::lock;
 use crate::lock_ticket::LockTicket;
 use crate::open::{Opened, open};
 use crate::open_files::OpenFileGuard;
-use crate::options::{Asynchronous, Options, Storage};
+use crate::options::{Asynchronous, Options, Repeat, Storage};
 use crate::output::Output;
 use crate::pipeline::{complete, publish};
 use crate::step::{Content, Copied, Grid, Placed, Step, needs_range};
@@ -137,7 +137,9 @@ impl Session {
         }
         self.late = late;
         let last = self.last_sent.max(lock(&self.written).last_step);
-        let is_next = last.is_none_or(|last| step > last) && step >= 0;
+        let repeat =
+            (last == Some(step) && self.options.repeat != Repeat::Error).then_some(self.options.repeat);
+        let is_next = (last.is_none_or(|last| step > last) || repeat.is_some()) && step >= 0;
         let failure = (!is_next).then(|| {
             Error::State(format!(
                 "step {step} does not come after step {}; numbers of steps start at 0 or more and rise",
@@ -145,7 +147,7 @@ impl Session {
             ))
         });
         self.begun += 1;
-        self.step = Some(Step::new(step, time, failure.clone()));
+        self.step = Some(Step { repeat, ..Step::new(step, time, failure.clone()) });
         failure.map_or(self.late.clone(), Err)
     }
 
@@ -198,6 +200,7 @@ impl Session {
         let is_written = is_listed && (self.begun - 1).is_multiple_of(options.every);
         let compression = if is_written { options.compression.clone() } else { None };
         let info = self.check(name, grid, boxes, compression.as_ref())?;
+        let compression = compression.filter(|_| step.repeat != Some(Repeat::Skip));
         let Some(compression) = compression else { return Ok(()) };
         let bytes = boxes.iter().map(|(_, view)| view.len()).sum::<usize>() * size_of::<T>();
         self.raw_bytes += bytes as u64;

@@ -3,7 +3,7 @@
 //! is done with them is not.
 
 use crate::lock_ticket::LockTicket;
-use crate::options::RangeOf;
+use crate::options::{RangeOf, Repeat};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use swae_codec::bound::ValueRange;
@@ -48,6 +48,8 @@ pub(crate) struct Step {
     pub ticket: Option<LockTicket>,
     /// The ranges of those fields that need one, as soon as they are gathered from all ranks.
     pub ranges: Ranges,
+    /// What becomes of the last step, where this one has its number.
+    pub repeat: Option<Repeat>,
     /// Settings of fields that have named none on this rank so far.
     pub idle_settings: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl Step {
             copies: Vec::new(),
             ticket: None,
             ranges: Ranges::new(),
+            repeat: None,
             idle_settings: Vec::new(),
         }
     }

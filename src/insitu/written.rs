@@ -16,6 +16,8 @@ pub(crate) struct Written {
     pub steps: u64,
     /// Of this rank.
     pub bytes: u64,
+    /// Number and bytes of the last step that was counted.
+    last_counted: Option<(i64, u64)>,
     /// Threads that encode.
     pub threads: usize,
     /// Time that encoding, communication and writing took.
@@ -25,6 +27,16 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// Counts a step that was written, in place of the last one where that has its number.
+    pub(crate) fn count(&mut self, step: i64, bytes: u64) {
+        match self.last_counted.filter(|(last, _)| *last == step) {
+            Some((_, replaced)) => self.bytes = self.bytes.saturating_sub(replaced),
+            None => self.steps += 1,
+        }
+        self.bytes += bytes;
+        self.last_counted = Some((step, bytes));
+    }
+
     /// Checks that a field is what it was in earlier steps.
     ///
     /// # Errors

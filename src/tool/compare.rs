@@ -1,6 +1,7 @@
 //! `swae compare`: quality metrics of a reconstruction, field by field, and pictures of slices.
 
 use crate::Selection;
+use crate::source::{boxes, hull, raw_bytes};
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array3, Zip};
 use serde::Serialize;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use swae_codec::Dtype;
 use swae_metrics::picture::{self, Row};
 use swae_metrics::quality::{Quality, middle_slice, quality};
-use swae_store::{NewFile, Reader, missing_value, open, read_field};
+use swae_store::{Decoder, NewFile, Reader, find, missing_value, open};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,25 +81,25 @@ fn compare(arguments: &Arguments) -> Result<Vec<Comparison>> {
         reconstruction.display()
     );
     let last = pairs.iter().map(|pair| pair.original.0).max();
+    let (mut left_decoder, mut right_decoder) = (Decoder::remembering(), Decoder::remembering());
     let (mut rows, mut out) = (Vec::new(), Vec::new());
     for Pair { original: (step, name), reconstruction: (other_step, other_name) } in pairs {
-        let original = read_field(left.as_mut(), step, &name)?;
+        let info = find(right.as_ref(), other_step, &other_name)?;
+        let shape = find(left.as_ref(), step, &name)?.shape;
+        ensure!(shape == info.shape, "field {name}: shapes {shape:?} and {:?} [x, y, z] differ", info.shape);
+        let Some(region) = hull(&boxes(right.as_mut(), other_step, &info)?) else { continue };
+        let original = left_decoder.read_field(left.as_mut(), step, &name, Some(region.clone()))?;
+        let reconstruction =
+            right_decoder.read_field(right.as_mut(), other_step, &other_name, Some(region))?;
         let dtype = original.dtype();
-        let mut original = original.to_f64();
-        let mut reconstruction = read_field(right.as_mut(), other_step, &other_name)?.to_f64();
-        ensure!(
-            original.dim() == reconstruction.dim(),
-            "field {name}: shapes {:?} and {:?} [z, y, x] differ",
-            original.dim(),
-            reconstruction.dim()
-        );
+        let (mut original, mut reconstruction) = (original.to_f64(), reconstruction.to_f64());
         let streams = right.read_streams(other_step, &other_name)?;
         let stated = fill.map(|fill| if dtype == Dtype::F32 { f64::from(fill as f32) } else { fill });
         for missing in streams.iter().filter_map(missing_value).chain(stated) {
             leave_out(&mut original, &mut reconstruction, missing);
         }
         let stored = right.steps()[other_step].fields.iter().find(|(info, _)| info.name == other_name);
-        let (info, stored) = stored.context("a field that was found is gone")?;
+        let stored_bytes = stored.map_or(0, |(_, bytes)| *bytes);
         let is_drawn = png_fields.is_empty() || png_fields.contains(&name);
         if png.is_some() && Some(step) == last && is_drawn {
             let slices = (middle_slice(&original), middle_slice(&reconstruction));
@@ -107,8 +108,8 @@ fn compare(arguments: &Arguments) -> Result<Vec<Comparison>> {
         out.push(Comparison {
             step: left.steps()[step].step,
             field: name,
-            raw_bytes: info.raw_bytes(),
-            stored_bytes: *stored,
+            raw_bytes: raw_bytes(right.as_mut(), other_step, &info)?,
+            stored_bytes,
             quality: quality(&original, &reconstruction),
         });
     }

@@ -1,11 +1,12 @@
 //! `swae info`: the steps and fields of a file, their sizes and ratios, and the block statistics of
 //! fields within a bound.
 
+use crate::source::{boxes, raw_bytes};
 use crate::{bytes, predictors};
 use anyhow::Result;
 use std::path::PathBuf;
 use swae_codec::statistics::BlockStatistics;
-use swae_store::{Decoder, Reader, StepInfo, open, size_on_disk};
+use swae_store::{Decoder, Reader, open, size_on_disk};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,15 +35,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     println!("{}: {} step(s), {} on disk", path.display(), steps.len(), bytes(size_on_disk(path)?));
-    for step in steps {
-        print_step(step);
+    for index in 0..reader.steps().len() {
+        print_step(reader.as_mut(), index)?;
     }
     if arguments.predictors {
         let statistics = block_statistics(reader.as_mut())?;
         println!("selected predictors:");
         predictors::print(&statistics);
-        let fields = reader.steps().iter().flat_map(|step| &step.fields);
-        let points = fields.map(|(info, _)| info.shape.iter().product::<usize>() as u64).sum();
+        let mut points = 0;
+        for (index, step) in reader.steps().to_vec().into_iter().enumerate() {
+            for (info, _) in &step.fields {
+                points += raw_bytes(reader.as_mut(), index, info)? / info.dtype.size() as u64;
+            }
+        }
         predictors::print_missing(statistics.missing, points);
     }
     Ok(())
@@ -60,9 +65,27 @@ fn block_statistics(reader: &mut dyn Reader) -> Result<BlockStatistics> {
     Ok(sum)
 }
 
-fn print_step(step: &StepInfo) {
-    let raw: u64 = step.fields.iter().map(|(f, _)| f.raw_bytes()).sum();
-    let stored: u64 = step.fields.iter().map(|(_, stored)| stored).sum();
+fn print_step(reader: &mut dyn Reader, index: usize) -> Result<()> {
+    let step = reader.steps()[index].clone();
+    let (mut lines, mut raw, mut stored) = (Vec::new(), 0, 0);
+    for (field, bytes_of_field) in &step.fields {
+        let of_field = raw_bytes(reader, index, field)?;
+        let [nx, ny, nz] = field.shape;
+        let parts = match field.partial {
+            true => format!(" in {} boxes", boxes(reader, index, field)?.len()),
+            false => String::new(),
+        };
+        lines.push(format!(
+            "    {:<12} {} {nx}×{ny}×{nz}{parts}  {:>10}  ratio {:>7.1}  {}",
+            field.name,
+            field.dtype.name(),
+            bytes(*bytes_of_field),
+            of_field as f64 / (*bytes_of_field).max(1) as f64,
+            field.encoding
+        ));
+        raw += of_field;
+        stored += bytes_of_field;
+    }
     println!(
         "step {}  time {}  {} field(s)  {} of {}  ratio {:.1}",
         step.step,
@@ -72,15 +95,6 @@ fn print_step(step: &StepInfo) {
         bytes(raw),
         raw as f64 / stored.max(1) as f64
     );
-    for (field, stored) in &step.fields {
-        let [nx, ny, nz] = field.shape;
-        println!(
-            "    {:<12} {} {nx}×{ny}×{nz}  {:>10}  ratio {:>7.1}  {}",
-            field.name,
-            field.dtype.name(),
-            bytes(*stored),
-            field.raw_bytes() as f64 / (*stored).max(1) as f64,
-            field.encoding
-        );
-    }
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
 }

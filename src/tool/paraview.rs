@@ -2,7 +2,7 @@
 //! the `.pvd` file that gives steps their times.
 
 use crate::Region;
-use crate::source::{Fields, Source};
+use crate::source::{Fields, Source, boxes, hull};
 use anyhow::{Context, Result};
 use ndarray::s;
 use std::collections::BTreeMap;
@@ -76,12 +76,12 @@ pub fn write_levels(path: &Path, source: &mut Source, index: usize, names: &[Str
     for name in names {
         let info = find(source.reader.as_ref(), index, name)?;
         let (_, level) = split_level(name);
-        let boxes = source.boxes(index, &info)?;
+        let boxes = boxes(source.reader.as_mut(), index, &info)?;
         sets.entry((level, boxes)).or_default().push(info);
     }
     let mut levels: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for ((level, boxes), infos) in sets {
-        let Some(around) = around(&boxes) else { continue };
+        let Some(around) = hull(&boxes) else { continue };
         let mut fields = Fields::new();
         for mut info in infos {
             let field = source.part(index, &info.name, Region(around.clone()))?;
@@ -97,13 +97,6 @@ pub fn write_levels(path: &Path, source: &mut Source, index: usize, names: &[Str
         }
     }
     Ok(vtk::write_vtm(path, &levels.into_iter().collect::<Vec<_>>())?)
-}
-
-/// The smallest region that holds all boxes; none without boxes.
-fn around(boxes: &Boxes) -> Option<[Range<usize>; 3]> {
-    let first = |a: usize| boxes.iter().map(|(start, _)| start[a]).min();
-    let end = |a: usize| boxes.iter().map(|(start, count)| start[a] + count[a]).max();
-    Some([first(0)?..end(0)?, first(1)?..end(1)?, first(2)?..end(2)?])
 }
 
 /// Writes the file that gives steps their times.

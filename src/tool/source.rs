@@ -1,9 +1,10 @@
 //! Decoded fields of a file, whole or a region of them: what `decompress` writes.
 
 use crate::Region;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use std::ops::Range;
 use swae_codec::Field;
-use swae_store::{Boxes, Decoder, FieldInfo, Reader, StepInfo, Stored, find};
+use swae_store::{Boxes, Decoder, Error, FieldInfo, Reader, StepInfo, Stored, find};
 
 /// Fields of a step with their descriptions.
 pub type Fields = Vec<(FieldInfo, Field)>;
@@ -30,36 +31,42 @@ impl Source {
         &self.reader.steps()[index]
     }
 
-    /// Decodes fields of a step; their shape and origin are those of the region.
+    /// Decodes fields of a step; their shape and origin are those of the region or, of a field whose
+    /// boxes need not cover the grid, of the smallest region that holds them. One without boxes is left
+    /// out.
     pub fn fields(&mut self, index: usize, names: &[String]) -> Result<Fields> {
-        let region = self.region.clone().map(|Region(region)| region);
-        let decode = |name: &String| {
+        let mut fields = Fields::new();
+        for name in names {
             let mut info = find(self.reader.as_ref(), index, name)?;
-            let field = self.decoder.read_field(self.reader.as_mut(), index, name, region.clone())?;
-            for (a, range) in region.iter().flatten().enumerate() {
+            let region = match &self.region {
+                Some(Region(region)) => region.clone(),
+                None => match hull(&boxes(self.reader.as_mut(), index, &info)?) {
+                    Some(region) => region,
+                    None => {
+                        log::warn!("step {}: {name} has no boxes", self.step(index).step);
+                        continue;
+                    }
+                },
+            };
+            let decoded = self.decoder.read_field(self.reader.as_mut(), index, name, Some(region.clone()));
+            let field = decoded.map_err(|e| match e {
+                Error::Codec(swae_codec::Error::Memory(_)) => {
+                    anyhow!(e).context("--region takes a part, and .pvd has each box by itself")
+                }
+                other => anyhow!(other),
+            })?;
+            for (a, range) in region.iter().enumerate() {
                 info.shape[a] = range.len();
                 info.origin[a] += info.spacing[a] * range.start as f64;
             }
-            Ok((info, field))
-        };
-        names.iter().map(decode).collect()
+            fields.push((info, field));
+        }
+        Ok(fields)
     }
 
     /// Decodes a part of a field of a step, whatever the region is.
     pub fn part(&mut self, index: usize, name: &str, Region(part): Region) -> Result<Field> {
         Ok(self.decoder.read_field(self.reader.as_mut(), index, name, Some(part))?)
-    }
-
-    /// Where values of a field lie: its boxes, or the whole grid.
-    pub fn boxes(&mut self, index: usize, info: &FieldInfo) -> Result<Boxes> {
-        if !info.partial {
-            return Ok(vec![([0; 3], info.shape)]);
-        }
-        let rows = self.reader.read_boxes(index, &info.name)?;
-        let mut boxes: Boxes = rows.iter().map(|row| (row.start, row.count)).collect();
-        boxes.retain(|(_, count)| !count.contains(&0));
-        boxes.sort_unstable();
-        Ok(boxes)
     }
 
     /// How many boxes the only stream of a field holds, stacked along z; 1 where it holds one, or
@@ -72,4 +79,29 @@ impl Source {
             _ => 1,
         })
     }
+}
+
+/// Where values of a field lie: its boxes, or the whole grid.
+pub fn boxes(reader: &mut dyn Reader, index: usize, info: &FieldInfo) -> Result<Boxes> {
+    if !info.partial {
+        return Ok(vec![([0; 3], info.shape)]);
+    }
+    let rows = reader.read_boxes(index, &info.name)?;
+    let mut boxes: Boxes = rows.iter().map(|row| (row.start, row.count)).collect();
+    boxes.retain(|(_, count)| !count.contains(&0));
+    boxes.sort_unstable();
+    Ok(boxes)
+}
+
+/// The smallest region that holds all boxes; none without boxes.
+pub fn hull(boxes: &Boxes) -> Option<[Range<usize>; 3]> {
+    let first = |a: usize| boxes.iter().map(|(start, _)| start[a]).min();
+    let end = |a: usize| boxes.iter().map(|(start, count)| start[a] + count[a]).max();
+    Some([first(0)?..end(0)?, first(1)?..end(1)?, first(2)?..end(2)?])
+}
+
+/// Bytes of the values of a field as the simulation holds them.
+pub fn raw_bytes(reader: &mut dyn Reader, index: usize, info: &FieldInfo) -> Result<u64> {
+    let points = |(_, count): &([usize; 3], [usize; 3])| count.iter().product::<usize>() as u64;
+    Ok(boxes(reader, index, info)?.iter().map(points).sum::<u64>() * info.dtype.size() as u64)
 }

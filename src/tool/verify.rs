@@ -2,14 +2,16 @@
 //! the bound that the file states.
 
 use crate::soundness::examine;
-use anyhow::{Result, bail, ensure};
+use crate::source::{boxes, hull};
+use anyhow::{Context, Result, bail, ensure};
 use ndarray::{Array3, ArrayView3, Zip, s};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use swae_codec::bound::Tolerance;
 use swae_codec::config::Mode;
 use swae_codec::stream::{Header, Kind};
 use swae_codec::{Bound, Compression, Field};
-use swae_store::{Decoder, Reader, Stored, missing_value, open, open_damaged, plain};
+use swae_store::{Decoder, FieldInfo, Reader, Stored, find, missing_value, open, open_damaged, plain};
 
 /// Flags of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,18 +67,14 @@ fn compare(original: &Path, compressed: &Path) -> Result<()> {
     for index in 0..reader.steps().len() {
         let step = reader.steps()[index].clone();
         for (info, _) in &step.fields {
-            let decoded = decoder.read_field(reader.as_mut(), index, &info.name, None)?;
-            let truth = originals.read(step.step, &info.name, decoded.count())?;
-            ensure!(
-                truth.count() == decoded.count(),
-                "{} has shape {:?}, {} {:?}",
-                original.display(),
-                truth.count(),
-                compressed.display(),
-                decoded.count()
-            );
+            let Some(region) = hull(&boxes(reader.as_mut(), index, info)?) else { continue };
+            let truth = originals.read(step.step, info, region.clone());
+            let truth = truth.with_context(|| original.display().to_string())?;
+            let first = region.each_ref().map(|range| range.start);
+            let decoded = decoder.read_field(reader.as_mut(), index, &info.name, Some(region))?;
+            ensure!(truth.count() == decoded.count(), "{}: it has another shape", original.display());
             let stored = reader.read_streams(index, &info.name)?;
-            let errors = verify_field(&truth.to_f64(), &decoded.to_f64(), &stored)?;
+            let errors = verify_field(&truth.to_f64(), &decoded.to_f64(), first, &stored)?;
             misses += errors.misses;
             let outcome = match errors.misses {
                 0 => "kept".into(),
@@ -108,11 +106,11 @@ impl Original {
         Ok(Self::File(open(path)?, Decoder::remembering()))
     }
 
-    /// The original of a field of a step.
-    fn read(&mut self, step: i64, field: &str, count: [usize; 3]) -> Result<Field> {
+    /// The original of a field of a step, in a region; a list has no regions.
+    fn read(&mut self, step: i64, field: &FieldInfo, region: [Range<usize>; 3]) -> Result<Field> {
         match self {
-            Self::List(fields) => stacked(fields, count),
-            Self::File(reader, decoder) => same_field(reader.as_mut(), decoder, step, field),
+            Self::List(fields) => stacked(fields, field.shape),
+            Self::File(reader, decoder) => same_field(reader.as_mut(), decoder, step, field, region),
         }
     }
 }
@@ -132,16 +130,24 @@ fn stacked(fields: &mut impl Iterator<Item = Field>, count: [usize; 3]) -> Resul
     Ok(Field::F64(ndarray::concatenate(ndarray::Axis(0), &views)?))
 }
 
-fn same_field(reader: &mut dyn Reader, decoder: &mut Decoder, step: i64, field: &str) -> Result<Field> {
+fn same_field(
+    reader: &mut dyn Reader,
+    decoder: &mut Decoder,
+    step: i64,
+    field: &FieldInfo,
+    region: [Range<usize>; 3],
+) -> Result<Field> {
     let steps = reader.steps();
     let Some(index) = steps.iter().position(|s| s.step == step) else {
         bail!("the original has no step {step}")
     };
     let name = match &steps[index].fields[..] {
         [(only, _)] => only.name.clone(),
-        _ => field.into(),
+        _ => field.name.clone(),
     };
-    Ok(decoder.read_field(reader, index, &name, None)?)
+    let shape = find(reader, index, &name)?.shape;
+    ensure!(shape == field.shape, "it has shape {shape:?}, the compressed file {:?}", field.shape);
+    Ok(decoder.read_field(reader, index, &name, Some(region))?)
 }
 
 /// The errors of a field.
@@ -153,14 +159,25 @@ struct Errors {
     misses: usize,
 }
 
-/// The errors of a field; each stream has its own tolerance.
-fn verify_field(truth: &Array3<f64>, decoded: &Array3<f64>, stored: &[Stored]) -> Result<Errors> {
+/// The errors of a field, of which a region that begins at `first` is given; each stream has its own
+/// tolerance.
+fn verify_field(
+    truth: &Array3<f64>,
+    decoded: &Array3<f64>,
+    first: [usize; 3],
+    stored: &[Stored],
+) -> Result<Errors> {
     let mut all = Errors::default();
     for stored in stored {
         let tolerance = tolerance(stored)?;
         let missing = missing_value(stored);
         for row in stored.rows() {
-            let [x, y, z] = std::array::from_fn(|a| row.start[a]..row.start[a] + row.count[a]);
+            // One without points may lie outside.
+            if row.count.contains(&0) {
+                continue;
+            }
+            let begin = |a: usize| row.start[a] - first[a];
+            let [x, y, z] = std::array::from_fn(|a| begin(a)..begin(a) + row.count[a]);
             let part = s![z, y, x];
             let found = errors(truth.slice(part), decoded.slice(part), tolerance, missing);
             all.largest = all.largest.max(found.largest);

@@ -101,7 +101,7 @@ int main(int argc, char **argv) {
     bad_open("null path", NULL, NULL);
 
     swae_session *s;
-    o = (swae_options){.size = sizeof o, .mode = SWAE_MODE_RAW};
+    o = (swae_options){.size = sizeof o, .mode = SWAE_MODE_RAW, .settings = "repeat = error"};
     say("open", swae_open(MPI_COMM_WORLD, path, &o, &s), s);
     bad_open("open twice", path, &o);
     step("good", s, half("chi"));

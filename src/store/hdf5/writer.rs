@@ -221,8 +221,9 @@ impl Hdf5Writer {
         set(&group, "encoding", &text::<64>(&info.encoding))?;
         if info.partial {
             set(&group, "partial", &1u8)?;
+        } else {
+            set(&group, "raw_bytes", &info.raw_bytes())?;
         }
-        set(&group, "raw_bytes", &info.raw_bytes())?;
         set(&group, "stored_bytes", &part.all_bytes)?;
         let stream = space::<u8>(&group, "stream", vec![part.all_bytes as usize])?;
         let boxes = space::<u64>(&group, "boxes", vec![part.all_boxes, BoxRow::COLUMNS])?;
