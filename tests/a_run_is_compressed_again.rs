@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use swae_codec::{Compression, Field, FieldView, compress};
-use swae_store::{BoxRow, Decoder, FieldInfo, FieldPart, NewRun, StepInfo, find, open, plain};
+use swae_store::{BoxRow, Decoder, FieldInfo, FieldPart, StepInfo, create_run, find, open, plain};
 use swae_tests::swae;
 
 const STEPS: usize = 7;
@@ -53,7 +53,7 @@ fn info(name: &str) -> FieldInfo {
 
 /// Writes the steps of a range, numbered 10, 13, … .
 fn write(path: &Path, steps: std::ops::Range<usize>) {
-    let mut run = NewRun::at(path).unwrap();
+    let mut run = create_run(path).unwrap();
     for step in steps {
         let infos = ["floats", "u", "v", "u@1"].map(info);
         let fields: Vec<(Vec<BoxRow>, Vec<u8>)> = infos

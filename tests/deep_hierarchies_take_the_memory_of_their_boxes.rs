@@ -4,7 +4,7 @@
 use ndarray::Array3;
 use std::path::Path;
 use swae_codec::{Compression, Dtype, Field, FieldView, compress};
-use swae_store::{BoxRow, FieldInfo, FieldPart, NewRun, plain, vtk};
+use swae_store::{BoxRow, FieldInfo, FieldPart, create_run, plain, vtk};
 use swae_tests::{Said, shell, tree};
 
 const LEVELS: u32 = 10;
@@ -50,7 +50,7 @@ fn write(path: &Path) {
             (rows, bytes)
         })
         .collect();
-    let mut run = NewRun::at(path).unwrap();
+    let mut run = create_run(path).unwrap();
     for step in 0..2 {
         let parts = infos.iter().zip(&streams);
         let parts: Vec<_> =

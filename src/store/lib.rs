@@ -83,6 +83,16 @@ pub fn create_alone(path: &Path, storage: Storage) -> Result<Box<dyn Writer>> {
     }
 }
 
+/// Begins a file of streams by one process, which takes its place when it is finished: a file that is
+/// there is replaced, a folder is not.
+///
+/// # Errors
+/// Those of [`create`]; [`Error::Unsupported`] for a folder that is there.
+pub fn create_run(path: &Path) -> Result<NewRun> {
+    check_ending(path)?;
+    NewRun::at(path, |beside| create_alone(beside, Storage::Streams))
+}
+
 /// What [`append`] keeps of a file: the steps before the one of this number. One rank calls it
 /// while the others wait: the file is repaired where a run that was killed has left half of
 /// something, and prepared to lose the other steps.

@@ -5,7 +5,7 @@ use crate::durable;
 use crate::error::{Error, Result, io};
 use crate::new_file::{NewFile, folder_of};
 use crate::step::FieldPart;
-use crate::writer::{Storage, Writer};
+use crate::writer::Writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use swae_codec::Model;
@@ -29,13 +29,12 @@ enum Made {
 const FOLDER: &str = "new.bp";
 
 impl NewRun {
-    /// For a file of streams at this place, which is replaced; a folder is not.
+    /// For a file at this place, which is replaced; a folder is not. `create` makes its writer at
+    /// another one.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an ending that no steps are written to, or a folder that is there;
-    /// [`Error::Io`].
-    pub fn at(place: &Path) -> Result<Self> {
-        crate::check_ending(place)?;
+    /// [`Error::Unsupported`] for a folder that is there; [`Error::Io`].
+    pub(crate) fn at(place: &Path, create: impl FnOnce(&Path) -> Result<Box<dyn Writer>>) -> Result<Self> {
         let made = if place.extension().is_some_and(|ending| ending == "bp") {
             if place.exists() {
                 let text = format!("{}: it is there; a folder is not replaced", place.display());
@@ -50,7 +49,7 @@ impl NewRun {
             Made::File(new) => new.path().to_path_buf(),
             Made::Folder(beside) => beside.path().join(FOLDER),
         };
-        Ok(Self { writer: crate::create_alone(&path, Storage::Streams)?, place: place.into(), made })
+        Ok(Self { writer: create(&path)?, place: place.into(), made })
     }
 
     /// Writes a step behind those that are written.

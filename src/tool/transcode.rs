@@ -15,7 +15,9 @@ use swae_codec::group::{Coded, GroupField, compress_groups};
 use swae_codec::history::History;
 use swae_codec::predict::PredictorSet;
 use swae_codec::{Compression, Dtype, Element, Field, FieldView, Model, Models};
-use swae_store::{BoxRow, Boxes, Decoder, FieldInfo, FieldPart, NewRun, Reader, StepInfo, find, open};
+use swae_store::{
+    BoxRow, Boxes, Decoder, FieldInfo, FieldPart, NewRun, Reader, StepInfo, create_run, find, open,
+};
 
 /// How a run is compressed.
 pub struct Transcoding<'a> {
@@ -64,7 +66,7 @@ pub fn transcode(
     let timelines = timelines(inputs)?;
     let mut run = RunEncoder {
         how,
-        file: NewRun::at(output)?,
+        file: create_run(output)?,
         histories: BTreeMap::new(),
         held: Vec::new(),
         written: Written::default(),

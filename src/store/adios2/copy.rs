@@ -1,6 +1,6 @@
 //! Steps of a BP5 output into a new one: streams go as they are.
 
-use super::Adios2Reader;
+use super::{Adios2Reader, Adios2Writer};
 use crate::error::Result;
 use crate::new_run::NewRun;
 use crate::reader::{Reader, Stored, find};
@@ -19,7 +19,9 @@ struct Copied {
 
 /// Writes the fields that are kept of each step. The output appears when it is whole.
 pub(super) fn copy(reader: &mut Adios2Reader, to: &Path, kept: &[BTreeSet<String>]) -> Result<()> {
-    let mut run = NewRun::at(to)?;
+    // SAFETY: there is no communicator.
+    let create = |beside: &Path| Ok(Box::new(unsafe { Adios2Writer::create(beside, None)? }) as _);
+    let mut run = NewRun::at(to, create)?;
     let models: Vec<Arc<Model>> = reader.models().iter().cloned().collect();
     let models: Vec<_> = models.into_iter().filter(|model| !Models::is_built_in(model.id())).collect();
     for (index, kept) in kept.iter().enumerate().filter(|(_, kept)| !kept.is_empty()) {
