@@ -74,13 +74,16 @@ fn every_command_works_on_ten_levels() {
     let swae = |words: &str| swae(dir.path(), words);
 
     // 20 boxes of 32,768 bytes.
-    let said = swae("info a.h5").expect_success();
-    assert!(said.contains("10 field(s)") && said.contains("of 655.360 kB  ratio 1.0"), "{said}");
+    let said = swae("info a.h5 --steps").expect_success();
+    assert!(
+        said.contains("steps 0 to 1  time 0 to 1  10 field(s)") && said.contains("of 655.360 kB  ratio 1.0"),
+        "{said}"
+    );
     assert!(said.contains("chi@9        float64 32768×32768×32768 in 2 boxes"), "{said}");
     swae("verify a.h5").expect_success();
 
     swae("compress a.h5 -o b.h5 --rel 1e-4 --group 2").expect_success();
-    let said = swae("info b.h5 --predictors").expect_success();
+    let said = swae("info b.h5 --steps --predictors").expect_success();
     assert!(said.contains("of 655.360 kB"), "{said}");
     swae("verify a.h5 b.h5").expect_success();
     let json = swae("compare a.h5 b.h5 --json").expect_success();

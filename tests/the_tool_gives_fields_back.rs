@@ -30,8 +30,27 @@ fn decompress_writes_vti_npy_and_hdf5_files_with_the_decoded_values() {
 
     swae(dir.path(), &["decompress", "a.h5", "--var", "chi", "--step", "2", "-o", "one.npy"])
         .expect_success();
-    let npy = plain::read_npy(&dir.path().join("one.00000002.npy")).unwrap();
+    // One field of one step has the name that was given.
+    let npy = plain::read_npy(&dir.path().join("one.npy")).unwrap();
     assert!(bits(&npy) == bits(chi));
+    for (selection, files) in [
+        ("--var chi --step last -o a.npy", &["a.npy"][..]),
+        ("--var ch? --step -2 -o b.npy", &["b.npy"]),
+        ("--var chi,K --step 2.. -o c.npy", &["c.chi.npy", "c.K.npy"]),
+        ("--var chi --var K --step ..0 -o d.npy", &["d.chi.npy", "d.K.npy"]),
+        ("--var chi -o e.npy --region :,4:,:9", &["e.00000000.npy", "e.00000002.npy"]),
+    ] {
+        let words: Vec<_> = format!("decompress a.h5 {selection}").split(' ').map(String::from).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let mut written: Vec<_> =
+            swae(dir.path(), &words).expect_success().lines().map(String::from).collect();
+        written.sort();
+        let mut expected = files.to_vec();
+        expected.sort();
+        assert_eq!(written, expected, "{selection}");
+    }
+    assert!(bits(&plain::read_npy(&dir.path().join("a.npy")).unwrap()) == bits(chi));
+    assert_eq!(plain::read_npy(&dir.path().join("e.00000002.npy")).unwrap().count(), [32, 28, 9]);
 
     swae(dir.path(), &["decompress", "a.h5", "--step", "0..2", "-o", "all.h5"]).expect_success();
     let dump = swae_tests::run(dir.path(), "h5dump", &["-H", "all.h5"]).expect_success();
@@ -91,4 +110,29 @@ fn models_are_listed_and_shown() {
     assert!(list.contains("gr-16") && list.contains("math-16"), "{list}");
     let shown = swae(dir.path(), &["models", "show", "gr-16"]).expect_success();
     assert!(shown.contains("\"convolutions_per_stage\"") && shown.contains("blocks_seen"), "{shown}");
+}
+
+#[test]
+fn verify_takes_a_field_of_a_run_and_passes_over_what_has_no_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let outputs = ["output=raw.h5 raw 2", "output=rel.h5 rel:1e-3 2", "output=a.h5 latent 2"];
+    mpirun(dir.path(), 2, &example("bssn/bssn"), &[&collision()[..], &outputs].concat()).expect_success();
+    let swae = |words: &str| swae(dir.path(), &words.split(' ').collect::<Vec<_>>());
+    swae("decompress raw.h5 --var chi --step 2 -o chi.npy").expect_success();
+    let lone = swae("verify chi.npy rel.h5");
+    assert!(
+        !lone.success && lone.err.contains("--var and --step say which one of rel.h5 it is"),
+        "{}",
+        lone.err
+    );
+    let one = swae("verify chi.npy rel.h5 --var chi --step 2").expect_success();
+    assert!(one.contains("kept") && one.lines().count() == 1, "{one}");
+    assert!(!swae("verify chi.npy rel.h5 --var K --step 2").success);
+    let several = swae("verify raw.h5 rel.h5 --var At_* --step last").expect_success();
+    assert_eq!(several.matches(": kept").count(), 6, "{several}");
+    let none = swae("verify raw.h5 a.h5");
+    assert!(none.out.contains("promises no bound: latent gr-16 f16"), "{}", none.out);
+    assert!(!none.success && none.err.contains("nothing in it promises a bound"), "{}", none.err);
+    let plain = swae("verify chi.npy chi.npy");
+    assert!(!plain.success && plain.err.contains("states no bound"), "{}", plain.err);
 }

@@ -85,9 +85,12 @@ fn compare(arguments: &Arguments) -> Result<Vec<Comparison>> {
     let (mut rows, mut out) = (Vec::new(), Vec::new());
     for Pair { original: (step, name), reconstruction: (other_step, other_name) } in pairs {
         let info = find(right.as_ref(), other_step, &other_name)?;
-        let shape = find(left.as_ref(), step, &name)?.shape;
+        let left_info = find(left.as_ref(), step, &name)?;
+        let shape = left_info.shape;
         ensure!(shape == info.shape, "field {name}: shapes {shape:?} and {:?} [x, y, z] differ", info.shape);
-        let Some(region) = hull(&boxes(right.as_mut(), other_step, &info)?) else { continue };
+        let mut all_boxes = boxes(left.as_mut(), step, &left_info)?;
+        all_boxes.extend(boxes(right.as_mut(), other_step, &info)?);
+        let Some(region) = hull(&all_boxes) else { continue };
         let original = left_decoder.read_field(left.as_mut(), step, &name, Some(region.clone()))?;
         let reconstruction =
             right_decoder.read_field(right.as_mut(), other_step, &other_name, Some(region))?;

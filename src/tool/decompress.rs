@@ -12,12 +12,14 @@ use swae_store::{StepInfo, open};
 pub struct Arguments {
     /// .h5, .bp or .swae
     input: PathBuf,
-    /// The output; steps and names are put before the ending [default: INPUT with .vti]
+    /// The output; where there are several steps or fields, their numbers and names are put before the
+    /// ending [default: INPUT with .vti]
     #[arg(short, long)]
     output: Option<PathBuf>,
     #[command(flatten)]
     selection: Selection,
-    /// Only this part of the grid, x0:x1,y0:y1,z0:z1, ends not included
+    /// Only this part of the grid, x0:x1,y0:y1,z0:z1, ends not included; one that is not given is the
+    /// grid's
     #[arg(long)]
     region: Option<Region>,
 }
@@ -46,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<Vec<PathBuf>> {
         bail!("{} has no such step; it has {}", input.display(), have.join(", "));
     }
     let is_array = input.extension().is_some_and(|e| e == "swae");
-    let mut output = Output::create(output, is_array)?;
+    let mut output = Output::create(output, is_array, chosen.len())?;
     let mut source = Source::new(reader, chosen.len(), region.clone());
     for index in chosen {
         let names = names(source.step(index), selection)?;
@@ -59,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<Vec<PathBuf>> {
 fn names(step: &StepInfo, selection: &Selection) -> Result<Vec<String>> {
     let all = || step.fields.iter().map(|(info, _)| &info.name[..]);
     let names: Vec<String> = all().filter(|name| selection.has_field(name)).map(String::from).collect();
-    if let Some(missing) = selection.variables.iter().find(|variable| !names.contains(variable)) {
+    if let Some(missing) = selection.missing(all()) {
         let have = all().collect::<Vec<_>>().join(", ");
         bail!("step {} has no field '{missing}'; it has {have}", step.step);
     }

@@ -24,7 +24,7 @@ mod summary;
 mod transcode;
 pub mod verify;
 
-pub use selection::{Region, Selection, Steps};
+pub use selection::{Region, Selection, Steps, Variable};
 
 use std::sync::LazyLock;
 

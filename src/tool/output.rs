@@ -29,6 +29,7 @@ enum Format {
 pub struct Output {
     path: PathBuf,
     format: Format,
+    has_many_steps: bool,
     written: Vec<PathBuf>,
 }
 
@@ -44,11 +45,12 @@ impl Output {
         }
     }
 
-    /// Files at a path; `is_array` where the input holds one array, not steps of a simulation.
+    /// Files at a path, of so many steps; `is_array` where the input holds one array, not steps of a
+    /// simulation.
     ///
     /// # Errors
     /// Where the ending is unknown, or the file cannot be made.
-    pub fn create(path: PathBuf, is_array: bool) -> Result<Self> {
+    pub fn create(path: PathBuf, is_array: bool, steps: usize) -> Result<Self> {
         Self::check_ending(&path)?;
         let format = match ending(&path) {
             "pvti" => Format::Pieces,
@@ -62,7 +64,7 @@ impl Output {
             }
             _ => Format::Images,
         };
-        Ok(Self { path, format, written: Vec::new() })
+        Ok(Self { path, format, has_many_steps: steps > 1, written: Vec::new() })
     }
 
     /// Decodes fields of a step and writes them.
@@ -70,10 +72,9 @@ impl Output {
     /// # Errors
     /// Where they cannot be decoded, or a file not be written.
     pub fn write_step(&mut self, source: &mut Source, index: usize, names: &[String]) -> Result<()> {
-        let many_steps = source.reader.steps().len() > 1;
         let step = source.step(index).clone();
-        let number = if many_steps { format!("{:08}.", step.step) } else { String::new() };
-        let Self { path, format, written } = self;
+        let Self { path, format, has_many_steps, written } = self;
+        let number = if *has_many_steps { format!("{:08}.", step.step) } else { String::new() };
         match format {
             Format::Images => {
                 let path = path.with_extension(format!("{number}vti"));
@@ -96,7 +97,7 @@ impl Output {
                 };
                 times.push((step.time, file));
             }
-            Format::Stack(steps) if many_steps => {
+            Format::Stack(steps) if *has_many_steps => {
                 steps.extend(source.fields(index, names)?.into_iter().map(|(_, field)| field));
             }
             Format::Stack(_) if source.region.is_none() => {

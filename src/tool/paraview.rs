@@ -1,8 +1,7 @@
 //! `swae decompress` for ParaView and VisIt: steps as `.pvti` or `.vtm` files with their pieces, and
 //! the `.pvd` file that gives steps their times.
 
-use crate::Region;
-use crate::source::{Fields, Source, boxes, hull};
+use crate::source::{Fields, Source, boxes};
 use anyhow::{Context, Result};
 use ndarray::s;
 use std::collections::BTreeMap;
@@ -81,18 +80,17 @@ pub fn write_levels(path: &Path, source: &mut Source, index: usize, names: &[Str
     }
     let mut levels: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for ((level, boxes), infos) in sets {
-        let Some(around) = hull(&boxes) else { continue };
-        let mut fields = Fields::new();
+        let mut fields = Vec::new();
         for mut info in infos {
-            let field = source.part(index, &info.name, Region(around.clone()))?;
+            let values = source.decoded_boxes(index, &info.name)?;
             info.name = split_level(&info.name).0.into();
-            fields.push((info, field));
+            fields.push((info, values));
         }
         let files = levels.entry(level).or_default();
-        for place @ (start, count) in boxes {
+        for (number, place) in boxes.into_iter().enumerate() {
             let file = folder.join(format!("level{level}.{}.vti", files.len()));
-            let first = |a: usize| start[a] - around[a].start;
-            write_box(&file, &fields, std::array::from_fn(|a| first(a)..first(a) + count[a]), place)?;
+            let parts: Vec<_> = fields.iter().map(|(info, values)| (info, &values[number].1)).collect();
+            vtk::write_part(&file, &parts, place)?;
             files.push(format!("{}/{}", name(&folder), name(&file)));
         }
     }

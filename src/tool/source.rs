@@ -2,6 +2,7 @@
 
 use crate::Region;
 use anyhow::{Result, anyhow, bail};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use swae_codec::Field;
 use swae_store::{Boxes, Decoder, Error, FieldInfo, Reader, StepInfo, Stored, find};
@@ -36,11 +37,18 @@ impl Source {
     /// out.
     pub fn fields(&mut self, index: usize, names: &[String]) -> Result<Fields> {
         let mut fields = Fields::new();
+        // Those of one grid have one region.
+        let mut all_boxes = BTreeMap::<_, Boxes>::new();
+        for name in names {
+            let info = find(self.reader.as_ref(), index, name)?;
+            let boxes = boxes(self.reader.as_mut(), index, &info)?;
+            all_boxes.entry(info.shape).or_default().extend(boxes);
+        }
         for name in names {
             let mut info = find(self.reader.as_ref(), index, name)?;
             let region = match &self.region {
-                Some(Region(region)) => region.clone(),
-                None => match hull(&boxes(self.reader.as_mut(), index, &info)?) {
+                Some(region) => region.of(info.shape),
+                None => match hull(&all_boxes[&info.shape]) {
                     Some(region) => region,
                     None => {
                         log::warn!("step {}: {name} has no boxes", self.step(index).step);
@@ -64,9 +72,12 @@ impl Source {
         Ok(fields)
     }
 
-    /// Decodes a part of a field of a step, whatever the region is.
-    pub fn part(&mut self, index: usize, name: &str, Region(part): Region) -> Result<Field> {
-        Ok(self.decoder.read_field(self.reader.as_mut(), index, name, Some(part))?)
+    /// Decodes the boxes of a field of a step, sorted by their first points.
+    pub fn decoded_boxes(&mut self, index: usize, name: &str) -> Result<Vec<([usize; 3], Field)>> {
+        let mut boxes = self.decoder.read_boxes(self.reader.as_mut(), index, name)?;
+        boxes.retain(|(_, field)| !field.count().contains(&0));
+        boxes.sort_by_key(|(start, field)| (*start, field.count()));
+        Ok(boxes)
     }
 
     /// How many boxes the only stream of a field holds, stacked along z; 1 where it holds one, or
@@ -96,12 +107,13 @@ pub fn boxes(reader: &mut dyn Reader, index: usize, info: &FieldInfo) -> Result<
 /// The smallest region that holds all boxes; none without boxes.
 pub fn hull(boxes: &Boxes) -> Option<[Range<usize>; 3]> {
     let first = |a: usize| boxes.iter().map(|(start, _)| start[a]).min();
-    let end = |a: usize| boxes.iter().map(|(start, count)| start[a] + count[a]).max();
+    let end = |a: usize| boxes.iter().map(|(start, count)| start[a].saturating_add(count[a])).max();
     Some([first(0)?..end(0)?, first(1)?..end(1)?, first(2)?..end(2)?])
 }
 
 /// Bytes of the values of a field as the simulation holds them.
 pub fn raw_bytes(reader: &mut dyn Reader, index: usize, info: &FieldInfo) -> Result<u64> {
-    let points = |(_, count): &([usize; 3], [usize; 3])| count.iter().product::<usize>() as u64;
-    Ok(boxes(reader, index, info)?.iter().map(points).sum::<u64>() * info.dtype.size() as u64)
+    let points = |(_, count): &([usize; 3], [usize; 3])| count.iter().copied().fold(1, usize::saturating_mul);
+    let all = boxes(reader, index, info)?.iter().map(points).fold(0, usize::saturating_add);
+    Ok(all.saturating_mul(info.dtype.size()) as u64)
 }

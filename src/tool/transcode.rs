@@ -6,7 +6,7 @@
 use crate::selection::Selection;
 use crate::summary::Summary;
 use anyhow::{Result, bail, ensure};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use swae_codec::config::Mode;
@@ -71,26 +71,28 @@ pub fn transcode(
         held: Vec::new(),
         written: Written::default(),
     };
-    let mut missing: Vec<_> = selection.variables.iter().collect();
+    let all: Vec<_> = timelines.iter().flatten().map(|(number, _)| *number).collect();
+    let selected = selection.numbers(&all);
+    let mut names = BTreeSet::new();
     for (input, timeline) in inputs.iter().zip(&timelines) {
         let mut reader = open(input)?;
         let mut decoder = Decoder::remembering();
-        for (index, &(number, time)) in
-            timeline.iter().enumerate().filter(|(_, (number, _))| selection.has_step(*number))
-        {
-            let step = read_step(reader.as_mut(), &mut decoder, index, selection)?;
-            missing.retain(|name| step.iter().all(|field| field.info.name != **name));
-            run.take(RunStep { number, time, fields: step })?;
+        for (index, &(number, time)) in timeline.iter().enumerate() {
+            if selected.binary_search(&number).is_ok() {
+                let fields = read_step(reader.as_mut(), &mut decoder, index, selection)?;
+                names.extend(fields.iter().map(|field| field.info.name.clone()));
+                run.take(RunStep { number, time, fields })?;
+            }
         }
     }
-    if let Some(name) = missing.first() {
+    if let Some(name) = selection.missing(names.iter().map(String::as_str)).filter(|_| !selected.is_empty()) {
         bail!("no step that is selected has a field '{name}'");
     }
     run.finish()
 }
 
-/// The numbers and times of the steps of each file: as the file says, or, where each holds one step and
-/// these do not rise, its place among the files.
+/// The numbers and times of the steps of each file: as the file says, or, where each holds one step of
+/// the same number, its place among the files.
 fn timelines(inputs: &[PathBuf]) -> Result<Vec<Vec<(i64, f64)>>> {
     let mut timelines = Vec::new();
     for input in inputs {
@@ -101,7 +103,8 @@ fn timelines(inputs: &[PathBuf]) -> Result<Vec<Vec<(i64, f64)>>> {
     if timelines.concat().is_sorted_by(|(before, _), (next, _)| before < next) {
         return Ok(timelines);
     }
-    if timelines.iter().all(|timeline| timeline.len() == 1) {
+    let numbers: BTreeSet<_> = timelines.iter().flatten().map(|(number, _)| number).collect();
+    if timelines.iter().all(|timeline| timeline.len() == 1) && numbers.len() == 1 {
         return Ok((0..timelines.len()).map(|place| vec![(place as i64, place as f64)]).collect());
     }
     let last = |timeline: &Vec<(i64, f64)>| timeline.last().map(|(number, _)| *number);

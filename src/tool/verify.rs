@@ -1,6 +1,7 @@
 //! `swae verify`: whether a file is sound and, where the original is given, whether every value keeps
 //! the bound that the file states.
 
+use crate::Selection;
 use crate::soundness::examine;
 use crate::source::{boxes, hull};
 use anyhow::{Context, Result, bail, ensure};
@@ -20,6 +21,9 @@ pub struct Arguments {
     /// steps and fields of the same names, or .npy
     #[arg(required = true, num_args = 1..=2, value_name = "[ORIGINAL] FILE")]
     files: Vec<PathBuf>,
+    /// With an original: which fields and steps of the file
+    #[command(flatten)]
+    selection: Selection,
 }
 
 /// Verifies a file by itself, or with its original.
@@ -28,8 +32,12 @@ pub struct Arguments {
 /// Where anything is damaged, or a value misses its bound.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.files[..] {
-        [original, compressed] => compare(original, compressed),
-        [file] => check(file),
+        [original, compressed] => compare(original, compressed, &arguments.selection),
+        [file] => {
+            let all = arguments.selection.variables.is_empty() && arguments.selection.step.is_none();
+            ensure!(all, "--var and --step need an original; without one all of a file is verified");
+            check(file)
+        }
         _ => bail!("one file, or an original and its compressed file"),
     }
 }
@@ -54,37 +62,56 @@ fn check(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Compares all steps and fields with the original, value by value, and prints the largest errors.
+/// Compares the selected steps and fields with the original, value by value, and prints the largest
+/// errors.
 ///
 /// # Errors
-/// Where any value exceeds its bound, any NaN or missing value loses its bits, shapes differ, or a
-/// stream states no bound.
-fn compare(original: &Path, compressed: &Path) -> Result<()> {
+/// Where any value exceeds its bound, any NaN or missing value loses its bits, shapes differ, or
+/// nothing states a bound.
+fn compare(original: &Path, compressed: &Path, selection: &Selection) -> Result<()> {
     let mut reader = open(compressed)?;
+    if compressed.extension().is_some_and(|ending| ending == "npy" || ending == "vti") {
+        bail!("{}: it states no bound, for it is not compressed; see swae compare", compressed.display());
+    }
     let mut decoder = Decoder::remembering();
     let mut originals = Original::open(original)?;
-    let mut misses = 0;
-    for index in 0..reader.steps().len() {
-        let step = reader.steps()[index].clone();
-        for (info, _) in &step.fields {
-            let Some(region) = hull(&boxes(reader.as_mut(), index, info)?) else { continue };
-            let truth = originals.read(step.step, info, region.clone());
-            let truth = truth.with_context(|| original.display().to_string())?;
-            let first = region.each_ref().map(|range| range.start);
-            let decoded = decoder.read_field(reader.as_mut(), index, &info.name, Some(region))?;
-            ensure!(truth.count() == decoded.count(), "{}: it has another shape", original.display());
-            let stored = reader.read_streams(index, &info.name)?;
-            let errors = verify_field(&truth.to_f64(), &decoded.to_f64(), first, &stored)?;
-            misses += errors.misses;
-            let outcome = match errors.misses {
-                0 => "kept".into(),
-                n => format!("MISSED by {n} values"),
-            };
-            let (number, largest) = (step.step, errors.largest);
-            println!("step {number}  {:<12} largest error {largest:.4} of the bound: {outcome}", info.name);
-        }
+    let mut selected = Vec::new();
+    for index in selection.steps_of(reader.as_ref()) {
+        let step = &reader.steps()[index];
+        let fields = step.fields.iter().filter(|(info, _)| selection.has_field(&info.name));
+        selected.extend(fields.map(|(info, _)| (index, step.step, info.clone())));
+    }
+    if originals.is_one_field() && selected.len() > 1 {
+        let (original, file) = (original.display(), compressed.display());
+        bail!("{original} holds one field of one step: --var and --step say which one of {file} it is");
+    }
+    let (mut misses, mut verified) = (0, 0);
+    for (index, number, info) in &selected {
+        let Some(region) = hull(&boxes(reader.as_mut(), *index, info)?) else {
+            println!("step {number}  {:<12} has no boxes", info.name);
+            continue;
+        };
+        let truth = originals.read(*number, info, region.clone());
+        let truth = truth.with_context(|| original.display().to_string())?;
+        let first = region.each_ref().map(|range| range.start);
+        let decoded = decoder.read_field(reader.as_mut(), *index, &info.name, Some(region))?;
+        ensure!(truth.count() == decoded.count(), "{}: it has another shape", original.display());
+        let stored = reader.read_streams(*index, &info.name)?;
+        let found = verify_field(&truth.to_f64(), &decoded.to_f64(), first, &stored)?;
+        let Some(Errors { largest, misses: missed }) = found else {
+            println!("step {number}  {:<12} promises no bound: {}", info.name, info.encoding);
+            continue;
+        };
+        verified += 1;
+        misses += missed;
+        let outcome = match missed {
+            0 => "kept".into(),
+            n => format!("MISSED by {n} values"),
+        };
+        println!("step {number}  {:<12} largest error {largest:.4} of the bound: {outcome}", info.name);
     }
     ensure!(misses == 0, "{misses} values miss their bound");
+    ensure!(verified > 0, "{}: nothing in it promises a bound; see swae compare", compressed.display());
     Ok(())
 }
 
@@ -106,7 +133,13 @@ impl Original {
         Ok(Self::File(open(path)?, Decoder::remembering()))
     }
 
-    /// The original of a field of a step, in a region; a list has no regions.
+    fn is_one_field(&self) -> bool {
+        let Self::File(reader, _) = self else { return false };
+        matches!(reader.steps(), [only] if only.fields.len() == 1)
+    }
+
+    /// The original of a field of a step, in a region; a list has no regions. A single field is that
+    /// of any name and step.
     fn read(&mut self, step: i64, field: &FieldInfo, region: [Range<usize>; 3]) -> Result<Field> {
         match self {
             Self::List(fields) => stacked(fields, field.shape),
@@ -138,12 +171,12 @@ fn same_field(
     region: [Range<usize>; 3],
 ) -> Result<Field> {
     let steps = reader.steps();
-    let Some(index) = steps.iter().position(|s| s.step == step) else {
-        bail!("the original has no step {step}")
-    };
-    let name = match &steps[index].fields[..] {
-        [(only, _)] => only.name.clone(),
-        _ => field.name.clone(),
+    let (index, name) = match steps {
+        [only] if only.fields.len() == 1 => (0, only.fields[0].0.name.clone()),
+        _ => {
+            let index = steps.iter().position(|s| s.step == step);
+            (index.with_context(|| format!("it has no step {step}"))?, field.name.clone())
+        }
     };
     let shape = find(reader, index, &name)?.shape;
     ensure!(shape == field.shape, "it has shape {shape:?}, the compressed file {:?}", field.shape);
@@ -160,16 +193,16 @@ struct Errors {
 }
 
 /// The errors of a field, of which a region that begins at `first` is given; each stream has its own
-/// tolerance.
+/// tolerance. None where one promises no bound.
 fn verify_field(
     truth: &Array3<f64>,
     decoded: &Array3<f64>,
     first: [usize; 3],
     stored: &[Stored],
-) -> Result<Errors> {
+) -> Result<Option<Errors>> {
     let mut all = Errors::default();
     for stored in stored {
-        let tolerance = tolerance(stored)?;
+        let Some(tolerance) = tolerance(stored)? else { return Ok(None) };
         let missing = missing_value(stored);
         for row in stored.rows() {
             // One without points may lie outside.
@@ -184,35 +217,36 @@ fn verify_field(
             all.misses += found.misses;
         }
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
-fn tolerance(stored: &Stored) -> Result<Tolerance> {
+/// The tolerance that what is stored promises; none without a bound.
+fn tolerance(stored: &Stored) -> Result<Option<Tolerance>> {
     match stored {
         Stored::Stream { stream, .. } => of_stream(stream.header()),
-        Stored::Values { compression: Some(compression), .. } => of_filter(compression),
-        Stored::Values { compression: None, .. } => Ok(Tolerance::Absolute(0.0)),
+        Stored::Values { compression: Some(compression), .. } => Ok(of_filter(compression)),
+        Stored::Values { compression: None, .. } => Ok(Some(Tolerance::Absolute(0.0))),
     }
 }
 
 /// The tolerance that a stream states.
-fn of_stream(header: &Header) -> Result<Tolerance> {
+fn of_stream(header: &Header) -> Result<Option<Tolerance>> {
     match &header.kind {
-        Kind::Bounded(preamble) => Ok(preamble.tolerance),
-        Kind::Raw => Ok(Tolerance::Absolute(0.0)),
-        Kind::Latent(..) => bail!("latents promise no bound; see swae compare"),
+        Kind::Bounded(preamble) => Ok(Some(preamble.tolerance)),
+        Kind::Raw => Ok(Some(Tolerance::Absolute(0.0))),
+        Kind::Latent(..) => Ok(None),
         _ => bail!("this program does not know the stream's mode"),
     }
 }
 
-/// The tolerance of all chunks that the HDF5 filter compressed.
-fn of_filter(compression: &Compression) -> Result<Tolerance> {
+/// The tolerance of all chunks that the HDF5 filter compressed; none where each has its own, or there
+/// is no bound.
+fn of_filter(compression: &Compression) -> Option<Tolerance> {
     match compression.mode {
-        Mode::Bounded(Bound::Absolute(e)) => Ok(Tolerance::Absolute(e)),
-        Mode::Bounded(Bound::PointwiseRelative(r)) => Ok(Tolerance::PointwiseRelative(r)),
-        Mode::Bounded(bound) => bail!("the filter has kept {bound} in each chunk; see swae compare"),
-        Mode::Raw => Ok(Tolerance::Absolute(0.0)),
-        Mode::Latent(_) => bail!("latents promise no bound; see swae compare"),
+        Mode::Bounded(Bound::Absolute(e)) => Some(Tolerance::Absolute(e)),
+        Mode::Bounded(Bound::PointwiseRelative(r)) => Some(Tolerance::PointwiseRelative(r)),
+        Mode::Raw => Some(Tolerance::Absolute(0.0)),
+        Mode::Bounded(_) | Mode::Latent(_) => None,
     }
 }
 
