@@ -255,7 +255,9 @@ contains
   !> @brief Begins an output step. Collective: all ranks pass the same step and time.
   !>
   !> @param[in]  session  an open session
-  !> @param[in]  step     number of the step, greater than that of the previous one
+  !> @param[in]  step     number of the step, greater than that of the previous one; where it is the
+  !>                      same, this step replaces that one, unless `repeat` in the settings says
+  !>                      otherwise
   !> @param[in]  time     time of the step
   !> @param[out] status   SWAE_OK, or the error of an earlier step in the background
   subroutine swae_begin_step(session, step, time, status)

@@ -308,6 +308,11 @@ typedef struct {
   double communication;
   /// Time of writing, in any thread, waiting for other ranks included.
   double writing;
+  /// A swae_asynchronous: what goes on in the background, which is less than was asked for where
+  /// MPI was initialised without MPI_THREAD_MULTIPLE.
+  int32_t asynchronous;
+  /// 0.
+  int32_t reserved;
 } swae_statistics;
 
 /// @brief Error message of a call without a session.
@@ -359,11 +364,12 @@ uint32_t swae_format_version(void);
 /// @return 1 if this build has the feature, 0 if it does not or the name is unknown
 int32_t swae_has(const char *feature);
 
-/// @brief Sets the log callback. Without one, as at the start, messages are dropped: the library
-/// never prints.
+/// @brief Sets the log callback. Without one, as at the start, messages are dropped, unless SWAE_LOG
+/// in the environment is error, warning, info or debug: then they go to standard error, up to that
+/// level. Nothing else is ever printed.
 ///
 /// @param callback  receives the messages until another call replaces it, from any thread; it must
-///                  not call swae_set_log. NULL to log nothing
+///                  not call swae_set_log. NULL for none
 /// @param user      passed to the callback unchanged; must be usable from any thread
 /// @param level     a swae_log_level; messages above it are dropped
 /// @return SWAE_OK, SWAE_ERROR_ARGUMENT where the level is invalid, SWAE_ERROR_STATE where a Rust

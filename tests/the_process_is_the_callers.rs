@@ -53,3 +53,19 @@ fn memory_that_is_not_to_be_had_is_a_status_and_the_library_works_afterwards() {
     let [succeeded, failed, wrong, ended] = counts[..] else { panic!("{out}") };
     assert!(succeeded > 50 && failed > 50 && wrong == 0 && ended == 0, "{out}");
 }
+
+#[test]
+fn swae_log_sends_the_log_to_standard_error_and_nothing_else_is_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    compile(dir.path(), "plain_init.c", "", "program");
+    let run = |environment: &str| {
+        let run = "mpirun --allow-run-as-root -n 1 ./program a.h5";
+        shell(dir.path(), &format!("{environment} {run}"), &installed())
+    };
+    let (silent, loud) = (run(""), run("SWAE_LOG=warning"));
+    assert!(silent.success && silent.out.is_empty() && silent.err.is_empty(), "{}{}", silent.out, silent.err);
+    let line =
+        "swae: warn: MPI was initialised without MPI_THREAD_MULTIPLE: steps are encoded in the background";
+    assert!(loud.success && loud.err.contains(line), "{}", loud.err);
+    assert!(run("SWAE_LOG=error").err.is_empty());
+}

@@ -3,7 +3,8 @@
 use crate::status::swae_status;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::io::Write;
+use std::sync::{Once, OnceLock, PoisonError, RwLock};
 use swae_codec::floats::with_default_floats;
 use swae_codec::process::PerProcess;
 
@@ -96,8 +97,16 @@ impl Log for Messages {
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let target = self::target().read().unwrap_or_else(PoisonError::into_inner);
-        let (Some(callback), true) = (target.callback, self.enabled(record.metadata())) else { return };
+        let Some(callback) = target.callback else {
+            let level = record.level().as_str().to_lowercase();
+            // Where there is no standard error, nothing can be said.
+            let _ = writeln!(std::io::stderr(), "swae: {level}: {}", record.args());
+            return;
+        };
         let level = match record.level() {
             Level::Error => 1,
             Level::Warn => 2,
@@ -112,11 +121,42 @@ impl Log for Messages {
     fn flush(&self) {}
 }
 
-/// @brief Sets the log callback. Without one, as at the start, messages are dropped: the library
-/// never prints.
+/// Whether messages come here: in a Rust program that has a logger of its own, that one stays.
+fn is_logger() -> bool {
+    static SET: OnceLock<bool> = OnceLock::new();
+    *SET.get_or_init(|| log::set_logger(&Messages).is_ok())
+}
+
+/// What goes to standard error where there is no callback: up to the level that `SWAE_LOG` names in
+/// the environment.
+fn level_for_stderr() -> LevelFilter {
+    match std::env::var("SWAE_LOG").as_deref() {
+        Ok("error") => LevelFilter::Error,
+        Ok("warn" | "warning") => LevelFilter::Warn,
+        Ok("info") => LevelFilter::Info,
+        Ok("debug") => LevelFilter::Debug,
+        _ => LevelFilter::Off,
+    }
+}
+
+/// Makes `SWAE_LOG` count, as long as no callback was set. Sessions and readers call it first.
+pub(crate) fn follow_environment() {
+    static FOLLOWED: Once = Once::new();
+    FOLLOWED.call_once(|| {
+        let has_callback = target().read().unwrap_or_else(PoisonError::into_inner).callback.is_some();
+        let level = level_for_stderr();
+        if level != LevelFilter::Off && !has_callback && is_logger() {
+            log::set_max_level(level);
+        }
+    });
+}
+
+/// @brief Sets the log callback. Without one, as at the start, messages are dropped, unless SWAE_LOG
+/// in the environment is error, warning, info or debug: then they go to standard error, up to that
+/// level. Nothing else is ever printed.
 ///
 /// @param callback  receives the messages until another call replaces it, from any thread; it must
-///                  not call swae_set_log. NULL to log nothing
+///                  not call swae_set_log. NULL for none
 /// @param user      passed to the callback unchanged; must be usable from any thread
 /// @param level     a swae_log_level; messages above it are dropped
 /// @return SWAE_OK, SWAE_ERROR_ARGUMENT where the level is invalid, SWAE_ERROR_STATE where a Rust
@@ -127,7 +167,6 @@ pub unsafe extern "C" fn swae_set_log(
     user: *mut c_void,
     level: i32,
 ) -> swae_status {
-    static SET: OnceLock<bool> = OnceLock::new();
     let max = match level {
         0 => LevelFilter::Off,
         1 => LevelFilter::Error,
@@ -137,9 +176,8 @@ pub unsafe extern "C" fn swae_set_log(
         _ => return swae_status::SWAE_ERROR_ARGUMENT,
     };
     *target().write().unwrap_or_else(PoisonError::into_inner) = Target { callback, user };
-    // In a Rust program that has a logger of its own, that one stays.
-    if *SET.get_or_init(|| log::set_logger(&Messages).is_ok()) {
-        log::set_max_level(if callback.is_some() { max } else { LevelFilter::Off });
+    if is_logger() {
+        log::set_max_level(if callback.is_some() { max } else { level_for_stderr() });
         return swae_status::SWAE_OK;
     }
     swae_status::SWAE_ERROR_STATE

@@ -4,6 +4,7 @@
 use crate::extensible::{self, Extensible};
 use crate::field::{name, swae_box, swae_field};
 use crate::handle::{Absent, Handles};
+use crate::library::follow_environment;
 use crate::status::{Failure, LastError, argument, catch_panics, swae_status};
 use crate::stream::copy_out;
 use std::ffi::{CString, c_char};
@@ -119,6 +120,7 @@ pub unsafe extern "C" fn swae_reader_open(path: *const c_char, reader: *mut *mut
     let decoder = Decoder::remembering();
     let mut made = swae_reader { reader: None, decoder, texts: Vec::new(), last_error: LastError::default() };
     let outcome = catch_panics(|| {
+        follow_environment();
         // SAFETY: the caller's contract.
         let path =
             unsafe { crate::session::text(path) }.ok_or_else(|| argument("path is NULL or not UTF-8"))?;

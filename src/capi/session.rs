@@ -3,6 +3,7 @@
 use crate::extensible::{self, Extensible};
 use crate::field::{dtype, name, swae_box, swae_boxes, swae_field};
 use crate::handle::{Absent, Handles};
+use crate::library::follow_environment;
 use crate::status::{Failure, LastError, argument, catch_panics, swae_status};
 use mpi_sys::MPI_Comm;
 use std::ffi::{CStr, c_char, c_void};
@@ -167,6 +168,11 @@ pub struct swae_statistics {
     pub communication: f64,
     /// Time of writing, in any thread, waiting for other ranks included.
     pub writing: f64,
+    /// A swae_asynchronous: what goes on in the background, which is less than was asked for where
+    /// MPI was initialised without MPI_THREAD_MULTIPLE.
+    pub asynchronous: i32,
+    /// 0.
+    pub reserved: i32,
 }
 
 // SAFETY: `repr(C)`, without padding; zeros are a value.
@@ -242,6 +248,7 @@ pub unsafe extern "C" fn swae_open(
 ) -> swae_status {
     let mut made = swae_session { session: None, last_error: LastError::default() };
     let outcome = catch_panics(|| {
+        follow_environment();
         // What is wrong with them on one rank is an error of all, which wait for one another.
         let arguments = catch_panics(|| {
             if session.is_null() {
@@ -451,6 +458,12 @@ pub unsafe extern "C" fn swae_get_statistics(
             encoding: done.encoding.as_secs_f64(),
             communication: done.communication.as_secs_f64(),
             writing: done.writing.as_secs_f64(),
+            asynchronous: match done.asynchronous {
+                Asynchronous::Off => swae_asynchronous::SWAE_ASYNCHRONOUS_OFF as i32,
+                Asynchronous::Encode => swae_asynchronous::SWAE_ASYNCHRONOUS_ENCODE as i32,
+                Asynchronous::Write => swae_asynchronous::SWAE_ASYNCHRONOUS_WRITE as i32,
+            },
+            reserved: 0,
         };
         // SAFETY: as above.
         unsafe { extensible::write_sized(statistics, size, all) };

@@ -4,7 +4,6 @@
 
 use crate::device_pool::DevicePool;
 use crate::lock::lock;
-use crate::options::Repeat;
 use crate::step::{Content, Copied, Placed, Put, Step, needs_range};
 use crate::validation::ValidatedStep;
 use crate::written::Written;
@@ -176,8 +175,8 @@ impl Encoder {
     }
 
     /// Before the first boxes of a step that replaces the last one: that is not in the file then.
-    fn forget_repeated(&mut self, step: &Step) {
-        if step.repeat == Some(Repeat::Replace) && step.puts.is_empty() {
+    fn forget_repeated(&mut self, step: &mut Step) {
+        if std::mem::replace(&mut step.forgets_last, false) {
             self.histories.clear();
         }
     }
@@ -217,6 +216,7 @@ impl Encoder {
 
     /// Encodes the copies of a step whose bounds need no range.
     pub(crate) fn encode_rangeless(&mut self, step: &mut Step) {
+        self.forget_repeated(step);
         let copies = std::mem::take(&mut step.copies);
         let (later, now) = copies.into_iter().partition(|copied| needs_range(&copied.compression));
         step.copies = later;

@@ -108,13 +108,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Those of a field on a level. A pattern matches the name, or the name with the level,
-    /// `chi@0`; of names, the one with the level counts first.
+    /// Those of a field on a level. A pattern matches the name or, where it has an `@`, the name with
+    /// the level, `chi@0`; of names, the one with the level counts first.
     pub fn of(&self, name: &str, level: u32) -> &FieldOptions {
         let on_level = format!("{name}@{level}");
         let is = |text: &str| self.fields.iter().find(|(pattern, _)| pattern.as_str() == text);
-        let matches =
-            |(pattern, _): &&(glob::Pattern, _)| pattern.matches(name) || pattern.matches(&on_level);
+        let matches = |(pattern, _): &&(glob::Pattern, _)| {
+            pattern.matches(name) || pattern.as_str().contains('@') && pattern.matches(&on_level)
+        };
         let found = is(&on_level).or_else(|| is(name)).or_else(|| self.fields.iter().find(matches));
         found.map_or(&self.others, |(_, options)| options)
     }
@@ -472,7 +473,9 @@ mod tests {
         };
         assert_eq!([0, 1, 2].map(|level| bound("K", level)), [1.0, 2.0, 2.0]);
         assert_eq!([0, 1, 2].map(|level| bound("chi", level)), [1e-4, 1e-4, 3.0]);
-        // Of two patterns of one length either counts; a longer one first.
+        // A pattern without a level is of names alone.
+        let ends = Settings::parse("bound = 1e-4; fields.*1.bound = 5").and_then(Settings::options).unwrap();
+        assert_eq!((ends.of("chi", 1), ends.of("B1", 0)), (&ends.others, &ends.fields[0].1));
         assert_eq!(bound("A11", 1), 4.0);
         assert_eq!(options.of("K", 0).range, RangeOf::Field);
         let naming =

@@ -145,21 +145,32 @@ impl Output {
     /// Writes a validated step; gives the bytes that this rank answers for. Collective.
     fn write(&mut self, step: &Step, validated: &ValidatedStep) -> Result<u64> {
         if step.repeat.is_some() {
-            self.close_to_continue()?;
+            // Before the last one is taken away.
+            self.check_free_space(step, validated)?;
+            self.take_last_away()?;
         }
         self.continue_file(step.number)?;
+        self.check_free_space(step, validated)?;
         let parts: Vec<_> = validated.iter().map(|(info, part)| self.field_part(step, info, part)).collect();
         let ranks = &self.communicators.ranks;
         let File::Open(writer) = &mut self.file else {
             return Err(Error::State("the session is closed".into()));
         };
-        let space =
-            if ranks.rank() == 0 { writer.check_free_space(&parts).map_err(Error::from) } else { Ok(()) };
-        ranks.validated(space)?;
         let all = |holds: bool| ranks.reduced_min(i64::from(holds)) == 1;
         let done = writer.write_step(step.number, step.time, &parts, &self.models, &all).map_err(Error::from);
         lock(&self.written).last_step = Some(step.number);
         ranks.validated(done).inspect_err(|_| self.reopen_later())
+    }
+
+    /// Checks on rank 0 that a step fits on the disk, where the file is open. Collective.
+    fn check_free_space(&self, step: &Step, validated: &ValidatedStep) -> Result<()> {
+        let File::Open(writer) = &self.file else { return Ok(()) };
+        let parts = validated.iter().map(|(info, part)| self.field_part(step, info, part));
+        let space = match self.ranks().rank() {
+            0 => writer.check_free_space(&parts.collect::<Vec<_>>()).map_err(Error::from),
+            _ => Ok(()),
+        };
+        self.ranks().validated(space)
     }
 
     /// What this rank hands to the store of a field.
@@ -183,24 +194,30 @@ impl Output {
         }
     }
 
-    /// Closes the file, so that its last step can be taken away. Collective.
-    fn close_to_continue(&mut self) -> Result<()> {
-        let File::Open(writer) = &self.file else { return Ok(()) };
-        let continued = File::Continued(writer.path().to_owned());
-        let File::Open(writer) = std::mem::replace(&mut self.file, continued) else { return Ok(()) };
+    /// Closes the file, to be continued without the last step that was written. Collective.
+    fn take_last_away(&mut self) -> Result<()> {
+        lock(&self.written).uncount_last();
+        let File::Open(writer) = std::mem::replace(&mut self.file, File::Closed) else {
+            return Err(Error::State("the session is closed".into()));
+        };
+        self.file = self.to_be_continued(writer.path().to_owned());
         self.ranks().validated(writer.close().map_err(Error::from))
+    }
+
+    /// A file to which the next step is added, once it is known.
+    fn to_be_continued(&self, path: PathBuf) -> File {
+        let is_empty = lock(&self.written).steps == 0 && !self.continues;
+        if is_empty { File::Anew(path) } else { File::Continued(path) }
     }
 
     /// Lets go of a file to which no step can be added after one has failed; the next step opens it
     /// again.
     fn reopen_later(&mut self) {
-        let is_empty = lock(&self.written).steps == 0 && !self.continues;
         let File::Open(writer) = std::mem::replace(&mut self.file, File::Closed) else { return };
         let path = writer.path().to_owned();
         self.file = match writer.after_failure() {
             Some(writer) => File::Open(writer),
-            None if is_empty => File::Anew(path),
-            None => File::Continued(path),
+            None => self.to_be_continued(path),
         };
     }
 
@@ -255,7 +272,10 @@ impl Output {
         let node = &self.communicators.node;
         let mut loads = vec![0; node.size() as usize];
         node.all_gather_into(&work, &mut loads[..]);
-        self.loads = Some(loads);
+        // A step without any says nothing of the others.
+        if loads.iter().any(|load| *load > 0) {
+            self.loads = Some(loads);
+        }
     }
 
     /// Checks that fields are still what they were.

@@ -45,8 +45,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::State`] inside a step, which goes on. In two cases the step is begun all the same:
-    /// where its number is not above the last one's, [`Error::State`], and `end_step` fails on all
-    /// ranks; where an earlier step that went on in the background has failed, its error.
+    /// where its number is not above the last one's (nor the same, as [`crate::Repeat`] allows),
+    /// [`Error::State`], and `end_step` fails on all ranks; where an earlier step that went on in the background has failed, its error.
     pub fn begin_step(&mut self, step: i64, time: f64) -> Result<()> {
         self.session()?.begin_step(step, time)
     }

@@ -43,6 +43,8 @@ pub struct Statistics {
     pub communication: Duration,
     /// Time that writing took, wherever, waiting for one another included.
     pub writing: Duration,
+    /// What goes on in the background: less than was asked for where MPI does not allow more.
+    pub asynchronous: Asynchronous,
 }
 
 /// What is open: the calls are described where programs find them, in `owner.rs`.
@@ -67,9 +69,15 @@ pub(crate) struct Session {
     /// The last one that was handed to another thread.
     last_sent: Option<i64>,
     raw_bytes: u64,
+    /// Of those, in the step that has begun last.
+    raw_bytes_of_step: u64,
     inside: Duration,
     /// Of the settings of fields, which ones have named none so far.
     is_idle: Vec<bool>,
+    /// Whether those were an error already, or none.
+    settings_are_checked: bool,
+    /// Whether any field was put.
+    has_put: bool,
 }
 
 /// Where steps are encoded and written.
@@ -97,6 +105,8 @@ impl Session {
         };
         Ok(Self {
             is_idle: vec![true; options.fields.len()],
+            settings_are_checked: false,
+            has_put: false,
             options,
             model,
             background,
@@ -111,6 +121,7 @@ impl Session {
             begun: 0,
             last_sent: None,
             raw_bytes: 0,
+            raw_bytes_of_step: 0,
             inside: Duration::ZERO,
         })
     }
@@ -137,17 +148,33 @@ impl Session {
         }
         self.late = late;
         let last = self.last_sent.max(lock(&self.written).last_step);
-        let repeat =
-            (last == Some(step) && self.options.repeat != Repeat::Error).then_some(self.options.repeat);
-        let is_next = (last.is_none_or(|last| step > last) || repeat.is_some()) && step >= 0;
+        let is_again = last == Some(step);
+        if let (true, Background::Write(writing)) = (is_again, &mut self.background) {
+            writing.wait();
+        }
+        // All ranks know the same of what was written.
+        let (was_tried, is_there) = {
+            let written = lock(&self.written);
+            (written.last_step == Some(step), written.counts(step))
+        };
+        let may_repeat = is_again && self.options.repeat != Repeat::Error;
+        // One that has failed is not in the file: then this is another try.
+        let repeat = (may_repeat && is_there).then_some(self.options.repeat);
+        let is_next = (last.is_none_or(|last| step > last) || may_repeat) && step >= 0;
         let failure = (!is_next).then(|| {
             Error::State(format!(
                 "step {step} does not come after step {}; numbers of steps start at 0 or more and rise",
                 last.map_or("-1".into(), |s| s.to_string())
             ))
         });
-        self.begun += 1;
-        self.step = Some(Step { repeat, ..Step::new(step, time, failure.clone()) });
+        self.begun += u64::from(!was_tried);
+        let forgets_last = repeat == Some(Repeat::Replace);
+        if forgets_last {
+            log::warn!("step {step} is written again: it replaces the one in the file");
+            self.raw_bytes -= self.raw_bytes_of_step;
+        }
+        self.raw_bytes_of_step = 0;
+        self.step = Some(Step { repeat, forgets_last, ..Step::new(step, time, failure.clone()) });
         failure.map_or(self.late.clone(), Err)
     }
 
@@ -196,6 +223,7 @@ impl Session {
         let options = self.options.of(name, grid.level);
         let range = options.range;
         self.options.naming(name).for_each(|number| self.is_idle[number] = false);
+        self.has_put = true;
         let is_listed = options.levels.as_ref().is_none_or(|levels| levels.contains(&grid.level));
         let is_written = is_listed && (self.begun - 1).is_multiple_of(options.every);
         let compression = if is_written { options.compression.clone() } else { None };
@@ -204,6 +232,7 @@ impl Session {
         let Some(compression) = compression else { return Ok(()) };
         let bytes = boxes.iter().map(|(_, view)| view.len()).sum::<usize>() * size_of::<T>();
         self.raw_bytes += bytes as u64;
+        self.raw_bytes_of_step += bytes as u64;
         if self.options.storage == Storage::Datasets {
             if let Background::Write(writing) = &mut self.background {
                 writing.make_room(step.copied() + bytes, self.options.memory);
@@ -278,8 +307,12 @@ impl Session {
             Step::new(-1, 0.0, Some(outside))
         });
         let late = std::mem::replace(&mut self.late, Ok(()));
-        let idle = self.options.fields.iter().zip(&self.is_idle).filter(|(_, is_idle)| **is_idle);
-        step.idle_settings = idle.map(|((pattern, _), _)| pattern.as_str().into()).collect();
+        if !self.settings_are_checked {
+            let idle = self.options.fields.iter().zip(&self.is_idle).filter(|(_, is_idle)| **is_idle);
+            step.idle_settings = idle.map(|((pattern, _), _)| pattern.as_str().into()).collect();
+            // Once: a program that goes on gets its output.
+            self.settings_are_checked = self.has_put;
+        }
         match &mut self.background {
             Background::None => complete(&self.encoder, &self.output, step),
             Background::Encode(encoding) => {
@@ -325,6 +358,11 @@ impl Session {
             encoding: written.encoding,
             communication: written.communication,
             writing: written.writing,
+            asynchronous: match self.background {
+                Background::None => Asynchronous::Off,
+                Background::Encode(_) => Asynchronous::Encode,
+                Background::Write(_) => Asynchronous::Write,
+            },
         }
     }
 

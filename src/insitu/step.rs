@@ -50,6 +50,8 @@ pub(crate) struct Step {
     pub ranges: Ranges,
     /// What becomes of the last step, where this one has its number.
     pub repeat: Option<Repeat>,
+    /// Whether it is to be predicted from no other step, for the last one will be gone.
+    pub forgets_last: bool,
     /// Settings of fields that have named none on this rank so far.
     pub idle_settings: Vec<String>,
 }
@@ -89,6 +91,7 @@ impl Step {
             ticket: None,
             ranges: Ranges::new(),
             repeat: None,
+            forgets_last: false,
             idle_settings: Vec::new(),
         }
     }

@@ -27,14 +27,24 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// Counts a step that was written, in place of the last one where that has its number.
+    /// Counts a step that was written.
     pub(crate) fn count(&mut self, step: i64, bytes: u64) {
-        match self.last_counted.filter(|(last, _)| *last == step) {
-            Some((_, replaced)) => self.bytes = self.bytes.saturating_sub(replaced),
-            None => self.steps += 1,
-        }
+        self.steps += 1;
         self.bytes += bytes;
         self.last_counted = Some((step, bytes));
+    }
+
+    /// Whether the last step that was counted has this number.
+    pub(crate) fn counts(&self, step: i64) -> bool {
+        self.last_counted.is_some_and(|(last, _)| last == step)
+    }
+
+    /// Counts the last step no more: it is taken away.
+    pub(crate) fn uncount_last(&mut self) {
+        if let Some((_, bytes)) = self.last_counted.take() {
+            self.steps -= 1;
+            self.bytes -= bytes;
+        }
     }
 
     /// Checks that a field is what it was in earlier steps.
