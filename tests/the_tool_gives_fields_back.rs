@@ -115,8 +115,9 @@ fn models_are_listed_and_shown() {
 #[test]
 fn verify_takes_a_field_of_a_run_and_passes_over_what_has_no_bound() {
     let dir = tempfile::tempdir().unwrap();
-    let outputs = ["output=raw.h5 raw 2", "output=rel.h5 rel:1e-3 2", "output=a.h5 latent 2"];
-    mpirun(dir.path(), 2, &example("bssn/bssn"), &[&collision()[..], &outputs].concat()).expect_success();
+    let run = collision();
+    let arguments = [&run[..], "output=raw.h5 raw 2", "output=rel.h5 rel:1e-3 2", "output=a.h5 latent 2"];
+    mpirun(dir.path(), 2, &example("bssn/bssn"), &arguments).expect_success();
     let swae = |words: &str| swae(dir.path(), &words.split(' ').collect::<Vec<_>>());
     swae("decompress raw.h5 --var chi --step 2 -o chi.npy").expect_success();
     let lone = swae("verify chi.npy rel.h5");

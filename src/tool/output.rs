@@ -97,7 +97,8 @@ impl Output {
                 };
                 times.push((step.time, file));
             }
-            Format::Stack(steps) if *has_many_steps => {
+            // One of several steps is a list of one.
+            Format::Stack(steps) if source.reader.steps().len() > 1 => {
                 steps.extend(source.fields(index, names)?.into_iter().map(|(_, field)| field));
             }
             Format::Stack(_) if source.region.is_none() => {
