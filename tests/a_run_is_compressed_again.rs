@@ -173,28 +173,30 @@ fn fields_steps_and_other_files_are_selected_and_put_together() {
     // Latents, too, and lossless input of one array a file.
     swae("compress all.h5 -o latent.h5 --latent --var v").expect_success();
     assert_eq!(read(&at("latent.h5"))[2].1["v"].0.encoding, "latent gr-16 f16");
-    for (name, step) in [("x.npy", 0), ("y.npy", 1)] {
+    for (name, step) in [("x_0.npy", 0), ("x_1.npy", 1)] {
         plain::write_npy(&at(name), &values("v", step, [0; 3], [20, 18, 17])).unwrap();
     }
-    swae("compress x.npy y.npy -o arrays.h5 --abs 1e-5").expect_success();
+    swae("compress x_0.npy x_1.npy -o arrays.h5 --abs 1e-5").expect_success();
     let arrays = read(&at("arrays.h5"));
     assert_eq!(
         arrays.iter().map(|(step, _)| (step.step, step.time)).collect::<Vec<_>>(),
         [(0, 0.0), (1, 1.0)]
     );
 
+    assert!(arrays.iter().all(|(_, fields)| fields.keys().eq(["x"])));
+
     // What cannot be done leaves the output that was there.
     let before = std::fs::read(at("whole.h5")).unwrap();
     for (words, reason) in [
         ("compress then.bp first.h5 -o whole.h5", "first.h5: its steps do not come after"),
         ("compress all.h5 -o whole.h5 --var w", "no step that is selected has a field 'w'"),
-        ("compress all.h5 -o whole.h5 --step 11", "no step is selected"),
+        ("compress all.h5 -o whole.h5 --step 11", "no step is selected; there are 10, 13, 16"),
         ("compress whole.h5 -o whole.h5", "the same file"),
         ("compress none.h5 -o whole.h5", "none.h5"),
-        ("compress x.npy -o whole.h5 --layout series", "--layout is for .swae"),
-        ("compress x.npy y.npy -o a.swae", "the field of one file"),
-        ("compress x.npy -o a.swae --inter-field", "are for runs"),
-        ("compress x.npy -o a.vti", "compress writes .swae, .h5 and .bp"),
+        ("compress x_0.npy -o whole.h5 --layout series", "--layout is for .swae"),
+        ("compress x_0.npy x_1.npy -o a.swae", "the field of one file"),
+        ("compress x_0.npy -o a.swae --inter-field", "are for runs"),
+        ("compress x_0.npy -o a.vti", "compress writes .swae, .h5 and .bp"),
     ] {
         let said = swae(words);
         assert!(!said.success && said.err.contains(reason), "{words}: {}", said.err);

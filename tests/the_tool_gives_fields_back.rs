@@ -134,6 +134,17 @@ fn verify_takes_a_field_of_a_run_and_passes_over_what_has_no_bound() {
     let none = swae("verify raw.h5 a.h5");
     assert!(none.out.contains("promises no bound: latent gr-16 f16"), "{}", none.out);
     assert!(!none.success && none.err.contains("nothing in it promises a bound"), "{}", none.err);
+    let typo = swae("verify raw.h5 rel.h5 --var Chi");
+    assert!(!typo.success && typo.err.contains("it has no such step and field"), "{}", typo.err);
+    // A step of a series is that of the original.
+    let steps: Vec<_> = (0..4).map(|t| Field::F64(Array3::from_elem((8, 8, 8), f64::from(t)))).collect();
+    plain::write_npy_list(&dir.path().join("s.npy"), &steps).unwrap();
+    swae("compress s.npy --layout series --abs 1e-3 -o s.swae").expect_success();
+    for step in ["0", "last", "-2", "1..2", ".."] {
+        swae(&format!("verify s.npy s.swae --step {step}")).expect_success();
+    }
+    let four = swae("compress s.npy --abs 1e-3 -o t.swae");
+    assert!(four.err.contains("an array of 4 axes, where 3 are needed"), "{}", four.err);
     let plain = swae("verify chi.npy chi.npy");
     assert!(!plain.success && plain.err.contains("states no bound"), "{}", plain.err);
 }

@@ -66,6 +66,7 @@ pub fn read_npy_list(path: &Path) -> Result<Vec<Field>> {
     }
     read_as(
         path,
+        4,
         |file| Ok(read(file)?.into_iter().map(Field::F64).collect()),
         |file| Ok(read(file)?.into_iter().map(Field::F32).collect()),
     )
@@ -116,17 +117,18 @@ pub fn read_npy(path: &Path) -> Result<Field> {
         let array = Array3::<T>::read_npy(BufReader::new(file))?;
         Ok(array.as_standard_layout().into_owned())
     }
-    read_as(path, |file| read(file).map(Field::F64), |file| read(file).map(Field::F32))
+    read_as(path, 3, |file| read(file).map(Field::F64), |file| read(file).map(Field::F32))
 }
 
-/// Reads doubles or, where the file holds none, floats.
+/// Reads doubles or, where the file holds none, floats: an array of so many axes.
 fn read_as<T>(
     path: &Path,
+    axes: usize,
     doubles: impl Fn(&File) -> std::result::Result<T, ReadNpyError>,
     floats: impl Fn(&File) -> std::result::Result<T, ReadNpyError>,
 ) -> Result<T> {
     let open = || File::open(path).map_err(|e| io(path, e));
-    check_npy(&mut open()?).map_err(|cause| reading(path, cause))?;
+    check_npy(&mut open()?, axes).map_err(|cause| reading(path, cause))?;
     match doubles(&open()?) {
         Err(ReadNpyError::WrongDescriptor(_)) => floats(&open()?).map_err(|e| content(path, e)),
         other => other.map_err(|e| content(path, e)),
@@ -139,7 +141,7 @@ const NPY_HEADER: u64 = 1 << 16;
 const NPY_BRACKETS: usize = 16;
 
 /// Checks what a `.npy` file says of itself before memory is taken for its values.
-fn check_npy(file: &mut File) -> std::result::Result<(), Cause> {
+fn check_npy(file: &mut File, axes: usize) -> std::result::Result<(), Cause> {
     let mut start = Vec::new();
     file.take(NPY_HEADER).read_to_end(&mut start)?;
     let text = start.split(|&b| b == b'\n').next().unwrap_or_default();
@@ -148,6 +150,14 @@ fn check_npy(file: &mut File) -> std::result::Result<(), Cause> {
     }
     file.rewind()?;
     let header = Header::from_reader(file)?;
+    if header.shape.len() != axes {
+        let found = header.shape.len();
+        return Err(format!("an array of {found} axes, where {axes} are needed").into());
+    }
+    let kind = header.type_descriptor.to_string();
+    if !["f4", "f8"].iter().any(|float| kind.trim_matches('\'').ends_with(float)) {
+        return Err(format!("its values are {kind}, and fields are float32 or float64").into());
+    }
     let rest = file.metadata()?.len().saturating_sub(file.stream_position()?);
     let product = |axes: &mut dyn Iterator<Item = &usize>| axes.copied().fold(1, usize::saturating_mul);
     // float32 at least.

@@ -31,7 +31,7 @@ enum Command {
     Repair(repair::Arguments),
     /// Measures a reconstruction: MSE, MAE, max error, PSNR, correlation, SSIM
     Compare(compare::Arguments),
-    /// Compresses a field (.npy, .vti) into a .swae file
+    /// Compresses a field (.npy, .vti) into a .swae file, or the steps of files into a run (.h5, .bp)
     Compress(compress::Arguments),
     /// Measures swae beside SZ3, ZFP and SPERR (where this program was built with them)
     Bench(bench::Arguments),

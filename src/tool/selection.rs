@@ -47,17 +47,21 @@ impl Selection {
 
 /// A field's name, or a pattern of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variable(Pattern);
+pub struct Variable {
+    text: String,
+    /// None where the text is none: `gxx[0` is a name.
+    pattern: Option<Pattern>,
+}
 
 impl Variable {
     fn is(&self, name: &str) -> bool {
-        self.0.as_str() == name || self.0.matches(name)
+        self.text == name || self.pattern.as_ref().is_some_and(|pattern| pattern.matches(name))
     }
 }
 
 impl std::fmt::Display for Variable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.as_str().fmt(f)
+        self.text.fmt(f)
     }
 }
 
@@ -65,9 +69,8 @@ impl FromStr for Variable {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // A name such as `gxx[0` is no pattern.
-        let pattern = Pattern::new(text).or_else(|_| Pattern::new(&Pattern::escape(text)));
-        Ok(Self(pattern?))
+        ensure!(!text.is_empty(), "a name is missing");
+        Ok(Self { text: text.into(), pattern: Pattern::new(text).ok() })
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::selection::Selection;
 use crate::summary::Summary;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,19 +73,27 @@ pub fn transcode(
     };
     let all: Vec<_> = timelines.iter().flatten().map(|(number, _)| *number).collect();
     let selected = selection.numbers(&all);
+    if selected.is_empty() {
+        let have = all.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+        bail!("no step is selected; there are {have}");
+    }
+    let common = common_name(inputs);
     let mut names = BTreeSet::new();
     for (input, timeline) in inputs.iter().zip(&timelines) {
         let mut reader = open(input)?;
         let mut decoder = Decoder::remembering();
         for (index, &(number, time)) in timeline.iter().enumerate() {
             if selected.binary_search(&number).is_ok() {
-                let fields = read_step(reader.as_mut(), &mut decoder, index, selection)?;
+                let mut fields = read_step(reader.as_mut(), &mut decoder, index, selection)?;
+                if let ([field], Some(name)) = (&mut fields[..], &common) {
+                    field.info.name.clone_from(name);
+                }
                 names.extend(fields.iter().map(|field| field.info.name.clone()));
                 run.take(RunStep { number, time, fields })?;
             }
         }
     }
-    if let Some(name) = selection.missing(names.iter().map(String::as_str)).filter(|_| !selected.is_empty()) {
+    if let Some(name) = selection.missing(names.iter().map(String::as_str)).filter(|_| common.is_none()) {
         bail!("no step that is selected has a field '{name}'");
     }
     run.finish()
@@ -111,6 +119,27 @@ fn timelines(inputs: &[PathBuf]) -> Result<Vec<Vec<(i64, f64)>>> {
     let first = |timeline: &Vec<(i64, f64)>| timeline.first().map(|(number, _)| *number);
     let wrong = (1..inputs.len()).find(|&i| first(&timelines[i]) <= last(&timelines[i - 1])).unwrap_or(0);
     bail!("{}: its steps do not come after those of the files before it", inputs[wrong].display())
+}
+
+/// The name of the field that several arrays are steps of: what their files' names begin with. One array,
+/// or fields that have names of their own, need none.
+fn common_name(inputs: &[PathBuf]) -> Option<String> {
+    let is_array = |input: &PathBuf| input.extension().is_some_and(|ending| ending == "npy");
+    let (first, others) = inputs.split_first().filter(|(_, others)| !others.is_empty())?;
+    if !inputs.iter().all(is_array) {
+        return None;
+    }
+    let stem = |input: &PathBuf| input.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut name = stem(first);
+    let is_common = |name: &str| others.iter().all(|other| stem(other).starts_with(name));
+    let are_numbered = !is_common(&name);
+    while !is_common(&name) {
+        name.pop();
+    }
+    if are_numbered {
+        name.truncate(name.trim_end_matches(|c: char| c.is_ascii_digit() || "_-.".contains(c)).len());
+    }
+    Some(if name.is_empty() { "field".into() } else { name })
 }
 
 /// The boxes of a field, each with its first point.
@@ -276,7 +305,6 @@ impl RunEncoder<'_> {
 
     fn finish(mut self) -> Result<Written> {
         self.write_held()?;
-        ensure!(self.written.steps > 0, "no step is selected");
         self.file.finish()?;
         Ok(self.written)
     }

@@ -75,18 +75,28 @@ fn compare(original: &Path, compressed: &Path, selection: &Selection) -> Result<
     }
     let mut decoder = Decoder::remembering();
     let mut originals = Original::open(original)?;
-    let mut selected = Vec::new();
-    for index in selection.steps_of(reader.as_ref()) {
-        let step = &reader.steps()[index];
-        let fields = step.fields.iter().filter(|(info, _)| selection.has_field(&info.name));
-        selected.extend(fields.map(|(info, _)| (index, step.step, info.clone())));
+    let steps = selection.steps_of(reader.as_ref());
+    let mut fields = Vec::new();
+    for (index, step) in reader.steps().iter().enumerate() {
+        let of_step = steps.contains(&index);
+        let field = |(info, _): &(FieldInfo, u64)| {
+            let is_selected = of_step && selection.has_field(&info.name);
+            (index, step.step, info.clone(), is_selected)
+        };
+        fields.extend(step.fields.iter().map(field));
     }
-    if originals.is_one_field() && selected.len() > 1 {
+    let selected = fields.iter().filter(|(.., is_selected)| *is_selected).count();
+    ensure!(selected > 0, "{}: it has no such step and field", compressed.display());
+    if originals.is_one_field() && selected > 1 {
         let (original, file) = (original.display(), compressed.display());
         bail!("{original} holds one field of one step: --var and --step say which one of {file} it is");
     }
     let (mut misses, mut verified) = (0, 0);
-    for (index, number, info) in &selected {
+    for (index, number, info, is_selected) in &fields {
+        if !is_selected {
+            originals.pass_over(info)?;
+            continue;
+        }
         let Some(region) = hull(&boxes(reader.as_mut(), *index, info)?) else {
             println!("step {number}  {:<12} has no boxes", info.name);
             continue;
@@ -136,6 +146,14 @@ impl Original {
     fn is_one_field(&self) -> bool {
         let Self::File(reader, _) = self else { return false };
         matches!(reader.steps(), [only] if only.fields.len() == 1)
+    }
+
+    /// Goes on behind a field that is not verified.
+    fn pass_over(&mut self, field: &FieldInfo) -> Result<()> {
+        match self {
+            Self::List(fields) => stacked(fields, field.shape).map(|_| ()),
+            Self::File(..) => Ok(()),
+        }
     }
 
     /// The original of a field of a step, in a region; a list has no regions. A single field is that
