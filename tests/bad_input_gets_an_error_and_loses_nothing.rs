@@ -263,6 +263,8 @@ fn the_tool_says_what_is_wrong_and_what_there_is() {
         (&["decompress", "a.h5", "--step", "99"], "no such step; it has 0, 1"),
         (&["decompress", "a.h5", "-o", "a.csv"], ".vti, .pvti, .pvd, .npy or .h5"),
         (&["decompress", "a.h5", "-o", "a.h5"], "the same file"),
+        (&["compress", "four.npy", "-o", "no/b.swae"], "no/b.swae: the folder no does not exist"),
+        (&["decompress", "a.h5", "-o", "no/b.vti"], "no/b.vti: the folder no does not exist"),
         (&["compare", "four.npy", "five.npy"], "differ"),
         (&["compare", "a.h5", "five.npy"], "no step and field in common"),
         (&["compress", "a.h5", "--latent", "-o", "b.swae"], "several steps"),

@@ -208,6 +208,10 @@ fn open_as_it_is(path: &Path) -> Result<Box<dyn Reader>> {
             Ok(reader) => Ok(Box::new(reader)),
             Err(e) => match hdf5::DatasetsReader::open(path) {
                 Some(reader) => Ok(Box::new(reader)),
+                None if hdf5::is_foreign(path) => Err(error::content(
+                    path,
+                    "it holds neither steps of swae nor a dataset of three axes of float32 or float64",
+                )),
                 None => Err(e),
             },
         },

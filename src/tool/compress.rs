@@ -1,12 +1,12 @@
 //! `swae compress`: the field, series or boxes of one file, into a `.swae` file, or the steps of files
 //! into a run.
 
-use crate::bytes;
 use crate::mode::{EffortFlag, ModeFlags};
 use crate::predictors::PredictorFlags;
 use crate::selection::Selection;
 use crate::summary::Summary;
 use crate::transcode::{Transcoding, Written, transcode};
+use crate::{bytes, check_folder};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
@@ -106,6 +106,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let compression = arguments.compression()?;
     let model = compression.load_model()?;
     let output = &arguments.output;
+    check_folder(output)?;
     let raw = match output.extension().and_then(|ending| ending.to_str()) {
         Some("swae") => array(arguments, &compression, model.as_deref())?,
         Some("h5" | "bp") => steps(arguments, &compression, model.as_ref())?,

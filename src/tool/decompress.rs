@@ -2,7 +2,7 @@
 
 use crate::output::Output;
 use crate::source::Source;
-use crate::{Region, Selection};
+use crate::{Region, Selection, check_folder};
 use anyhow::{Result, bail, ensure};
 use std::path::PathBuf;
 use swae_store::{StepInfo, open};
@@ -41,6 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<Vec<PathBuf>> {
     let output = output.clone().unwrap_or_else(|| input.with_extension("vti"));
     ensure!(output != *input, "{}: input and output are the same file", input.display());
     Output::check_ending(&output)?;
+    check_folder(&output)?;
     let reader = open(input)?;
     let chosen = selection.steps_of(reader.as_ref());
     if chosen.is_empty() {

@@ -26,6 +26,7 @@ pub mod verify;
 
 pub use selection::{Region, Selection, Steps, Variable};
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 /// The version of the program, of the format that it writes and reads, and its optional features.
@@ -40,6 +41,13 @@ fn describe_version() -> String {
     let features = if built.is_empty() { "none".into() } else { built.join(", ") };
     let format = swae_codec::stream::FORMAT_VERSION;
     format!("{} (format {format}; features {features})", env!("CARGO_PKG_VERSION"))
+}
+
+/// Checks before the work that the folder of an output is there.
+fn check_folder(output: &Path) -> anyhow::Result<()> {
+    let folder = swae_store::folder_of(output);
+    anyhow::ensure!(folder.is_dir(), "{}: the folder {} does not exist", output.display(), folder.display());
+    Ok(())
 }
 
 /// A number of bytes in text: `12.3 kB`, in powers of 1000.

@@ -1,5 +1,6 @@
 //! `swae repair`: what is sound of a damaged file, as a new file.
 
+use crate::check_folder;
 use crate::soundness::examine;
 use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "{}: a repaired file keeps its ending; swae decompress writes others",
         output.display()
     );
+    check_folder(output)?;
     let mut reader = open_damaged(file)?;
     let found = examine(reader.as_mut());
     for line in &found.damaged {

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::filtered;
+use super::layout::STEPS;
 use crate::error::{Cause, Result, reading};
 use crate::reader::{Reader, Selection, Stored, find};
 use crate::size::{check_memory, points};
@@ -36,6 +37,11 @@ impl DatasetsReader {
         let some = !steps[0].fields.is_empty();
         some.then(|| Self { file, path: path.into(), steps, models: Models::built_in() })
     }
+}
+
+/// Whether a file is sound as HDF5, and another program's.
+pub(crate) fn is_foreign(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| !file.link_exists(STEPS))
 }
 
 /// The values of a dataset, if its one box is selected.
@@ -164,6 +170,6 @@ mod tests {
         file.link_hard("/", "round").unwrap();
         drop(file);
         let wrong = crate::open(&path).err().unwrap().to_string();
-        assert!(wrong.contains("others.h5") && wrong.contains("not a file of swae"), "{wrong}");
+        assert!(wrong.contains("others.h5") && wrong.contains("nor a dataset of three axes"), "{wrong}");
     }
 }

@@ -17,6 +17,6 @@ mod layout;
 mod reader;
 mod writer;
 
-pub(crate) use datasets::DatasetsReader;
+pub(crate) use datasets::{DatasetsReader, is_foreign};
 pub(crate) use reader::Hdf5Reader;
 pub(crate) use writer::Hdf5Writer;
