@@ -129,6 +129,15 @@ fn verify_takes_a_field_of_a_run_and_passes_over_what_has_no_bound() {
     let one = swae("verify chi.npy rel.h5 --var chi --step 2").expect_success();
     assert!(one.contains("kept") && one.lines().count() == 1, "{one}");
     assert!(!swae("verify chi.npy rel.h5 --var K --step 2").success);
+    // compare takes the same, and the last step is the last of both.
+    let compared = |words: &str| {
+        let json = swae(&format!("compare {words} --json")).expect_success();
+        let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+        rows.as_array().unwrap().iter().map(|row| row["step"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(compared("chi.npy rel.h5 --var chi --step 2"), [0]);
+    swae("compress rel.h5 -o first.h5 --rel 1e-2 --var chi --step 0").expect_success();
+    assert_eq!(compared("raw.h5 first.h5 --var chi --step last"), [0]);
     let several = swae("verify raw.h5 rel.h5 --var At_* --step last").expect_success();
     assert_eq!(several.matches(": kept").count(), 6, "{several}");
     let none = swae("verify raw.h5 a.h5");

@@ -5,6 +5,7 @@ use crate::source::{boxes, hull, raw_bytes};
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array3, Zip};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use swae_codec::Dtype;
 use swae_metrics::picture::{self, Row};
@@ -139,18 +140,28 @@ fn draw(path: &Path, rows: &[Row]) -> Result<()> {
     Ok(new.finish()?)
 }
 
-/// Fields of the same step and name; two files of a single field are compared whatever its name.
+/// Fields of the same step and name; where the original is a single field, whatever its name, the only
+/// one that is selected of the reconstruction.
 fn pairs(original: &dyn Reader, reconstruction: &dyn Reader, selection: &Selection) -> Vec<Pair> {
-    if let ([x], [y]) = (original.steps(), reconstruction.steps())
-        && let ([(f, _)], [(g, _)]) = (&x.fields[..], &y.fields[..])
-    {
-        return vec![Pair { original: (0, f.name.clone()), reconstruction: (0, g.name.clone()) }];
+    let mut candidates = Vec::new();
+    for index in selection.steps_of(reconstruction) {
+        let fields = reconstruction.steps()[index].fields.iter().map(|(info, _)| &info.name);
+        candidates.extend(fields.filter(|name| selection.has_field(name)).map(|name| (index, name.clone())));
     }
+    if let ([step], [only]) = (original.steps(), &candidates[..])
+        && let [(info, _)] = &step.fields[..]
+    {
+        return vec![Pair { original: (0, info.name.clone()), reconstruction: only.clone() }];
+    }
+    let places: HashMap<_, _> =
+        reconstruction.steps().iter().enumerate().map(|(index, step)| (step.step, index)).collect();
+    // The last step is the last one of both.
+    let common: Vec<_> = original.steps().iter().map(|step| step.step).collect();
+    let common: Vec<_> = common.into_iter().filter(|number| places.contains_key(number)).collect();
+    let selected = selection.numbers(&common);
     let mut found = Vec::new();
-    for index in selection.steps_of(original) {
-        let step = &original.steps()[index];
-        let same = |other: &swae_store::StepInfo| other.step == step.step;
-        let Some(at) = reconstruction.steps().iter().position(same) else { continue };
+    for (index, step) in original.steps().iter().enumerate().filter(|(_, s)| selected.contains(&s.step)) {
+        let at = places[&step.step];
         let others = &reconstruction.steps()[at].fields;
         for (info, _) in &step.fields {
             let name = &info.name;
